@@ -1,0 +1,74 @@
+# `make` or `make help` lists the targets. PYTHON=… takes another Python, ARGS=… adds arguments to a command.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed
+DEVELOPMENT := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format bench evaluate train pictures lock clean servers
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(RUNTIME) ## Install the project into .venv (TORCH_INDEX=… takes PyTorch from there)
+
+demo: $(RUNTIME) ## See it work: a worker takes two rendered scans
+	$(BIN)/python -m worker.demo $(ARGS)
+
+test: $(DEVELOPMENT) servers lint ## All checks and tests; sets up what they need
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEVELOPMENT) ## Ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(RUNTIME) ## Measure the speed of each step
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
+	$(BIN)/python -m pose.bodies.evaluate $(ARGS)
+
+train: $(RUNTIME) ## Train the shipped model anew, on rendered people
+	$(BIN)/python -m pose.bodies.train $(ARGS)
+
+pictures: $(RUNTIME) ## Make the README's pictures anew
+	$(BIN)/python docs/make_pictures.py
+
+# Versions are resolved for Python 3.11 and newer on any platform, and the files name no package index: pip takes
+# its own. ARGS=--upgrade takes newer versions; without it only what pyproject.toml demands changes.
+LOCK = build/lock/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
+lock: ## Write requirements.lock and requirements-dev.lock anew
+	scripts/make-venv.sh build/lock
+	build/lock/bin/python -m pip install --quiet uv
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove what was built or cached and the demo's results (.venv stays)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-results
+	find pose worker tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
+
+servers:
+	@scripts/need.sh 'command -v redis-server' redis-server
+	@scripts/need.sh --in-ci 'command -v radosgw && command -v ceph-mon && command -v ceph-osd' \
+		radosgw ceph-mon ceph-osd
+
+$(BIN)/python:
+	scripts/make-venv.sh $(VENV)
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	PIP="$(PIP)" TORCH_INDEX="$(TORCH_INDEX)" scripts/install.sh requirements.lock
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock pyproject.toml | $(BIN)/python
+	PIP="$(PIP)" TORCH_INDEX="$(TORCH_INDEX)" scripts/install.sh requirements-dev.lock
+	@touch $@ $(RUNTIME)
