@@ -1,0 +1,131 @@
+"""The header line of a `.depth` file: size, scale, largest confidence and the camera's pose::
+
+    240x180_0.001_7_-0.15386176_0.6911723_0.6840933_-0.17500913_0.024252899_-0.09748171_0.07438941
+    W x H   scale  C  qx          qy        qz        qw          tx          ty          tz
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose.errors import InvalidDepthFile
+
+MAX_LINE: Final = 512
+MAX_SIDE: Final = 4096
+MAX_PIXELS: Final = 1280 * 960
+SCALE_RANGE: Final = (1e-5, 0.01)  # metres per unit; 65535 of the largest are 655 m
+CONFIDENCE_RANGE: Final = (0.0, 255.0)  # one byte
+QUATERNION_RANGE: Final = (-10.0, 10.0)
+MIN_NORM: Final = 0.1
+POSITION_RANGE: Final = (-10_000.0, 10_000.0)  # metres from where the phone began
+
+_SIZE: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """A checked header.
+
+    Attributes:
+        width, height: pixels.
+        scale: metres per depth unit.
+        levels: the largest confidence value; 0 where the file has no confidence.
+        rotation: (3, 3) float64, camera to world; the identity where the pose is unknown.
+        translation: (3,) float64 metres; 0 where the pose is unknown.
+        pose_known: whether the file has a pose that is one.
+    """
+
+    width: int
+    height: int
+    scale: float
+    levels: float
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+    pose_known: bool
+
+
+def parse_header(line: bytes, file: str) -> Header:
+    """Read a header line, without its line end.
+
+    Raises:
+        InvalidDepthFile: wrong number of fields, or one that is no number, not finite or out of range.
+    """
+    try:
+        fields = line.decode("ascii").strip().split("_")
+    except UnicodeDecodeError:
+        raise InvalidDepthFile(file, "header", "not text", "WxH_scale_C_…") from None
+    if len(fields) not in (3, 10):
+        raise InvalidDepthFile(file, "header", f"{len(fields)} fields", "10, or 3 in old files")
+    width, height = _size(fields[0], file)
+    scale = _number(fields[1], SCALE_RANGE, file, "scale")
+    levels = _number(fields[2], CONFIDENCE_RANGE, file, "largest confidence")
+    unknown = Header(width, height, scale, levels, np.eye(3), np.zeros(3), False)
+    if len(fields) == 3:
+        return unknown
+    quaternion = np.array([_number(f, QUATERNION_RANGE, file, "quaternion") for f in fields[3:7]])
+    position = np.array([_number(f, POSITION_RANGE, file, "position") for f in fields[7:10]])
+    if not position.any():  # the phone writes this where its tracking failed
+        return unknown
+    norm = float(np.linalg.norm(quaternion))
+    if norm < MIN_NORM:
+        raise InvalidDepthFile(file, "quaternion", f"length {norm:g}", "a unit quaternion")
+    return Header(width, height, scale, levels, rotation_matrix(quaternion / norm), position, True)
+
+
+def format_header(header: Header) -> bytes:
+    """The line that `parse_header` reads, with its line end. Three fields where the pose is unknown."""
+    fields = [f"{header.width}x{header.height}", f"{header.scale:.9g}", f"{header.levels:g}"]
+    if header.pose_known:
+        fields += [f"{value:.17g}" for value in (*quaternion_of(header.rotation), *header.translation)]
+    return "_".join(fields).encode("ascii") + b"\n"
+
+
+def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) rotation of a unit quaternion x, y, z, w."""
+    x, y, z, w = (float(value) for value in quaternion)
+    return np.array([
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ])  # fmt: skip
+
+
+def quaternion_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit quaternion x, y, z, w of a (3, 3) rotation; the inverse of `rotation_matrix` but for its sign."""
+    r = np.asarray(rotation, np.float64)
+    # Four times the products of the quaternion's parts: row i is q_i * q. The row with the largest q_i
+    # loses no digits (Shepperd, 1978).
+    products = np.array([
+        [1 + r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+        [r[1, 0] + r[0, 1], 1 - r[0, 0] + r[1, 1] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+        [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], 1 - r[0, 0] - r[1, 1] + r[2, 2], r[1, 0] - r[0, 1]],
+        [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], 1 + r[0, 0] + r[1, 1] + r[2, 2]],
+    ])  # fmt: skip
+    row = products[int(np.argmax(np.diag(products)))]
+    return np.asarray(row / np.linalg.norm(row), np.float64)
+
+
+def _size(text: str, file: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidDepthFile(file, "size", "not a size", "WxH")
+    width, height = int(match[1]), int(match[2])
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InvalidDepthFile(file, "size", f"{width}x{height}", f"at most {MAX_PIXELS} pixels")
+    return width, height
+
+
+def _number(text: str, limits: tuple[float, float], file: str, name: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise InvalidDepthFile(file, name, "not a number", "a finite number")
+    value = float(text)
+    low, high = limits
+    if not low <= value <= high:
+        raise InvalidDepthFile(file, name, f"{value:g}", f"{low:g} to {high:g}")
+    return value
