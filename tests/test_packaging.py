@@ -15,6 +15,7 @@ import torch
 import torchvision
 
 ROOT = Path(__file__).parents[1]
+TOPS = ("pose", "worker")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("pose", "worker", "tests"):
+    for name in (*TOPS, "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     out = tmp_path_factory.mktemp("wheel")
     command = [
@@ -43,13 +44,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_the_wheel_holds_both_packages_and_nothing_else(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"pose", "worker"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == set(TOPS)
 
 
 def test_the_wheel_holds_every_module(wheel):
-    sources = {
-        str(path.relative_to(ROOT)) for top in ("pose", "worker") for path in (ROOT / top).rglob("*.py")
-    }
+    sources = {str(path.relative_to(ROOT)) for top in TOPS for path in (ROOT / top).rglob("*.py")}
     assert sources <= set(wheel.namelist())
 
 
