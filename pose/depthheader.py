@@ -1,4 +1,6 @@
-"""The header line of a `.depth` file: size, scale, largest confidence and the camera's pose::
+"""The header line of a `.depth` file: size, scale, largest confidence and the camera's pose.
+
+A line of ten fields; old files have the first three only and no pose::
 
     240x180_0.001_7_-0.15386176_0.6911723_0.6840933_-0.17500913_0.024252899_-0.09748171_0.07438941
     W x H   scale  C  qx          qy        qz        qw          tx          ty          tz

@@ -21,6 +21,7 @@ from pose.archive import MAX_BYTES, MEMBER, is_archive, open_member
 from pose.calibration import Calibration, Intrinsics
 from pose.depthheader import MAX_LINE, Header, format_header, parse_header
 from pose.errors import InvalidDepthFile
+from pose.resample import Sampler
 
 Encoding = Literal["zip", "ir"]
 
@@ -137,21 +138,23 @@ class DepthMap:
     def resized(self, width: int, height: int) -> DepthMap:
         """The same view with width x height pixels, resampled bilinearly.
 
-        Pixel (u, v) of the result lies at (u W / width, v H / height) here, as its intrinsics say. It has
-        no depth where one of its four source pixels has none or two of them differ by more than 0.05 m,
-        so no points are made up between a body and what is behind it. Beyond the middle of the last row
-        or column the last one is repeated.
+        With x = W / width and y = H / height, pixel (u, v) of the result lies at u x and, as cy counts from
+        the bottom row, H - 1 - (height - 1 - v) y here: its ray is exactly the one that its intrinsics say.
+        It has no depth where one of its four source pixels has none or two of them differ by more than
+        0.05 m, so no points are made up between a body and what is behind it. Beyond the middle of the
+        last column and the first row these are repeated.
         """
         if width < 1 or height < 1:
             raise ValueError(f"{width}x{height} is no size")
-        columns, rows = _sources(self.width, width), _sources(self.height, height)
+        columns = _sources(np.arange(width) * (self.width / width), self.width)
+        rows = _sources(self.height - 1 - np.arange(height - 1, -1, -1) * (self.height / height), self.height)
         depth = _bilinear(self.depth, columns, rows)
         low = _of_four(self.depth, columns, rows, np.minimum)
         high = _of_four(self.depth, columns, rows, np.maximum)
         depth[(low <= 0) | (high - low > MAX_STEP)] = 0
         return DepthMap(
             depth=depth,
-            confidence=None if self.confidence is None else _bilinear(self.confidence, columns, rows),
+            confidence=None if self.confidence is None else sampler.mean(self.confidence),
             intrinsics=self.intrinsics.resized(width, height),
             rotation=self.rotation,
             translation=self.translation,
@@ -278,28 +281,3 @@ def _guessed_header(length: int, size: tuple[int, int] | None, file: str) -> Hea
         if width * height * 2 <= length <= width * height * 2 + MAX_TRAILING:
             return Header(width, height, IR_SCALE, 0, np.eye(3), np.zeros(3), False)
     raise InvalidDepthFile(file, "pixels", f"{length} bytes", "two bytes a pixel of a known size")
-
-
-# For resampling: indices of the pixels on both sides, and how much the second one counts.
-_Sources = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
-
-
-def _sources(old: int, new: int) -> _Sources:
-    position = np.minimum(np.arange(new) * (old / new), old - 1)
-    first = np.floor(position).astype(np.intp)
-    # At a pixel's very middle its neighbour does not count, not even as an invalid one.
-    return first, np.ceil(position).astype(np.intp), (position - first).astype(np.float32)
-
-
-def _bilinear(values: NDArray[np.float32], columns: _Sources, rows: _Sources) -> NDArray[np.float32]:
-    top, bottom, weight = rows
-    lines = values[top] * (1 - weight)[:, None] + values[bottom] * weight[:, None]  # (H, W) -> (h, W)
-    left, right, weight = columns
-    return np.asarray(lines[:, left] * (1 - weight) + lines[:, right] * weight, np.float32)  # -> (h, w)
-
-
-def _of_four(
-    values: NDArray[np.float32], columns: _Sources, rows: _Sources, choose: np.ufunc
-) -> NDArray[np.float32]:
-    lines = choose(values[rows[0]], values[rows[1]])
-    return np.asarray(choose(lines[:, columns[0]], lines[:, columns[1]]), np.float32)
