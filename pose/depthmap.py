@@ -146,11 +146,11 @@ class DepthMap:
         """
         if width < 1 or height < 1:
             raise ValueError(f"{width}x{height} is no size")
-        columns = _sources(np.arange(width) * (self.width / width), self.width)
-        rows = _sources(self.height - 1 - np.arange(height - 1, -1, -1) * (self.height / height), self.height)
-        depth = _bilinear(self.depth, columns, rows)
-        low = _of_four(self.depth, columns, rows, np.minimum)
-        high = _of_four(self.depth, columns, rows, np.maximum)
+        columns = np.arange(width) * (self.width / width)
+        rows = self.height - 1 - np.arange(height - 1, -1, -1) * (self.height / height)
+        sampler = Sampler(columns, rows, self.depth.shape)
+        depth = sampler.mean(self.depth)
+        low, high = sampler.each(self.depth, np.minimum), sampler.each(self.depth, np.maximum)
         depth[(low <= 0) | (high - low > MAX_STEP)] = 0
         return DepthMap(
             depth=depth,
