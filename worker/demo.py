@@ -1,0 +1,194 @@
+"""The whole system, once: two rendered scans, a real worker, and what it found. `python -m worker.demo`.
+
+Each step is a command that you can type, and is run as one; all of them run in one new folder with nothing
+configured. Progress is read from `status.json` and the figures from `result.json`, as any program would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from worker.processes import Command, CommandFailed, Commands, Stopped, StopRequests
+from worker.settings import Settings
+
+# Nothing has moved for so long: something is stuck. A frame takes well under a second.
+STALL_S: Final = 180.0
+
+
+class DemoFailed(Exception):
+    """What went wrong, for a person to read."""
+
+
+@dataclass(frozen=True)
+class DemoScan:
+    """A scan to render. The seed decides on the child, the pose, the room and the view."""
+
+    scan_id: str
+    posture: str
+    seed: int
+
+
+SCANS: Final = (DemoScan("demo-standing", "standing", 1), DemoScan("demo-lying", "lying", 2))
+
+
+def main(
+    out: Annotated[Path | None, typer.Option(help="A new folder for all that is made.")] = None,
+    frames: Annotated[int, typer.Option(min=1, max=99, help="Frames of each scan.")] = 9,
+) -> None:
+    """Render two scans, let a worker analyse them, and show what it found."""
+    console = Console()
+    folder = (out or Path("demo-results") / time.strftime("%Y-%m-%d_%H%M%S")).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        console.print(f"{folder} is not empty", style="red", soft_wrap=True)
+        raise typer.Exit(2)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with StopRequests() as stop_requests:
+            run(folder, frames, stop_requests, console)
+    except Stopped as stopped:
+        console.print(f"{stopped}; nothing is left running".capitalize(), markup=False)
+        raise typer.Exit(128 + stopped.signum) from None
+    except (DemoFailed, CommandFailed) as error:
+        console.print(f"The demo failed: {error}", style="red", markup=False, soft_wrap=True)
+        console.print(f"What the commands wrote is in {folder}/*.log", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    console.print(table(folder))
+    console.print(f"Results, with pictures in each frame's folder: {folder / 'results'}", soft_wrap=True)
+
+
+def run(folder: Path, frames: int, stop_requests: StopRequests, console: Console) -> None:
+    """All steps up to the results. No process is left, however it ends.
+
+    Raises:
+        DemoFailed: a scan failed, or nothing moves any more.
+        CommandFailed: the worker or another command ended with an error.
+        Stopped: by a signal.
+    """
+    console.print(f"In {folder}:", soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=console) as progress,
+        Commands(folder, unconfigured_environment(), stop_requests) as commands,
+    ):
+        python = Path(sys.executable)
+
+        def start(shown: str, program: list[str], log: str) -> Command:
+            progress.console.print(f"$ {shown}", markup=False, highlight=False)
+            return commands.start(shown, [*program, *shown.split()[1:]], log)
+
+        # `celery` and `pose` as modules: so the ones of this very Python are taken, whatever the PATH holds.
+        worker = start("celery -A worker worker", [str(python), "-m", "celery"], "worker.log")
+        rows = {scan.scan_id: progress.add_task("", total=frames) for scan in SCANS}
+
+        def follow(ready: Callable[[], bool], look: Callable[[DemoScan], tuple[str, int]]) -> None:
+            """Wait for `ready`, and show what `look` says of each scan meanwhile."""
+            last: list[tuple[str, int]] = []
+            moved = time.monotonic()
+
+            def until() -> bool:
+                nonlocal last, moved
+                worker.check_alive()
+                now = [look(scan) for scan in SCANS]
+                if now != last:
+                    last, moved = now, time.monotonic()
+                    for scan, (doing, done) in zip(SCANS, now, strict=True):
+                        progress.update(
+                            rows[scan.scan_id], description=f"{scan.scan_id}: {doing:<9}", completed=done
+                        )
+                if time.monotonic() - moved > STALL_S:
+                    raise DemoFailed(f"nothing has moved for {STALL_S:.0f} s")
+                return ready()
+
+            commands.wait(until)
+
+        renderings = [
+            start(
+                f"pose bodies scans/{scan.scan_id} --seed {scan.seed} --posture {scan.posture}"
+                f" --frames {frames}",
+                [str(python), "-m", "pose.cli"],
+                f"render-{scan.posture}.log",
+            )
+            for scan in SCANS
+        ]
+        follow(lambda: all([each.ended_well() for each in renderings]), lambda scan: rendered(folder, scan))
+
+        ids = " ".join(scan.scan_id for scan in SCANS)
+        enqueue = start(f"python -m worker enqueue {ids}", [str(python)], "enqueue.log")
+        follow(
+            lambda: enqueue.ended_well() and all([finished(folder, scan) for scan in SCANS]),
+            lambda scan: analysed(folder, scan),
+        )
+
+
+def unconfigured_environment() -> dict[str, str]:
+    """Ours without any setting of the worker or of Celery: the demo must not meet a broker in use."""
+    ours = {field.validation_alias for field in Settings.model_fields.values()}
+    return {name: value for name, value in os.environ.items() if name not in ours and name[:7] != "CELERY_"}
+
+
+def rendered(folder: Path, scan: DemoScan) -> tuple[str, int]:
+    """What to show of a scan while it is rendered: a word, and how many frames are there."""
+    return "rendering", len(list((folder / "scans" / scan.scan_id / "depth").glob("*.depth")))
+
+
+def analysed(folder: Path, scan: DemoScan) -> tuple[str, int]:
+    """What to show of a scan that is in the queue: its status, and how many frames are done."""
+    status = read_json(folder / "results" / scan.scan_id / "status.json") or {}
+    return status.get("status", "waiting"), status.get("frames_done", 0)
+
+
+def finished(folder: Path, scan: DemoScan) -> bool:
+    """Whether the result is there. Raises: DemoFailed, if there will not be one."""
+    status = read_json(folder / "results" / scan.scan_id / "status.json") or {}
+    if status.get("status") == "failed":
+        raise DemoFailed(f"{scan.scan_id}: {status.get('reason')}")
+    return status.get("status") == "done"
+
+
+def table(folder: Path) -> Table:
+    """What was found, beside the truth that the renderer wrote down."""
+    shown = Table()
+    for title in ("scan", "posture", "body length", "truth", "off by", "frames used", "s per frame"):
+        shown.add_column(title, justify="left" if title in ("scan", "posture") else "right")
+    for scan in SCANS:
+        result = json.loads((folder / "results" / scan.scan_id / "result.json").read_text())
+        truth = json.loads((folder / "scans" / scan.scan_id / "truth.json").read_text())
+        true_cm = 100 * statistics.median(frame["people"][0]["body_length_m"] for frame in truth["frames"])
+        length_cm = None if result["body_length_m"] is None else 100 * result["body_length_m"]
+        right = result["posture"] == truth["posture"]
+        shown.add_row(
+            scan.scan_id,
+            result["posture"] if right else f"{result['posture']} (wrong)",
+            "?" if length_cm is None else f"{length_cm:.1f} cm",
+            f"{true_cm:.1f} cm",
+            "?" if length_cm is None else f"{length_cm - true_cm:+.1f} cm",
+            f"{result['frames_used']} of {len(result['frames'])}",
+            f"{result['timings_ms']['total'] / 1000 / len(result['frames']):.2f}",
+        )
+    return shown
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a file, or None where it is not there."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+if __name__ == "__main__":
+    typer.run(main)
