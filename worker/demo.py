@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -23,6 +23,7 @@ from rich.table import Table
 
 from worker.processes import Command, CommandFailed, Commands, Stopped, StopRequests
 from worker.settings import Settings
+from worker.status import ScanStatus, Status
 
 # Nothing has moved for so long: something is stuck. A frame takes well under a second.
 STALL_S: Final = 180.0
@@ -145,17 +146,25 @@ def rendered(folder: Path, scan: DemoScan) -> tuple[str, int]:
 
 
 def analysed(folder: Path, scan: DemoScan) -> tuple[str, int]:
-    """What to show of a scan that is in the queue: its status, and how many frames are done."""
-    status = read_json(folder / "results" / scan.scan_id / "status.json") or {}
-    return status.get("status", "waiting"), status.get("frames_done", 0)
+    """What to show of a scan that is in the queue: what is done to it, and how many frames are done."""
+    status = status_of(folder, scan)
+    return (status.stage or status.status, status.frames_done) if status else ("waiting", 0)
 
 
 def finished(folder: Path, scan: DemoScan) -> bool:
     """Whether the result is there. Raises: DemoFailed, if there will not be one."""
-    status = read_json(folder / "results" / scan.scan_id / "status.json") or {}
-    if status.get("status") == "failed":
-        raise DemoFailed(f"{scan.scan_id}: {status.get('reason')}")
-    return status.get("status") == "done"
+    status = status_of(folder, scan)
+    if status and status.status is Status.FAILED:
+        raise DemoFailed(f"{scan.scan_id}: {status.reason}")
+    return bool(status and status.status.final)
+
+
+def status_of(folder: Path, scan: DemoScan) -> ScanStatus | None:
+    """A scan's `status.json`, or None where it is not there yet."""
+    try:
+        return ScanStatus.model_validate_json((folder / "results" / scan.scan_id / "status.json").read_text())
+    except FileNotFoundError:
+        return None
 
 
 def table(folder: Path) -> Table:
@@ -179,15 +188,6 @@ def table(folder: Path) -> Table:
             f"{result['timings_ms']['total'] / 1000 / len(result['frames']):.2f}",
         )
     return shown
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, or None where it is not there."""
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 if __name__ == "__main__":

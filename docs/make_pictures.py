@@ -1,0 +1,54 @@
+"""Makes the README's pictures from rendered people: `docs/standing.jpg`, `docs/lying.jpg`. `make pictures`.
+
+From the left, all upright: the picture as it arrived, the one that is published, and the skeleton on it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import pose
+from pose.bodies import write_scan
+from pose.orientation import turn_picture, turns_for_step
+
+SEEDS = {"standing": 1, "lying": 2}
+HEIGHT = 480
+GAP = 8
+
+
+def main() -> None:
+    estimator = pose.load_estimator("depth-hrnet", device="cpu")
+    for posture, seed in SEEDS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            scan = pose.read_scan(write_scan(Path(folder) / posture, seed, posture, frames=1))
+        artefacts = pose.analyse_scan(scan, estimator).artefacts
+        turns = turns_for_step(scan.step)
+        arrived = cv2.cvtColor(turn_picture(scan.frames[0].rgb, turns), cv2.COLOR_RGB2BGR)
+        published = turn_picture(decode(artefacts["frames/0/blurred.jpg"]), turns)
+        overlay = decode(artefacts["frames/0/overlay.jpg"])
+        out = Path(__file__).with_name(f"{posture}.jpg")
+        cv2.imwrite(str(out), side_by_side([arrived, published, overlay]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+        print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
+
+
+def decode(data: bytes) -> np.ndarray:
+    """A JPEG's (H, W, 3) uint8 pixels, BGR as OpenCV has them."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
+    """The pictures in a row, at one height, on white."""
+    row: list[np.ndarray] = []
+    for picture in pictures:
+        width = round(picture.shape[1] * HEIGHT / picture.shape[0])
+        row += [cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA)]
+        row += [np.full((HEIGHT, GAP, 3), 255, np.uint8)]
+    return np.hstack(row[:-1])
+
+
+if __name__ == "__main__":
+    main()

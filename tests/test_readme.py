@@ -1,0 +1,123 @@
+"""The README promises nothing that is not there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+from typer.main import get_command
+
+import pose
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# Fenced blocks, by language.
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
+CODE = [*re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.M | re.S))]
+COMMANDS = [
+    line.split("#")[0].strip()
+    for language, block in BLOCKS
+    if language == "sh"
+    for line in block.splitlines()
+] + CODE
+PYTHON = [block for language, block in BLOCKS if language == "python"]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+# Rows of the settings table: name, default.
+ROWS = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| ([^|]+?) \|", README, flags=re.M))
+FIELDS = {str(field.validation_alias): field for field in Settings.model_fields.values()}
+
+
+def commands_of(program: str) -> list[list[str]]:
+    """The words of each command that starts with `program`."""
+    # "…" stands for more of the same.
+    found = [shlex.split(line.replace("…", "")) for line in COMMANDS if line.startswith(f"{program} ")]
+    assert found, program
+    return found
+
+
+def test_it_names_targets_that_make_has():
+    assert {words[1] for words in commands_of("make")} <= TARGETS
+
+
+def test_every_target_with_a_help_text_is_phony():
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, flags=re.M)
+    assert phony
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.M)) <= set(phony[1].split())
+
+
+def test_it_names_modules_that_can_be_run():
+    modules = {words[2] for words in commands_of("python") if words[1] == "-m"}
+    for module in modules:
+        spec = importlib.util.find_spec(module)
+        assert spec, module
+        assert not spec.submodule_search_locations or importlib.util.find_spec(f"{module}.__main__"), module
+
+
+@pytest.mark.parametrize(("program", "skip", "cli"), [("pose", 1, "pose.cli"), ("python", 3, "worker.cli")])
+def test_it_names_commands_and_options_that_the_command_line_has(program, skip, cli):
+    command = get_command(importlib.import_module(cli).app)
+    known = command.commands
+    for words in commands_of(program):
+        if program == "python" and words[:3] != ["python", "-m", "worker"]:
+            continue
+        options = {option for parameter in known[words[skip]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, words
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_it_links_to_what_is_there(link):
+    if link.startswith("#"):
+        titles = re.findall(r"^#+ (.*)$", README, flags=re.M)
+        assert link[1:] in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    else:
+        assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("path", ["requirements.lock", "Dockerfile", "pose/data/"])
+def test_it_names_files_that_are_there(path):
+    assert f"`{path}`" in README
+    assert (ROOT / path).exists()
+
+
+def test_its_settings_are_all_that_there_are():
+    assert set(ROWS) == set(FIELDS)
+
+
+def test_its_defaults_are_the_settings_own():
+    told = {name: default.strip("`") for name, default in ROWS.items() if default.startswith("`")}
+    constants = {
+        name: str(field.default)
+        for name, field in FIELDS.items()
+        if field.default not in (PydanticUndefined, None) and name != "CELERY_BROKER_URL"
+    }
+    assert {name: told.get(name) for name in constants} == constants
+
+
+def test_the_variables_of_its_examples_are_settings_or_those_of_boto3():
+    names = set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(COMMANDS)))
+    assert names - set(FIELDS) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "TORCH_INDEX"}
+
+
+def test_its_library_names_are_there():
+    names = set(re.findall(r"\bpose\.([a-z_]+(?:\.[a-z_]+)?)", "\n".join([*PYTHON, *CODE]), flags=re.I))
+    assert "read_scan" in names
+    for name in names:
+        found: object = pose
+        for part in name.split("."):
+            if not hasattr(found, part) and importlib.util.find_spec(f"pose.{part}"):
+                importlib.import_module(f"pose.{part}")
+            found = getattr(found, part)
+
+
+def test_its_examples_of_the_library_are_python():
+    assert PYTHON
+    for block in PYTHON:
+        ast.parse(block)
