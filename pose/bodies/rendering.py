@@ -1,0 +1,66 @@
+"""From a seed to a depth map with its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose.bodies.body import Body
+from pose.bodies.raycast import Camera, Hits, cast
+from pose.bodies.scene import Scene, sample_scene
+from pose.bodies.sensor import sense
+from pose.depthmap import DepthMap
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A depth map and what is true in it.
+
+    Attributes:
+        depthmap: in the world's frame of the scene (floor at y = 0), sensor orientation.
+        hits: what each pixel of the depth map sees; indices into `scene.shapes`.
+    """
+
+    scene: Scene
+    depthmap: DepthMap
+    hits: Hits
+
+    def truth(self, person: Body) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """(17, 2) keypoints in pixels of the depth map, and (17,) which of them are seen."""
+        return keypoints_of(person, self.scene, self.hits)
+
+
+def render(
+    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, second_person: bool | None = None
+) -> Rendering:  # fmt: skip
+    """Renders a frame of the scan with this seed. The same arguments give the same bytes."""
+    scene = sample_scene(seed, posture, size, frame=frame, second_person=second_person)
+    hits = cast(scene.camera, scene.shapes)
+    depth, confidence = sense(
+        hits, scene.shapes, np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
+    )
+    camera = scene.camera
+    depthmap = DepthMap(depth, confidence, camera.intrinsics, camera.rotation, camera.position, pose_known=True)
+    return Rendering(scene, depthmap, hits)
+
+
+def keypoints_of(person: Body, scene: Scene, hits: Hits) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Where a person's keypoints lie in the picture, and which of them are seen.
+
+    A keypoint is seen if it lies in the picture and the surface at its pixel is the person's own, no
+    farther from the joint than flesh and clothes are thick there.
+    """
+    camera: Camera = scene.camera
+    uv, depth = camera.project(person.joints)
+    height, width = hits.depth.shape
+    column, row = np.rint(uv[:, 0]), np.rint(uv[:, 1])
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0.05)
+    c, r = (np.where(inside, value, 0).astype(int) for value in (column, row))
+    owners = np.array([shape.owner for shape in scene.shapes] + [-1])
+    own = owners[hits.index[r, c]] == owners[scene.shapes.index(person.shapes[0])]
+    near = np.abs(depth - hits.depth[r, c]) < person.radii
+    return uv, inside & own & near

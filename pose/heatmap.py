@@ -1,0 +1,91 @@
+"""Heatmaps → peaks.
+
+Cells and input pixels share one convention: cell (column c, row r) of a heatmap with stride s covers the input
+pixels s*c .. s*c + s-1, so that its middle lies at pixel s*(c + 0.5) - 0.5.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+FloatArray = NDArray[np.float64]
+
+
+def cells_to_pixels(cells: FloatArray, stride: float) -> FloatArray:
+    """Positions in cells → pixels of the network's input, (..., 2)."""
+    return (cells + 0.5) * stride - 0.5
+
+
+def pixels_to_cells(pixels: FloatArray, stride: float) -> FloatArray:
+    """The inverse of `cells_to_pixels`."""
+    return (pixels + 0.5) / stride - 0.5
+
+
+def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArray, FloatArray]:
+    """The highest local maxima of each heatmap.
+
+    Args:
+        heatmaps: (N, K, H, W) in 0..1.
+        count: how many peaks to give per heatmap.
+        radius: a peak is the highest cell within so many cells.
+
+    Returns:
+        positions (N, K, count, 2) as (column, row) in cells, with the fraction that the centre of mass of the
+        3x3 cells around gives; and their values (N, K, count), highest first, 0 where there is no further
+        peak.
+    """
+    n, k, h, w = heatmaps.shape
+    heat = heatmaps.float()
+    highest = nn.functional.max_pool2d(heat, 2 * radius + 1, stride=1, padding=radius)
+    alone = torch.where(heat == highest, heat, torch.zeros_like(heat))
+    values, where = alone.flatten(2).topk(min(count, h * w), dim=2)  # (N, K, count)
+    row, column = where // w, where % w
+
+    padded = nn.functional.pad(heat, (1, 1, 1, 1))
+    flat = padded.flatten(2)  # (N, K, (H+2)(W+2))
+    offset = torch.zeros((*where.shape, 2), dtype=torch.float32, device=heat.device)
+    mass = torch.zeros(where.shape, dtype=torch.float32, device=heat.device)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            near = flat.gather(2, (row + 1 + dy) * (w + 2) + column + 1 + dx)
+            mass += near
+            offset[..., 0] += dx * near
+            offset[..., 1] += dy * near
+    # A Gaussian with a deviation of 1.25 cells, cut to 3x3, has its centre of mass pulled to the middle cell.
+    offset = _UNSHRINK * offset / mass.clamp_min(1e-6)[..., None]
+    position = torch.stack([column, row], dim=-1).float() + offset.clamp(-0.5, 0.5)
+    return position.double().cpu().numpy(), values.double().cpu().numpy()
+
+
+def _unshrink(sigma: float) -> float:
+    """How far the centre of mass of 3 cells must be stretched to find a Gaussian's true centre (small shifts)."""
+    x = np.array([-1.0, 0.0, 1.0])
+    shift = 0.25
+    values = np.exp(-((x - shift) ** 2) / (2 * sigma**2))
+    return float(shift / ((x * values).sum() / values.sum()))
+
+
+SIGMA = 1.25  # cells; of the Gaussians that `pose.bodies.train` teaches
+_UNSHRINK = _unshrink(SIGMA)
+
+
+def draw_gaussians(centres: Tensor, present: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
+    """What a perfect network would answer.
+
+    Args:
+        centres: (N, P, K, 2) positions of P people in cells, (column, row).
+        present: (N, P, K) bool, False where there is nothing to draw.
+        size: rows and columns of the heatmaps.
+
+    Returns:
+        (N, K, H, W) in 0..1, the highest of all people at each cell.
+    """
+    rows = torch.arange(size[0], device=centres.device, dtype=torch.float32)
+    columns = torch.arange(size[1], device=centres.device, dtype=torch.float32)
+    gx = torch.exp(-((columns - centres[..., 0, None]) ** 2) / (2 * sigma**2))  # (N, P, K, W)
+    gy = torch.exp(-((rows - centres[..., 1, None]) ** 2) / (2 * sigma**2))  # (N, P, K, H)
+    maps = gy[..., :, None] * gx[..., None, :] * present[..., None, None]
+    return maps.amax(dim=1)
