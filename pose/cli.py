@@ -1,0 +1,179 @@
+"""`pose run | schema | bodies`: the library's chain at a terminal, without queue or bucket."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import pose
+from pose.analysis import Options
+from pose.cover import METHODS as COVERS
+from pose.errors import PoseError
+from pose.estimator import Estimator
+from pose.export import save, write_csv
+from pose.results import SCAN_ID, FrameStatus, ScanResult
+
+app = typer.Typer(
+    help="A child's 3D skeleton, posture and face-free pictures from a phone's RGB and depth scan.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DEFAULT_MODEL = "depth-hrnet"
+BODY_POSTURES = ("standing", "lying")
+
+
+@app.command()
+def run(
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN_FOLDER…", help="Folders of one scan each.")],
+    out: Annotated[
+        Path, typer.Option(help="Where results go: OUT/<scan folder's name>/result.json and pictures.")
+    ],
+    model: Annotated[str, typer.Option(help="Name of the estimator.")] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    csv: Annotated[Path | None, typer.Option(help="Also write one row a person and frame here.")] = None,
+    cover: Annotated[str, typer.Option(help="How heads are covered: blur or solid.")] = "blur",
+) -> None:
+    """Analyse scans: one line each. Exit code 1 if any of them failed, 2 if nothing could be begun."""
+    if cover not in COVERS:
+        raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
+    options = Options(cover="solid" if cover == "solid" else "blur")
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    try:
+        estimator = pose.load_estimator(model, device=device)
+        csv_file = None if csv is None else csv.open("w", newline="", encoding="utf-8")
+    except (PoseError, ValueError, OSError) as error:
+        errors.print(f"pose run: {error}", markup=False)
+        raise typer.Exit(2) from None
+
+    results: list[ScanResult] = []
+    failed = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("frames", total=None)
+        names = scan_names(scans)
+        for number, (folder, name) in enumerate(zip(scans, names, strict=True), 1):
+            bar.update(task, description=f"scan {number} of {len(scans)}", completed=0, total=None)
+            try:
+                if isinstance(name, ValueError):
+                    raise name
+                started = time.perf_counter()
+                result = run_scan(
+                    folder,
+                    name,
+                    out / name,
+                    estimator,
+                    options,
+                    lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            except (PoseError, ValueError, OSError) as error:
+                failed += 1
+                label = name if isinstance(name, str) else f"scan {number}"
+                # An OSError's text holds the path, which may hold a person's code.
+                reason = (
+                    (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+                )
+                console.print(f"{label}  failed: {reason}", markup=False)
+                continue
+            results.append(result)
+            console.print(summary(result, time.perf_counter() - started), markup=False)
+    if csv_file is not None:
+        with csv_file:
+            write_csv(csv_file, results)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of result.json."""
+    json.dump(pose.result_schema(), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+@app.command()
+def bodies(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that becomes the scan.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")],
+    posture: Annotated[str, typer.Option(help="standing or lying.")],
+    frames: Annotated[int, typer.Option(min=1, max=99)] = 9,
+) -> None:
+    """Render a scan of a made-up child, with the truth about it in truth.json."""
+    if posture not in BODY_POSTURES:
+        raise typer.BadParameter(f"expected one of {', '.join(BODY_POSTURES)}", param_hint="--posture")
+    from pose.bodies import write_scan
+
+    typer.echo(write_scan(out, seed, posture, frames=frames))
+
+
+def run_scan(
+    folder: Path,
+    scan_id: str,
+    out: Path,
+    estimator: Estimator,
+    options: Options | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScanResult:
+    """Read, analyse and store one scan: what a worker does, between two folders.
+
+    Raises:
+        InvalidScan: the scan cannot be used.
+        OSError: a folder cannot be read or written.
+    """
+    scan = pose.read_scan(folder)
+    analysis = pose.analyse_scan(scan, estimator, scan_id=scan_id, options=options, progress=progress)
+    save(out, analysis.result, analysis.artefacts)
+    return analysis.result
+
+
+def scan_names(folders: list[Path]) -> Iterator[str | ValueError]:
+    """The scan id of each folder, which is its name; an error, as a value, where that cannot be."""
+    taken = set()
+    for folder in folders:
+        name = folder.resolve().name
+        if not re.fullmatch(SCAN_ID, name):
+            # The name itself is not repeated: it may hold a person's code.
+            yield InvalidName(f"the folder's name is no scan id ({SCAN_ID.strip('^$')})")
+        elif name in taken:
+            yield InvalidName("another scan before it has the same name")
+        else:
+            taken.add(name)
+            yield name
+
+
+class InvalidName(ValueError):
+    """A folder's name cannot be a scan id."""
+
+
+def summary(result: ScanResult, seconds: float) -> str:
+    """One line about a scan."""
+    length = "-" if result.body_length_m is None else f"{result.body_length_m * 100:.1f} cm"
+    counts = [f"{result.frames_used} of {len(result.frames)} frames used"]
+    for status in FrameStatus:
+        number = sum(frame.status is status for frame in result.frames)
+        if status is not FrameStatus.OK and number:
+            counts.append(f"{number} {status.value.replace('_', ' ')}")
+    withheld = sum(frame.picture is None for frame in result.frames)
+    if withheld:
+        counts.append(f"{withheld} without picture")
+    posture = f"{result.posture.value} ({result.posture_confidence:.2f})"
+    return f"{result.scan_id}  {posture}  body length {length}  {', '.join(counts)}  {seconds:.1f} s"
+
+
+def main() -> None:
+    """Entry point of the `pose` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

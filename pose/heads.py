@@ -1,0 +1,231 @@
+"""Where the heads are in a picture: keypoints and depth together.
+
+A head is taken as a ball of the size that fits the body, at the place and depth of the head's keypoints. The
+region is the convex hull of the ball, of the keypoints with a margin, and of what the depth map shows
+nearby of hair and hat. So it has no holes where there is no depth, and it is the same from all sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose import anatomy, skin
+from pose import keypoints as kp
+from pose.calibration import Intrinsics
+from pose.depthmap import DepthMap
+from pose.estimator import Person
+from pose.lifting import to_depth_pixels, to_picture_pixels
+
+# A head's radius with its hair, from the trunk's length (metres), for babies as for adults.
+_RADIUS_BASE: Final = 0.055
+_RADIUS_PER_TRUNK: Final = 0.21
+RADIUS_RANGE: Final = (0.085, 0.165)
+
+# In head radii.
+_MARGIN: Final = 0.6  # around each keypoint of the head
+_HAIR: Final = 1.35  # hair and hats are looked for this far from the middle
+_BEHIND: Final = 0.9  # and this far behind the skin; the floor under a lying head is farther
+_STRAY: Final = 2.2  # a keypoint farther than this from the others is not the head's
+_MISPLACED: Final = 3.0  # a head farther than this from where the trunk says does not belong to it
+_UNSURE: Final = 1.5  # the ball grows by this where only the trunk tells where the head is
+_ABOVE_SHOULDERS: Final = 0.40  # trunk lengths from the shoulders' middle to the head's
+
+# How much each keypoint tells of the head's middle: ears lie beside it, the nose in front.
+_WEIGHT: Final = np.array([0.4, 0.6, 0.6, 1.0, 1.0])
+_HEAD: Final = np.array(kp.HEAD)
+_SHOULDERS: Final = np.array([kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER])
+_HIPS: Final = np.array([kp.LEFT_HIP, kp.RIGHT_HIP])
+
+MIN_SCORE: Final = 0.1  # a keypoint below is not trusted
+_MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
+_HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
+
+
+class HeadNotPlaced(Exception):
+    """It is not certain where a person's head is. The text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRegion:
+    """What must be covered of one person's head, in pixels of the picture.
+
+    Attributes:
+        person: index of the person.
+        centre: u, v of the head's middle.
+        radius_px: of the ball.
+        outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture.
+        placed_by: "head" by the head's own keypoints, "trunk" by where the trunk ends.
+    """
+
+    person: int
+    centre: tuple[float, float]
+    radius_px: float
+    outline: NDArray[np.int32]
+    placed_by: str
+
+
+def find_heads(
+    people: Sequence[Person],
+    depthmap: DepthMap,
+    picture_size: tuple[int, int],
+    color: Intrinsics | None = None,
+) -> tuple[HeadRegion, ...]:
+    """The head of each person.
+
+    Args:
+        people: with keypoints in pixels of the picture.
+        depthmap: of the same view.
+        picture_size: width, height.
+        color: the colour camera; None where both cameras share one view.
+
+    Raises:
+        HeadNotPlaced: for any of them it is not certain.
+    """
+    view = _View(depthmap, picture_size, color)
+    return tuple(_find_head(i, person, view) for i, person in enumerate(people))
+
+
+def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) bool, True on all pixels of the regions."""
+    mask = np.zeros((picture_size[1], picture_size[0]), np.uint8)
+    for region in regions:
+        cv2.fillConvexPoly(mask, region.outline, 1)
+    return mask.astype(bool)
+
+
+def head_radius(trunk: float) -> float:
+    """Radius in metres of a ball that holds the head and hair of someone with this trunk length."""
+    return float(np.clip(_RADIUS_BASE + _RADIUS_PER_TRUNK * trunk, *RADIUS_RANGE))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    depthmap: DepthMap
+    picture_size: tuple[int, int]
+    color: Intrinsics | None
+
+    def to_depth(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return to_depth_pixels(points, self.picture_size, self.depthmap, self.color)
+
+    def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return to_picture_pixels(points, self.picture_size, self.depthmap, self.color)
+
+
+def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
+    depthmap, at = view.depthmap, view.to_depth(person.keypoints)
+    trusted = person.scores >= max(MIN_SCORE, _MIN_OF_MEAN * person.score)
+    found = skin.find(depthmap, at, np.where(trusted, person.scores, 0.0))
+    if not found.observed[trusted].any():
+        raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
+
+    pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
+    points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
+    radius = head_radius(anatomy.trunk_length(points, found.observed & trusted))
+    depth = _head_depth(found, trusted)
+    reach = radius * depthmap.intrinsics.fx / depth  # the ball's radius in depth pixels
+
+    predicted = _above_trunk(at, trusted)
+    centre, members, strays = _middle(at, person.scores, trusted, reach)
+    placed_by = "head"
+    if centre is None:
+        if predicted is None:
+            raise HeadNotPlaced("neither the head nor the trunk is seen well enough")
+        centre, reach, placed_by = predicted, reach * _UNSURE, "trunk"
+    elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
+        raise HeadNotPlaced("head and trunk do not fit together")
+
+    parts = [_disc(centre, reach)]
+    parts += [_disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
+    parts.append(_hair(depthmap, centre, reach, depth, radius, at, trusted))
+    middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
+    outline = _outline(view.to_picture(np.concatenate(parts)), view.picture_size)
+    place = (float(middle[0]), float(middle[1]))
+    return HeadRegion(index, place, float(edge[0] - middle[0]), outline, placed_by)
+
+
+def _head_depth(found: skin.Skin, trusted: NDArray[np.bool_]) -> float:
+    """Depth of the head's skin; kept near to the shoulders', since a wall seen past a head is not."""
+    head = _HEAD[found.observed[_HEAD] & trusted[_HEAD]]
+    shoulders = _SHOULDERS[found.observed[_SHOULDERS] & trusted[_SHOULDERS]]
+    depth = float(np.median(found.depth[head if head.size else _HEAD]))
+    if shoulders.size:
+        beside = float(np.median(found.depth[shoulders]))
+        depth = float(np.clip(depth, beside - _HEAD_TO_SHOULDERS, beside + _HEAD_TO_SHOULDERS))
+    return depth
+
+
+def _above_trunk(at: NDArray[np.float64], trusted: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Where the head's middle is by the trunk alone, None where that is not seen."""
+    if not (trusted[_SHOULDERS].all() and trusted[_HIPS].any()):
+        return None
+    shoulders = at[_SHOULDERS].mean(axis=0)
+    hips = at[_HIPS[trusted[_HIPS]]].mean(axis=0)
+    return np.asarray(shoulders + _ABOVE_SHOULDERS * (shoulders - hips))
+
+
+def _middle(
+    at: NDArray[np.float64], scores: NDArray[np.float64], trusted: NDArray[np.bool_], reach: float
+) -> tuple[NDArray[np.float64] | None, list[int], list[int]]:
+    """The head's middle by its own keypoints, those that belong to it, and those trusted that lie astray."""
+    own = _HEAD[trusted[_HEAD]]
+    if own.size < 2:
+        return None, [], []
+    away = np.linalg.norm(at[own] - np.median(at[own], axis=0), axis=1)
+    members, strays = own[away <= _STRAY * reach], own[away > _STRAY * reach]
+    if members.size < 2:
+        return None, [], [int(joint) for joint in own]
+    weight = _WEIGHT[members] * scores[members]
+    centre = (at[members] * weight[:, None]).sum(axis=0) / weight.sum()
+    return centre, [int(joint) for joint in members], [int(joint) for joint in strays]
+
+
+def _hair(
+    depthmap: DepthMap, centre: NDArray[np.float64], reach: float, depth: float, radius: float,
+    at: NDArray[np.float64], trusted: NDArray[np.bool_],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Points (N, 2) around what the depth map shows of the head beyond the ball: hair, a bun, a hat."""
+    limit = _HAIR * reach
+    left, top = np.maximum(np.floor(centre - limit), 0).astype(int)
+    right, bottom = np.ceil(centre + limit).astype(int) + 1
+    values = depthmap.depth[top : max(bottom, 0), left : max(right, 0)]
+    if values.size == 0:
+        return np.empty((0, 2))
+    away = np.stack(np.meshgrid(np.arange(values.shape[1]) + left, np.arange(values.shape[0]) + top), axis=-1)
+    away = away - centre  # (h, w, 2)
+    distance = np.linalg.norm(away, axis=-1)
+    near = (values > depth - 2 * radius) & (values < depth + _BEHIND * radius) & (distance <= limit)
+    if trusted[_SHOULDERS].any():
+        # Towards the shoulders there is a neck and a chest, and no hair that would show a face.
+        down = at[_SHOULDERS[trusted[_SHOULDERS]]].mean(axis=0) - centre
+        length = float(np.linalg.norm(down))
+        if length > 0.5 * reach:
+            near &= away @ (down / length) < 0.7 * reach
+    _, labels = cv2.connectedComponents(near.astype(np.uint8), connectivity=8)
+    head = np.unique(labels[near & (distance <= 0.7 * reach)])
+    rows, columns = np.nonzero(near & np.isin(labels, head))
+    if rows.size == 0:
+        return np.empty((0, 2))
+    # A sensor loses the outermost pixel of what it sees.
+    corners = np.array([(-1.5, 0), (1.5, 0), (0, -1.5), (0, 1.5)])
+    edge = cv2.convexHull(np.column_stack((columns, rows)).astype(np.int32)).reshape(-1, 2)
+    return (edge[:, None] + corners + (left, top)).reshape(-1, 2)
+
+
+def _disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    # A polygon around the circle, not in it.
+    return np.asarray(centre + radius * 1.003 * np.column_stack((np.cos(angle), np.sin(angle))))
+
+
+def _outline(points: NDArray[np.float64], picture_size: tuple[int, int]) -> NDArray[np.int32]:
+    """Convex hull in whole pixels of the picture."""
+    # Far outside the picture a polygon says no more than just outside; huge ones overflow when drawn.
+    width, height = picture_size
+    at = np.clip(points, (-width, -height), (2 * width, 2 * height))
+    return np.asarray(cv2.convexHull(np.rint(at).astype(np.int32)).reshape(-1, 2))

@@ -1,0 +1,127 @@
+"""What an analysis says: the models of `result.json` and `pose.json`, and their JSON Schema.
+
+Pixels are those of the picture as it arrived, at full size (u: column, v: row, centres at integers). Metres
+are in the world of the scan, y up, with the floor at y = 0. A figure that could not be had is null; there
+is no NaN anywhere.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pose import keypoints as kp
+from pose.posture import Posture
+
+SCHEMA: Final = "scan-result/1"
+SCAN_ID: Final = r"^[A-Za-z0-9_-]{1,128}$"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Pixels = float
+Metres = float
+Timings = dict[str, Annotated[float, Field(ge=0)]]
+
+
+class FrameStatus(StrEnum):
+    """What became of a frame. Only `ok` frames, which show exactly one person, have 3D figures."""
+
+    OK = "ok"
+    NO_PERSON = "no_person"
+    SEVERAL_PERSONS = "several_persons"
+    INVALID = "invalid"
+
+
+class _Model(BaseModel):
+    # `by_alias`: one field is called `schema`, which pydantic's models use themselves.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        protected_namespaces=(),
+    )
+
+
+class ModelInfo(_Model):
+    """The estimator that found the people."""
+
+    name: str
+    version: str
+
+
+class KeypointResult(_Model):
+    """A COCO keypoint in the picture; it may lie outside of it."""
+
+    name: Literal[kp.NAMES]  # type: ignore[valid-type]
+    u: Pixels
+    v: Pixels
+    score: Share
+
+
+class JointResult(_Model):
+    """A joint in metres. `observed` is false where the depth map shows nothing there: then it is a guess."""
+
+    name: Literal[kp.NAMES]  # type: ignore[valid-type]
+    x: Metres
+    y: Metres
+    z: Metres
+    score: Share
+    distance_px: float = Field(ge=0, description="from the keypoint to the depth used, at 640 x 480 pixels")
+    observed: bool
+
+
+class PersonResult(_Model):
+    """A person in a frame."""
+
+    box: tuple[Pixels, Pixels, Pixels, Pixels] = Field(description="x0, y0, x1, y1")
+    box_score: Share
+    score: Share = Field(description="mean of the keypoints' scores")
+    keypoints: tuple[KeypointResult, ...] = Field(min_length=kp.COUNT, max_length=kp.COUNT)
+    skeleton: tuple[JointResult, ...] | None = Field(
+        min_length=kp.COUNT,
+        max_length=kp.COUNT,
+        description="null where several persons are seen, or where depth or the floor's height is missing",
+    )
+    body_length_m: Metres | None = Field(description="the longer of eye-hip-knee-ankle, left and right")
+    posture: Posture = Field(description="unknown where there is no 3D, or where it cannot be told")
+
+
+class FrameResult(_Model):
+    """A frame; also the content of its `pose.json`."""
+
+    order: int = Field(ge=0)
+    status: FrameStatus
+    reason: str | None = Field(description="why something is missing, for a person to read")
+    people: tuple[PersonResult, ...]
+    floor_height_m: Metres | None = Field(description="world y of the floor, before y = 0 was moved there")
+    camera_angle_deg: float | None = Field(description="of the view above the horizontal")
+    missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
+    child_distance_m: Metres | None = Field(description="from the camera; with exactly one person")
+    quality: tuple[str, ...] = Field(description="limits that the frame does not keep; see pose/quality.py")
+    picture: str | None = Field(description="key of the picture without faces; null where it was withheld")
+    timings_ms: Timings
+
+
+class ScanResult(_Model):
+    """A scan: the content of `result.json`. Its figures are medians over the frames used."""
+
+    schema_: Literal["scan-result/1"] = Field(default=SCHEMA, alias="schema")
+    scan_id: str = Field(pattern=SCAN_ID)
+    fingerprint: str = Field(description="of inputs, model, version and options; equal means done already")
+    model: ModelInfo
+    posture: Posture
+    posture_confidence: Share
+    body_length_m: Metres | None = Field(description="null where no frame is used")
+    frames_used: int = Field(ge=0)
+    frames: tuple[FrameResult, ...]
+    timings_ms: Timings
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `result.json`."""
+    schema = ScanResult.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
