@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -56,9 +57,19 @@ def main(
         console.print(f"{folder} is not empty", style="red", soft_wrap=True)
         raise typer.Exit(2)
     folder.mkdir(parents=True, exist_ok=True)
+    console.print(f"In {folder}:", soft_wrap=True)
     try:
-        with StopRequests() as stop_requests:
-            run(folder, frames, stop_requests, console)
+        with (
+            StopRequests() as stop_requests,
+            Commands(folder, unconfigured_environment(), stop_requests) as commands,
+        ):
+            try:
+                run(folder, frames, commands, console)
+                console.print(table(folder))
+                where = folder / "results"
+                console.print(f"Results, with pictures in each frame's folder: {where}", soft_wrap=True)
+            finally:
+                console.print("Stopping the worker")
     except Stopped as stopped:
         console.print(f"{stopped}; nothing is left running".capitalize(), markup=False)
         raise typer.Exit(128 + stopped.signum) from None
@@ -66,52 +77,48 @@ def main(
         console.print(f"The demo failed: {error}", style="red", markup=False, soft_wrap=True)
         console.print(f"What the commands wrote is in {folder}/*.log", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    console.print(table(folder))
-    console.print(f"Results, with pictures in each frame's folder: {folder / 'results'}", soft_wrap=True)
 
 
-def run(folder: Path, frames: int, stop_requests: StopRequests, console: Console) -> None:
-    """All steps up to the results. No process is left, however it ends.
+def run(folder: Path, frames: int, commands: Commands, console: Console) -> None:
+    """All steps up to the results. The worker still runs then: `commands` ends it.
 
     Raises:
         DemoFailed: a scan failed, or nothing moves any more.
         CommandFailed: the worker or another command ended with an error.
         Stopped: by a signal.
     """
-    console.print(f"In {folder}:", soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        Progress(*columns, console=console) as progress,
-        Commands(folder, unconfigured_environment(), stop_requests) as commands,
-    ):
-        python = Path(sys.executable)
+    with Progress(*columns, console=console) as progress:
 
         def start(shown: str, program: list[str], log: str) -> Command:
-            progress.console.print(f"$ {shown}", markup=False, highlight=False)
+            console.print(f"$ {shown}", markup=False, highlight=False)
             return commands.start(shown, [*program, *shown.split()[1:]], log)
 
-        # `celery` and `pose` as modules: so the ones of this very Python are taken, whatever the PATH holds.
-        worker = start("celery -A worker worker", [str(python), "-m", "celery"], "worker.log")
+        # `celery` and `pose` as modules: so those of this very Python are taken, whatever the PATH holds.
+        python = sys.executable
+        worker = start("celery -A worker worker", [python, "-m", "celery"], "worker.log")
         rows = {scan.scan_id: progress.add_task("", total=frames) for scan in SCANS}
 
         def follow(ready: Callable[[], bool], look: Callable[[DemoScan], tuple[str, int]]) -> None:
             """Wait for `ready`, and show what `look` says of each scan meanwhile."""
+            for row in rows.values():
+                progress.reset(row)
             last: list[tuple[str, int]] = []
             moved = time.monotonic()
 
             def until() -> bool:
                 nonlocal last, moved
                 worker.check_alive()
+                done_before = ready()
                 now = [look(scan) for scan in SCANS]
                 if now != last:
                     last, moved = now, time.monotonic()
                     for scan, (doing, done) in zip(SCANS, now, strict=True):
-                        progress.update(
-                            rows[scan.scan_id], description=f"{scan.scan_id}: {doing:<9}", completed=done
-                        )
+                        text = f"{scan.scan_id}: {doing:<9}"
+                        progress.update(rows[scan.scan_id], description=text, completed=done)
                 if time.monotonic() - moved > STALL_S:
                     raise DemoFailed(f"nothing has moved for {STALL_S:.0f} s")
-                return ready()
+                return done_before
 
             commands.wait(until)
 
@@ -119,15 +126,16 @@ def run(folder: Path, frames: int, stop_requests: StopRequests, console: Console
             start(
                 f"pose bodies scans/{scan.scan_id} --seed {scan.seed} --posture {scan.posture}"
                 f" --frames {frames}",
-                [str(python), "-m", "pose.cli"],
+                [python, "-m", "pose.cli"],
                 f"render-{scan.posture}.log",
             )
             for scan in SCANS
         ]
+        # Lists, not generators: each of them is looked at, so a failure shows at once.
         follow(lambda: all([each.ended_well() for each in renderings]), lambda scan: rendered(folder, scan))
 
         ids = " ".join(scan.scan_id for scan in SCANS)
-        enqueue = start(f"python -m worker enqueue {ids}", [str(python)], "enqueue.log")
+        enqueue = start(f"python -m worker enqueue {ids}", [python], "enqueue.log")
         follow(
             lambda: enqueue.ended_well() and all([finished(folder, scan) for scan in SCANS]),
             lambda scan: analysed(folder, scan),
@@ -169,8 +177,8 @@ def status_of(folder: Path, scan: DemoScan) -> ScanStatus | None:
 
 def table(folder: Path) -> Table:
     """What was found, beside the truth that the renderer wrote down."""
-    shown = Table()
-    for title in ("scan", "posture", "body length", "truth", "off by", "frames used", "s per frame"):
+    shown = Table(box=box.SIMPLE)
+    for title in ("scan", "posture", "length", "truth", "off by", "used", "s/frame"):
         shown.add_column(title, justify="left" if title in ("scan", "posture") else "right")
     for scan in SCANS:
         result = json.loads((folder / "results" / scan.scan_id / "result.json").read_text())
@@ -180,7 +188,7 @@ def table(folder: Path) -> Table:
         right = result["posture"] == truth["posture"]
         shown.add_row(
             scan.scan_id,
-            result["posture"] if right else f"{result['posture']} (wrong)",
+            f"{result['posture']} {'✓' if right else '✗'}",
             "?" if length_cm is None else f"{length_cm:.1f} cm",
             f"{true_cm:.1f} cm",
             "?" if length_cm is None else f"{length_cm - true_cm:+.1f} cm",
