@@ -110,7 +110,7 @@ def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     for line in (line.strip() for line in text.splitlines()):
         if not line:
             continue
-        label = _LABELS.get(line.rstrip(":").strip().lower())
+        label = _LABELS.get(" ".join(line.rstrip(":").split()).lower())
         if label is not None:
             name = label
         elif name is None:

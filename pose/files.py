@@ -94,13 +94,16 @@ class FolderFiles:
             if problem.errno in _NOT_THERE:
                 raise error(file, "file", "missing") from None
             raise
-        with open(descriptor, "rb") as stream:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise error(file, "file", "not a regular file")
             if status.st_size > limit:
                 raise error(file, "size", f"{status.st_size} bytes", f"at most {limit}")
-            data = stream.read(limit + 1)
+            with open(descriptor, "rb", closefd=False) as stream:
+                data = stream.read(limit + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > limit:  # it has grown since
             raise error(file, "size", "too many bytes", f"at most {limit}")
         return data

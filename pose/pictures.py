@@ -121,6 +121,8 @@ def _png_size(data: bytes, file: str) -> tuple[int, int]:
         if (name == b"IHDR") is not (size is None) or (name == b"IHDR" and length != 13):
             break
         if name == b"IHDR":
+            if len(data) < at + 8 + length:
+                break
             width, height = struct.unpack(">II", data[at + 8 : at + 16])
             size = width, height
         elif name == b"acTL":

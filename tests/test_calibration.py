@@ -1,0 +1,113 @@
+"""A calibration is read as phones write it, and refused where it cannot be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pose.calibration import MAX_BYTES, Calibration, Intrinsics, parse_calibration
+from pose.errors import InvalidCalibration
+
+PHONE = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
+
+
+def test_both_cameras_of_the_plush_scan_are_read(plush: Path):
+    calibration = parse_calibration((plush / "camera_calibration.txt").read_bytes())
+    assert calibration == Calibration(PHONE, PHONE, (0.0, 0.0, 0.0))
+
+
+def test_cameras_that_differ_are_kept_apart():
+    text = b"Color camera intrinsic:\n0.8 1.0 0.5 0.5\nDepth camera intrinsic:\n0.9 1.1 0.4 0.6\n"
+    calibration = parse_calibration(text)
+    assert calibration.color == (0.8, 1.0, 0.5, 0.5)
+    assert calibration.depth == (0.9, 1.1, 0.4, 0.6)
+
+
+def test_the_position_of_the_depth_camera_may_be_missing_and_is_then_that_of_the_other():
+    text = b"Color camera intrinsic:\n0.8 1 .5 .5\nDepth camera intrinsic:\n0.8 1 .5 .5\n"
+    assert parse_calibration(text).position == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b" ", b"   "),
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: text.replace(b"\n", b" \n\n"),
+        lambda text: text.rstrip(),
+        lambda text: text.replace(b"0.6786797", b"+6.786797e-1"),
+        lambda text: text.upper().replace(b"COLOR", b"COLOUR"),
+    ],
+)
+def test_it_does_not_matter_how_lines_end_or_numbers_are_spaced(calibration_file: bytes, change):
+    assert parse_calibration(change(calibration_file)) == parse_calibration(calibration_file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        (b"0.6786797", b"nan", "color"),
+        (b"0.6786797", b"inf", "color"),
+        (b"0.6786797", b"1e999", "color focal length"),
+        (b"0.6786797", b"0", "color focal length"),
+        (b"0.6786797", b"-0.67", "color focal length"),
+        (b"0.6786797", b"0_7", "color"),
+        (b"0.6786797", "٣".encode(), "color"),
+        (b"0.5035042", b"1.2", "color centre"),
+        (b"0.5035042\nDepth", b"\nDepth", "color"),
+        (b"0.5035042\nDepth", b"0.5 0.5\nDepth", "color"),
+        (b"Depth camera intrinsic:", b"", "color"),
+        (b"Color camera intrinsic:", b"", "label"),
+        (b"0 0 0", b"0 0", "position"),
+        (b"0 0 0", b"0 99 0", "position"),
+        (b"0 0 0", b"0 0 0\n0 0 0", "position"),
+        (b"Depth camera position:", b"\xff\xfe", "encoding"),
+    ],
+)
+def test_an_error_names_the_field_that_is_wrong(calibration_file: bytes, old: bytes, new: bytes, field: str):
+    with pytest.raises(InvalidCalibration) as caught:
+        parse_calibration(calibration_file.replace(old, new, 1))
+    assert caught.value.field == field
+    assert caught.value.file == "calibration"
+
+
+def test_an_empty_file_and_an_endless_one_are_refused():
+    with pytest.raises(InvalidCalibration, match="missing"):
+        parse_calibration(b"")
+    with pytest.raises(InvalidCalibration, match="at most"):
+        parse_calibration(b"1" * (MAX_BYTES + 1))
+
+
+def test_intrinsics_scale_with_the_picture():
+    calibration = Calibration(PHONE, PHONE)
+    small = calibration.depth_intrinsics(240, 180)
+    assert small == Intrinsics(PHONE[0] * 240, PHONE[1] * 180, PHONE[2] * 240, PHONE[3] * 180, 240, 180)
+    large = small.resized(640, 480)
+    assert large.width == 640
+    assert large.cy == pytest.approx(PHONE[3] * 480)
+    assert (large.fx, large.fy) == pytest.approx((PHONE[0] * 640, PHONE[1] * 480))
+
+
+def test_lenovo_cameras_do_not_share_a_view():
+    assert Calibration(PHONE, PHONE).same_view
+    assert not Calibration(PHONE, (0.9, *PHONE[1:])).same_view
+
+
+PIECES = st.sampled_from([
+    b"Color camera intrinsic:", b"Depth camera intrinsic:", b"Depth camera position:", b"\n", b"\r", b" ",
+    b"0.5", b"-1", b"1e400", b"nan", b"0x1", b"\x00", b"\x85", b"\xff",
+])  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=40).map(b"".join)))
+def test_whatever_the_bytes_nothing_but_an_invalid_calibration_is_raised(data: bytes):
+    try:
+        calibration = parse_calibration(data)
+    except InvalidCalibration:
+        return
+    assert all(0 <= value <= 10 for value in (*calibration.color, *calibration.depth))

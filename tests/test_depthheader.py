@@ -1,0 +1,121 @@
+"""Headers of depth files are read, written, and not believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pose.depthheader import format_header, parse_header, quaternion_of, rotation_matrix
+from pose.errors import InvalidDepthFile
+
+LINE = b"240x180_0.001_7_-0.15386176_0.6911723_0.6840933_-0.17500913_0.024252899_-0.09748171_0.07438941"
+
+
+def with_field(index: int, value: str) -> bytes:
+    fields = LINE.decode().split("_")
+    fields[index] = value
+    return "_".join(fields).encode()
+
+
+def test_a_header_of_ten_fields_has_a_pose():
+    header = parse_header(LINE, "depth")
+    assert (header.width, header.height, header.scale, header.levels) == (240, 180, 0.001, 7)
+    assert header.pose_known
+    assert header.translation.tolist() == [0.024252899, -0.09748171, 0.07438941]
+    assert np.allclose(header.rotation @ header.rotation.T, np.eye(3), atol=1e-15)
+    assert np.linalg.det(header.rotation) == pytest.approx(1)
+
+
+def test_an_old_header_of_three_fields_has_no_pose():
+    header = parse_header(b"180x135_0.001_255\r", "depth")
+    assert (header.width, header.height, header.levels) == (180, 135, 255)
+    assert not header.pose_known
+    assert (header.rotation == np.eye(3)).all()
+    assert not header.translation.any()
+
+
+@pytest.mark.parametrize("zero", ["0_0_0", "0.0_-0.0_0", "0_0e5_.0"])
+def test_a_position_of_zero_means_that_the_phone_was_lost(zero: str):
+    header = parse_header(b"240x180_0.001_7_0.1_0.2_0.3_0.9_" + zero.encode(), "depth")
+    assert not header.pose_known
+    assert (header.rotation == np.eye(3)).all()
+
+
+def test_a_lost_phone_may_write_any_rotation_too():
+    assert not parse_header(b"240x180_0.001_7_0_0_0_0_0_0_0", "depth").pose_known
+
+
+def test_a_quaternion_is_normalised():
+    line = b"240x180_0.001_7_0_0_0_2_1_1_1"
+    assert (parse_header(line, "depth").rotation == np.eye(3)).all()
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (b"", "header"),
+        (b"240x180_0.001", "header"),
+        (b"240x180_0.001_7_0", "header"),
+        (LINE + b"_1", "header"),
+        (b"\xff" + LINE, "header"),
+        (with_field(0, "240"), "size"),
+        (with_field(0, "0x180"), "size"),
+        (with_field(0, "-240x180"), "size"),
+        (with_field(0, "240x180x3"), "size"),
+        (with_field(0, "40000x40000"), "size"),
+        (with_field(0, "4000x4000"), "size"),
+        (with_field(0, "99999999999999999999x1"), "size"),
+        (with_field(1, "0"), "scale"),
+        (with_field(1, "-0.001"), "scale"),
+        (with_field(1, "1"), "scale"),
+        (with_field(1, "nan"), "scale"),
+        (with_field(1, "0x1"), "scale"),
+        (with_field(2, "inf"), "largest confidence"),
+        (with_field(2, "-1"), "largest confidence"),
+        (with_field(2, "256"), "largest confidence"),
+        (with_field(3, "nan"), "quaternion"),
+        (with_field(4, "1e999"), "quaternion"),
+        (with_field(5, ""), "quaternion"),
+        (b"240x180_0.001_7_0_0_0_0_1_1_1", "quaternion"),
+        (b"240x180_0.001_7_1e-9_0_0_0_1_1_1", "quaternion"),
+        (with_field(7, "inf"), "position"),
+        (with_field(9, "1e9"), "position"),
+    ],
+)
+def test_an_error_names_the_field_that_is_wrong(line: bytes, field: str):
+    with pytest.raises(InvalidDepthFile) as caught:
+        parse_header(line, "depth of frame 3")
+    assert caught.value.field == field
+    assert str(caught.value).startswith("depth of frame 3: ")
+
+
+def test_what_is_written_is_read_again():
+    header = parse_header(LINE, "depth")
+    again = parse_header(format_header(header).rstrip(b"\n"), "depth")
+    assert np.allclose(again.rotation, header.rotation, atol=1e-15)
+    assert (again.translation == header.translation).all()
+    assert format_header(parse_header(b"180x135_0.001_7", "depth")) == b"180x135_0.001_7\n"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
+def test_a_rotation_gives_its_quaternion_back_but_for_the_sign(q: tuple[float, ...]):
+    quaternion = np.array(q) / np.linalg.norm(q)
+    back = quaternion_of(rotation_matrix(quaternion))
+    assert abs(back @ quaternion) == pytest.approx(1, abs=1e-12)
+
+
+LINES = st.binary(max_size=120) | st.text("0123456789x_.-+einfa \u0663", max_size=80).map(str.encode)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LINES)
+def test_whatever_the_line_nothing_but_an_invalid_depth_file_is_raised(line: bytes):
+    try:
+        header = parse_header(line, "depth")
+    except InvalidDepthFile:
+        return
+    assert np.isfinite(header.rotation).all()
+    assert header.width * header.height <= 1280 * 960

@@ -1,0 +1,189 @@
+"""Pictures are decoded as the sensor saw them, and measured before they are decoded."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pose.errors import InvalidPicture
+from pose.pictures import MAX_BYTES, decode_picture, picture_size
+
+PictureBuilder = Callable[..., bytes]
+
+
+def frame_header_at(jpeg: bytes) -> int:
+    return next(at for at in range(len(jpeg)) if jpeg[at : at + 2] == b"\xff\xc0")
+
+
+def with_size(jpeg: bytes, width: int, height: int) -> bytes:
+    at = frame_header_at(jpeg)
+    return jpeg[: at + 5] + struct.pack(">HH", height, width) + jpeg[at + 9 :]
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes((3 * width + 1) * height)) if width * height < 10**6 else b""
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", rows), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in parts:
+        checksum = zlib.crc32(name + content)
+        data += struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+    return data
+
+
+def exif_orientation(value: int) -> bytes:
+    tiff = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, value, 0) + bytes(4)
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+@pytest.mark.parametrize("type", [".jpg", ".png"])
+def test_a_picture_is_rgb_with_its_first_row_on_top(make_picture: PictureBuilder, type: str):
+    picture = decode_picture(make_picture((64, 48), type))
+    assert picture.shape == (48, 64, 3)
+    assert picture.dtype == np.uint8
+    assert picture[10, 10].tolist() == pytest.approx([200, 0, 0], abs=4)
+    assert picture[10, 50].tolist() == pytest.approx([0, 0, 200], abs=4)
+
+
+def test_the_pictures_of_the_plush_scan_are_decoded(plush: Path):
+    for file in (plush / "rgb").iterdir():
+        data = file.read_bytes()
+        assert picture_size(data) == (1440, 1080)
+        assert decode_picture(data).shape == (1080, 1440, 3)
+
+
+def test_grey_and_progressive_pictures_are_rgb_too():
+    grey = np.full((48, 64), 90, np.uint8)
+    data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert set(decode_picture(data).flat) <= {89, 90, 91}
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_the_orientation_in_exif_is_ignored(make_picture: PictureBuilder, orientation: int):
+    plain = make_picture((64, 48))
+    turned = plain[:2] + exif_orientation(orientation) + plain[2:]
+    assert (decode_picture(turned) == decode_picture(plain)).all()
+
+
+@pytest.mark.parametrize("size", [(40000, 40000), (65535, 16), (8000, 8000)])
+def test_a_jpeg_whose_header_claims_too_much_allocates_nothing(
+    make_picture: PictureBuilder, size: tuple[int, int]
+):
+    data = with_size(make_picture(), *size)
+    tracemalloc.start()
+    with pytest.raises(InvalidPicture, match="pixels"):
+        decode_picture(data)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [(40000, 40000), (2**31, 2**31), (2**32 - 1, 1)])
+def test_a_png_whose_header_claims_too_much_is_refused(size: tuple[int, int]):
+    with pytest.raises(InvalidPicture, match="size"):
+        decode_picture(png(*size))
+
+
+def test_a_size_in_a_preview_does_not_hide_that_of_the_picture(make_picture: PictureBuilder):
+    preview = make_picture((16, 16))
+    comment = b"\xff\xe1" + struct.pack(">H", len(preview) + 2) + preview
+    plain = make_picture((64, 48))
+    assert picture_size(plain[:2] + comment + plain[2:]) == (64, 48)
+    large = with_size(plain, 40000, 40000)
+    with pytest.raises(InvalidPicture, match="40000x40000"):
+        decode_picture(large[:2] + comment + large[2:])
+
+
+def test_a_second_frame_header_is_refused(make_picture: PictureBuilder):
+    plain = make_picture()
+    at = frame_header_at(plain)
+    header = plain[at : at + 2 + int.from_bytes(plain[at + 2 : at + 4], "big")]
+    with pytest.raises(InvalidPicture, match="one frame header"):
+        decode_picture(plain[:at] + header + plain[at:])
+
+
+@pytest.mark.parametrize("size", [(0, 0), (64, 0), (0, 48), (4, 4)])
+def test_a_picture_of_next_to_nothing_is_refused(make_picture: PictureBuilder, size: tuple[int, int]):
+    with pytest.raises(InvalidPicture, match="at least"):
+        decode_picture(with_size(make_picture(), *size))
+
+
+def test_a_progressive_jpeg_of_endless_passes_is_refused(make_picture: PictureBuilder):
+    with pytest.raises(InvalidPicture, match="too many scans"):
+        decode_picture(make_picture() + b"\xff\xda\x00\x08" * 100)
+
+
+def test_endless_markers_are_not_followed(make_picture: PictureBuilder):
+    plain = make_picture()
+    for filler in (b"\xff\xfe\x00\x02", b"\xff"):
+        with pytest.raises(InvalidPicture, match="too many markers"):
+            decode_picture(plain[:2] + filler * 10**5 + plain[2:])
+
+
+def test_a_truncated_picture_is_refused(make_picture: PictureBuilder):
+    for data in (make_picture(), make_picture(type=".png")):
+        for length in (0, 2, 3, 8, 20, len(data) // 2, len(data) - 3, len(data) - 9):
+            with pytest.raises(InvalidPicture):
+                decode_picture(data[:length])
+
+
+def test_bytes_after_the_end_do_not_matter(make_picture: PictureBuilder):
+    assert decode_picture(make_picture() + bytes(1000)).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("type", [".bmp", ".tiff", ".webp", ".ppm"])
+def test_other_formats_are_refused(make_picture: PictureBuilder, type: str):
+    with pytest.raises(InvalidPicture, match="neither JPEG nor PNG"):
+        decode_picture(make_picture(type=type))
+
+
+def test_unusual_kinds_of_jpeg_and_png_are_refused(make_picture: PictureBuilder):
+    plain = make_picture()
+    at = frame_header_at(plain)
+    with pytest.raises(InvalidPicture, match="unusual"):  # arithmetic coding
+        decode_picture(plain[: at + 1] + b"\xc9" + plain[at + 2 :])
+    with pytest.raises(InvalidPicture, match="components"):  # 12 bits
+        decode_picture(plain[: at + 4] + b"\x0c" + plain[at + 5 :])
+    with pytest.raises(InvalidPicture, match="animated"):
+        decode_picture(png(32, 32, (b"acTL", struct.pack(">II", 2, 0))))
+    assert decode_picture(png(32, 32, (b"tEXt", b"a\0b"))).shape == (32, 32, 3)
+
+
+def test_a_file_that_is_too_large_is_not_looked_into():
+    with pytest.raises(InvalidPicture, match="at most"):
+        picture_size(b"\xff\xd8\xff" + bytes(MAX_BYTES))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_becomes_of_a_picture_nothing_but_an_invalid_picture_is_raised(
+    make_picture: PictureBuilder, data: st.DataObject
+):
+    broken = bytearray(make_picture(type=data.draw(st.sampled_from([".jpg", ".png"]))))
+    for _ in range(data.draw(st.integers(0, 5))):
+        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.one_of(st.none(), st.integers(0, len(broken))))
+    try:
+        picture = decode_picture(bytes(broken[:cut]))
+    except InvalidPicture:
+        return
+    assert picture.ndim == 3 and picture.size <= 3 * 24_000_000
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]), st.binary(max_size=100))
+def test_a_header_of_any_bytes_is_measured_or_refused(start: bytes, rest: bytes):
+    try:
+        width, height = picture_size(start + rest)
+    except InvalidPicture:
+        return
+    assert 16 <= width <= 10_000 and 16 <= height <= 10_000
