@@ -10,10 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 import pose
 from pose.bodies import write_scan
 from pose.orientation import turn_picture, turns_for_step
+from pose.pictures import decode_picture
 
 SEEDS = {"standing": 1, "lying": 2}
 HEIGHT = 480
@@ -27,25 +29,21 @@ def main() -> None:
             scan = pose.read_scan(write_scan(Path(folder) / posture, seed, posture, frames=1))
         artefacts = pose.analyse_scan(scan, estimator).artefacts
         turns = turns_for_step(scan.step)
-        arrived = cv2.cvtColor(turn_picture(scan.frames[0].rgb, turns), cv2.COLOR_RGB2BGR)
-        published = turn_picture(decode(artefacts["frames/0/blurred.jpg"]), turns)
-        overlay = decode(artefacts["frames/0/overlay.jpg"])
+        arrived = turn_picture(scan.frames[0].rgb, turns)
+        published = turn_picture(decode_picture(artefacts["frames/0/blurred.jpg"]), turns)
+        overlay = decode_picture(artefacts["frames/0/overlay.jpg"])
+        row = cv2.cvtColor(side_by_side([arrived, published, overlay]), cv2.COLOR_RGB2BGR)
         out = Path(__file__).with_name(f"{posture}.jpg")
-        cv2.imwrite(str(out), side_by_side([arrived, published, overlay]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+        cv2.imwrite(str(out), row, [cv2.IMWRITE_JPEG_QUALITY, 85])
         print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
-def decode(data: bytes) -> np.ndarray:
-    """A JPEG's (H, W, 3) uint8 pixels, BGR as OpenCV has them."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
-    """The pictures in a row, at one height, on white."""
-    row: list[np.ndarray] = []
+def side_by_side(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The (H, W, 3) pictures in a row, at one height, on white."""
+    row: list[NDArray[np.uint8]] = []
     for picture in pictures:
         width = round(picture.shape[1] * HEIGHT / picture.shape[0])
-        row += [cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA)]
+        row += [cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.uint8)]
         row += [np.full((HEIGHT, GAP, 3), 255, np.uint8)]
     return np.hstack(row[:-1])
 
