@@ -217,7 +217,8 @@ def test_project_is_the_inverse_of_world(u: float, v: float, d: float):
 
 def test_a_camera_that_looks_straight_down_has_an_angle_of_minus_ninety():
     down = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-    depthmap = DepthMap(np.ones((2, 2), np.float32), None, CALIBRATION.depth_intrinsics(2, 2), down, np.ones(3), True)
+    camera = CALIBRATION.depth_intrinsics(2, 2)
+    depthmap = DepthMap(np.ones((2, 2), np.float32), None, camera, down, np.ones(3), True)
     assert depthmap.camera_angle_deg == pytest.approx(-90)
 
 
