@@ -156,6 +156,8 @@ def _trunk(m: Measures, posed: Posed, clothes: Clothes, owner: int) -> list[Shap
              wrinkle=cloth),
         squeezed_cone(part, owner, breast, neck - up * 0.6 * m.arm, m.chest_width * wear, 0.62 * m.chest_width * wear,
                       chest, squeeze(m.chest_width, 0.92 * m.chest_depth), wrinkle=cloth),
+        *(cone(part, owner, neck + up * 0.25 * m.neck, 0.75 * shoulder + 0.25 * neck, 0.75 * m.neck_radius,
+               1.0 * m.arm * wear, wrinkle=cloth) for shoulder in j[[kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER]]),
         cone("skin", owner, neck - up * 0.2 * m.neck_radius, posed.extra["chin"] + 0.25 * (posed.extra["head"] - posed.extra["chin"]),
              m.neck_radius, 0.95 * m.neck_radius),
     ]  # fmt: skip
@@ -227,6 +229,7 @@ def _skirt(rng: np.random.Generator, m: Measures, posed: Posed, clothes: Clothes
     ankles = (j[15] + j[16]) / 2
     hem = hips + 2 * clothes.skirt * (knees - hips) if clothes.skirt < 0.5 else knees + (2 * clothes.skirt - 1) * (ankles - knees)
     spread = max(float(np.linalg.norm(j[13] - j[14])) / 2 + m.knee, 1.1 * m.hip_width) * rng.uniform(0.95, 1.35)
+    spread = min(spread, 1.9 * m.hip_width)  # cloth ends somewhere, however far the knees are apart
     return squeezed_cone(
         "bottom", owner, hips + 0.1 * (hips - knees), hem, 1.05 * m.hip_width, spread, posed.frames["pelvis"],
         (1.0, 1.0, 0.75), wrinkle=0.008,

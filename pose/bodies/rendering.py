@@ -35,13 +35,15 @@ class Rendering:
 
 
 def render(
-    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, second_person: bool | None = None
+    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, careful: bool = True,
+    second_person: bool | None = None,
 ) -> Rendering:  # fmt: skip
-    """Renders a frame of the scan with this seed. The same arguments give the same bytes."""
-    scene = sample_scene(seed, posture, size, frame=frame, second_person=second_person)
+    """Renders a frame of the scan with this seed; see `sample_scene`. The same arguments give the same bytes."""
+    scene = sample_scene(seed, posture, size, frame=frame, careful=careful, second_person=second_person)
     hits = cast(scene.camera, scene.shapes)
     depth, confidence = sense(
-        hits, scene.shapes, np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
+        hits, scene.shapes, np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame]),
+        careful=careful,
     )
     camera = scene.camera
     depthmap = DepthMap(depth, confidence, camera.intrinsics, camera.rotation, camera.position, pose_known=True)

@@ -35,7 +35,8 @@ def training_sample(index: int) -> Sample:
     rng = np.random.default_rng([seed, 9])
     posture = str(rng.choice(["standing", "lying", "empty"], p=[0.42, 0.46, 0.12]))
     size = (240, 180) if rng.random() < 0.7 else (180, 135)
-    rendering = render(seed, posture, size, frame=int(rng.integers(0, 9)))
+    # Far more kinds of view and sensor than a careful scan has: what comes may have either.
+    rendering = render(seed, posture, size, frame=int(rng.integers(0, 9)), careful=bool(rng.random() < 0.35))
     return to_sample(rendering, _noisy_floor(rng))
 
 

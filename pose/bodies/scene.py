@@ -33,10 +33,12 @@ class Scene:
     people: list[Body]
     shapes: list[Shape]
     intrinsics: tuple[float, float, float, float]
+    careful: bool
 
 
 def sample_scene(
-    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, second_person: bool | None = None
+    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, careful: bool = True,
+    second_person: bool | None = None,
 ) -> Scene:  # fmt: skip
     """The scene of a seed. Frames of one seed share child, room and phone; pose and view move on.
 
@@ -44,6 +46,8 @@ def sample_scene(
         posture: "standing", "lying" or "empty" (a room with furniture and things, and nobody in it).
         size: width and height of the depth map in sensor orientation.
         frame: number of the frame in the scan.
+        careful: whether the scan was taken as the guidelines for scanning say: distance and angle within
+            the limits of quality, and something within the sensor's reach behind the child.
         second_person: whether somebody else is there; None leaves it to chance (about one scene in nine).
 
     Raises:
@@ -59,19 +63,19 @@ def sample_scene(
     identity, stature = int(scan.integers(2**31)), float(scan.uniform(0.50, 1.30))
     other = bool(scan.random() < 0.11) if second_person is None else second_person
     if posture == "lying" or (posture == "empty" and scan.random() < 0.5):
-        step, camera, people, near = _lying(scan, pose, view, identity, stature, other)
+        step, camera, people, near = _lying(scan, pose, view, identity, stature, other, careful)
     else:
-        step, camera, people, near = _standing(scan, pose, view, identity, stature, other)
+        step, camera, people, near = _standing(scan, pose, view, identity, stature, other, careful)
     if posture == "empty":
         people = []
-        near = [shape for shape in near if shape.owner < 0]
+        near = [shape for shape in near if shape.owner == -1]
     shapes = [plane("floor", np.zeros(3), np.eye(3)), *near]
     middle = people[0].joints.mean(0) if people else np.zeros(3)
-    shapes += _room(scan, camera, middle, crowded=posture == "empty")
+    shapes += _room(scan, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
     k = _intrinsics(intrinsics, size)
-    return Scene(posture, step, replace(camera, intrinsics=k), people, shapes, intrinsics)  # type: ignore[arg-type]
+    return Scene(posture, step, replace(camera, intrinsics=k), people, shapes, intrinsics, careful)  # type: ignore[arg-type]
 
 
 def _intrinsics(normalised: tuple[float, ...], size: tuple[int, int]) -> Intrinsics:
@@ -85,16 +89,20 @@ Parts = tuple[int, Camera, list[Body], list[Shape]]
 
 def _standing(
     scan: np.random.Generator, pose: np.random.Generator, view: np.random.Generator,
-    identity: int, stature: float, other: bool,
+    identity: int, stature: float, other: bool, careful: bool,
 ) -> Parts:  # fmt: skip
     step = int(scan.integers(100, 105))
     # Camera looks along -z at the child, so a child with yaw 0 shows its front.
     side = float(scan.choice([0, 180, 90, -90, 0])) + scan.normal(0, 18)
     yaw = side if scan.random() < 0.75 else scan.uniform(-180, 180)
     child = standing_body(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
-    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.02)), 0.5, 2.3)) * view.uniform(0.95, 1.05)
+    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.02)), 0.5, 2.3))
+    distance = float(np.clip(distance, 0.65, 1.35)) if careful else distance
+    distance *= view.uniform(0.95, 1.05)
     middle = np.array([0.0, stature * scan.uniform(0.42, 0.58), 0.0])
     rise = scan.uniform(-0.15, 0.35) * distance if scan.random() < 0.7 else scan.uniform(0.3, 0.9) * distance
+    if careful:  # a phone held about level with the child
+        rise = distance * float(np.tan(np.radians(scan.uniform(-4, 15))))
     spot = middle + np.array([view.normal(0, 0.06), max(rise, 0.15 - middle[1]), distance])
     aim = middle + view.normal(0, 0.04, 3) * distance
     camera = _phone(spot, aim - spot, np.array([0.0, 1.0, 0.0]), float(scan.normal(0, 3) + view.normal(0, 2)), 1)
@@ -112,15 +120,17 @@ def _standing(
 
 def _lying(
     scan: np.random.Generator, pose: np.random.Generator, view: np.random.Generator,
-    identity: int, stature: float, other: bool,
+    identity: int, stature: float, other: bool, careful: bool,
 ) -> Parts:  # fmt: skip
     step = int(scan.integers(200, 205))
     roll = float(scan.choice([0, 0, 0, 0, 90, -90, 180], p=None)) + scan.normal(0, 14)
     ground, near = _bedding(scan, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
     child = lying_body(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
-    middle = child.joints[[0, 11, 12, 15, 16]].mean(0) * np.array([1.0, 0.5, 1.0]) + np.array([0, 0.5 * ground, 0])
-    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.0)), 0.55, 1.8)) * view.uniform(0.95, 1.05)
+    middle = (child.joints.min(0) + child.joints.max(0)) / 2
+    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.45, 0.95)), 0.6, 1.9))
+    distance = min(distance, 1.35) if careful else distance
+    distance *= view.uniform(0.95, 1.05)
     # Who scans stands at the head (the phone then shows the feet up), at the feet or beside.
     steep = scan.uniform(62, 89) if scan.random() < 0.6 else scan.uniform(35, 65)
     azimuth = float(scan.choice([180, 0, 90, -90], p=[0.55, 0.2, 0.125, 0.125])) + scan.normal(0, 20) + view.normal(0, 4)
@@ -179,15 +189,18 @@ def _phone(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, t
     return Camera(_intrinsics(PHONE, (240, 180)), np.stack([x, y, -forward], axis=1), spot)
 
 
-def _room(scan: np.random.Generator, camera: Camera, middle: FloatArray, *, crowded: bool) -> list[Shape]:
+def _room(
+    scan: np.random.Generator, camera: Camera, middle: FloatArray, careful: bool, *, crowded: bool
+) -> list[Shape]:  # fmt: skip
     shapes: list[Shape] = []
     away = middle - camera.position
     away[1] = 0
     away = away / (np.linalg.norm(away) + 1e-9)
-    for _ in range(int(scan.choice([0, 1, 2], p=[0.3, 0.4, 0.3]))):
-        facing = turn("y", scan.normal(0, 25) + scan.choice([0, 0, 90, -90])) @ -away
+    walls = int(scan.choice([1, 2])) if careful else int(scan.choice([0, 1, 2], p=[0.3, 0.4, 0.3]))
+    for number in range(walls):
+        facing = turn("y", scan.normal(0, 22) + (scan.choice([90, -90]) if number else 0)) @ -away
         frame = np.stack([np.cross(facing, [0, 1, 0]), facing, np.array([0.0, 1.0, 0.0])], axis=1)
-        gap = 0.2 + 0.3 * middle[1] if scan.random() < 0.3 else scan.uniform(0.5, 2.5)
+        gap = 0.2 + 0.3 * middle[1] if scan.random() < 0.3 else scan.uniform(0.5, 1.6 if careful else 2.5)
         shapes.append(plane("wall", middle - facing * gap, frame))
     for _ in range(int(scan.integers(2, 7)) if crowded else int(scan.integers(0, 5))):
         thing = _furniture(scan, middle) if scan.random() < 0.5 else _things(scan, middle, crowded)
@@ -226,6 +239,8 @@ def _things(scan: np.random.Generator, middle: FloatArray, crowded: bool) -> lis
     """A ball, a bucket, a heap of clothes, a toy animal: round things that are nobody."""
     far = scan.uniform(0.0, 1.2) if crowded else scan.uniform(0.35, 1.3)
     at = middle + turn("y", scan.uniform(-180, 180)) @ np.array([0.0, 0.0, far])
+    if scan.random() < (0.35 if crowded else 0.1):
+        return _toy_animal(scan, at)
     size = float(scan.uniform(0.04, 0.22))
     at[1] = size * scan.uniform(0.5, 1.0)
     if scan.random() < 0.3:
@@ -239,3 +254,26 @@ def _things(scan: np.random.Generator, middle: FloatArray, crowded: bool) -> lis
         radii = size * scan.uniform(0.3, 0.9, 3)
         shapes.append(ellipsoid("thing", -1, place, frame, (radii[0], radii[1], radii[2]), wrinkle=0.004))
     return shapes
+
+
+def _toy_animal(scan: np.random.Generator, at: FloatArray) -> list[Shape]:
+    """A trunk, a head, ears and four legs, sitting, standing or fallen over: what is most easily taken for a child."""
+    size = float(scan.uniform(0.12, 0.45))  # height when it sits
+    up = turn("y", scan.uniform(-180, 180)) @ turn("x", scan.choice([0, 0, 60, 90]) + scan.normal(0, 12))
+    thick, head = size * scan.uniform(0.20, 0.32), size * scan.uniform(0.18, 0.30)
+
+    def point(x: float, y: float, z: float) -> FloatArray:
+        return np.asarray(up @ (np.array([x, y, z]) * size))
+
+    neck, rump = point(0, 0.62, 0.05), point(0, 0.22, -0.1)
+    skull = point(scan.normal(0, 0.05), 0.85, scan.uniform(0.0, 0.25))
+    shapes = [cone("thing", -1, rump, neck, thick, 0.8 * thick), cone("thing", -1, skull, skull, head, head)]
+    for side in (-1, 1):
+        ear = skull + point(side * 0.25, scan.uniform(-0.25, 0.25), 0)
+        paw, foot = point(side * 0.2, scan.uniform(0.05, 0.4), 0.3), point(side * 0.28, 0.08, scan.uniform(0.1, 0.4))
+        shapes.append(cone("thing", -1, skull + (ear - skull) * 0.5, ear, 0.3 * head, 0.35 * head))
+        shapes.append(cone("thing", -1, neck, paw, 0.4 * thick, 0.35 * thick))
+        shapes.append(cone("thing", -1, rump, foot, 0.45 * thick, 0.4 * thick))
+    low = min(float((s.origin + s.ends[1])[1]) for s in shapes)
+    lift = np.array([at[0], max(0.35 * thick - low, 0.0), at[2]])
+    return [replace(s, origin=s.origin + lift) for s in shapes]

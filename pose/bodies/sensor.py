@@ -26,13 +26,15 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Dept
 
 
 def sense(
-    hits: Hits, shapes: list[Shape], scan: np.random.Generator, frame: np.random.Generator
+    hits: Hits, shapes: list[Shape], scan: np.random.Generator, frame: np.random.Generator,
+    *, careful: bool = False,
 ) -> tuple[DepthArray, DepthArray]:
     """A depth map as the phone would write it.
 
     Args:
         hits: true depth of each pixel.
         scan: draws what belongs to the phone, the clothes and the room; `frame` what changes each time.
+        careful: a phone that measures up to its map's borders and as far as the room goes.
 
     Returns:
         depth (H, W) float32 metres, 0 where nothing was measured, and confidence (H, W) float32 0..1.
@@ -52,9 +54,10 @@ def sense(
 
     lost = edges | ~seen
     lost |= _unreflecting(hits, shapes, scan, frame, unit)
-    reach = scan.uniform(1.4, 2.6) if scan.random() < 0.5 else scan.uniform(2.5, 6.0)
+    reach = scan.uniform(1.4, 2.6) if scan.random() < 0.4 and not careful else scan.uniform(3.0, 6.0)
     lost |= depth * (1 + 0.04 * blobs(frame, shape, 12 * unit)) > reach
-    lost |= _frame_of_nothing(shape, scan)
+    if not careful:
+        lost |= _frame_of_nothing(shape, scan)
     if frame.random() < 0.4:
         lost |= blobs(frame, shape, 9 * unit) > frame.uniform(2.3, 3.2)
     depth[lost] = 0
@@ -80,10 +83,14 @@ def _melt(
     small = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST)
     there = cv2.resize(seen.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     filled = np.where(there > 0, small, 20.0).astype(np.float32)
-    ring = np.ones((3, 3), np.uint8)
-    step = cv2.dilate(filled, ring) - cv2.erode(filled, ring)
-    # Slanted floor has steps of its own, so the limit grows with distance.
-    edges = step > scan.uniform(0.03, 0.09) + 0.03 * np.maximum(filled - 1, 0)
+    # The second difference: a slanted floor has steps between its pixels too, but even ones.
+    kernel = np.array([[1, -2, 1]], np.float32)
+    bend = np.maximum(
+        np.abs(cv2.filter2D(filled, -1, kernel)), np.abs(cv2.filter2D(filled, -1, kernel.T))
+    )
+    edges = bend > scan.uniform(0.03, 0.09)
+    if scan.random() < 0.5:
+        edges = cv2.dilate(edges.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0
     if scan.random() < 0.4:  # the light source sits beside the lens: its shadow falls to one side
         by = int(round(scan.integers(1, 5) * unit * size[0] / width)) * int(scan.choice([-1, 1]))
         edges |= np.roll(edges, by, axis=int(scan.integers(0, 2)))
@@ -111,7 +118,7 @@ def _frame_of_nothing(shape: tuple[int, int], scan: np.random.Generator) -> NDAr
     """Rounded margins in which a phone measures nothing."""
     height, width = shape
     out = np.zeros(shape, np.bool_)
-    if scan.random() < 0.55:
+    if scan.random() < 0.5:
         return out
     top, bottom, left, right = (scan.uniform(0, 0.09, 4) * scan.uniform(0.3, 1.0)).tolist()
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
