@@ -17,7 +17,8 @@ from pose.bodies import write_scan
 from pose.orientation import turn_picture, turns_for_step
 from pose.pictures import decode_picture
 
-SEEDS = {"standing": 1, "lying": 2}
+# One child, wholly in view; the ones of `make demo`.
+SEEDS = {"standing": 1, "lying": 7}
 HEIGHT = 480
 GAP = 8
 
