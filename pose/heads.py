@@ -15,17 +15,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose import anatomy, skin
 from pose import keypoints as kp
+from pose import skin
+from pose.anatomy import Build, fit_build
 from pose.calibration import Intrinsics
 from pose.depthmap import DepthMap
 from pose.estimator import Person
 from pose.lifting import to_depth_pixels, to_picture_pixels
 
-# A head's radius with its hair, from the trunk's length (metres), for babies as for adults.
-_RADIUS_BASE: Final = 0.055
-_RADIUS_PER_TRUNK: Final = 0.21
-RADIUS_RANGE: Final = (0.085, 0.165)
+# The ball that holds a head with its hair, in halves of the head's height, and a little more.
+_BALL: Final = 1.22
+_MORE: Final = 0.006  # metres
 
 # In head radii.
 _MARGIN: Final = 0.6  # around each keypoint of the head
@@ -99,9 +99,9 @@ def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) ->
     return mask.astype(bool)
 
 
-def head_radius(trunk: float) -> float:
-    """Radius in metres of a ball that holds the head and hair of someone with this trunk length."""
-    return float(np.clip(_RADIUS_BASE + _RADIUS_PER_TRUNK * trunk, *RADIUS_RANGE))
+def head_radius(build: Build) -> float:
+    """Radius in metres of a ball that holds the head and hair of someone of this build."""
+    return _BALL * build["head_height"] + _MORE
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
 
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
     points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    radius = head_radius(anatomy.trunk_length(points, found.observed & trusted))
+    radius = head_radius(fit_build(points, found.observed & trusted))
     depth = _head_depth(found, trusted)
     reach = radius * depthmap.intrinsics.fx / depth  # the ball's radius in depth pixels
 

@@ -12,11 +12,12 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose import anatomy, skin
 from pose import keypoints as kp
+from pose import skin
 from pose.calibration import Intrinsics
 from pose.depthmap import DepthMap
 from pose.floor import floor_height
+from pose.joints import place
 from pose.skeleton import Skeleton
 
 __all__ = ["METHODS", "Method", "Skeleton", "lift"]
@@ -77,12 +78,11 @@ def lift(
         observed = np.isfinite(distance) & (distance <= _NEAREST_OBSERVED)
     else:
         found = skin.find(depthmap, at, score)
-        observed = found.observed
-        depth = found.depth
-        if method == "inside":
-            depth = depth + anatomy.depth_of_joints(depthmap, at, depth, observed & inside)
+        depth, observed, distance = found.depth, found.observed, found.distance
+        if method == "inside" and observed.any():
+            depth, observed, distance = place(depthmap, at, found)
         joints = depthmap.world(at[:, 0], at[:, 1], depth)
-        distance = found.distance * NEAREST_WIDTH / depthmap.width
+        distance = distance * NEAREST_WIDTH / depthmap.width
     observed = observed & inside
     if not observed.any():
         joints = np.full((len(uv), 3), np.nan)

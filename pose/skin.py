@@ -2,8 +2,7 @@
 
 A keypoint alone does not tell: it may lie in a hole of the depth map, on a pixel that flies between the
 body and the wall, or just past the silhouette. So the depths around each keypoint are parted into layers,
-and of the layers of all joints those are taken that make one body together: a tree of 17 nodes with a few
-choices each, solved exactly.
+and of the layers of all joints those are taken that make one body together.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pose import bodytree
 from pose import keypoints as kp
 from pose.depthmap import DepthMap
 
@@ -31,17 +31,20 @@ _BODY: Final = 0.45  # and this of a joint from the middle of the body
 _MAX_PENALTY: Final = 9.0
 _MIN_DEPTH: Final = 0.15
 
-# The body as a tree: joint → the joint it hangs on. From the outside inwards, so that one pass collects.
-_PARENT: Final = (
-    (kp.LEFT_EAR, kp.LEFT_EYE), (kp.RIGHT_EAR, kp.RIGHT_EYE),
-    (kp.LEFT_EYE, kp.NOSE), (kp.RIGHT_EYE, kp.NOSE), (kp.NOSE, kp.LEFT_SHOULDER),
-    (kp.LEFT_WRIST, kp.LEFT_ELBOW), (kp.LEFT_ELBOW, kp.LEFT_SHOULDER),
-    (kp.RIGHT_WRIST, kp.RIGHT_ELBOW), (kp.RIGHT_ELBOW, kp.RIGHT_SHOULDER),
-    (kp.LEFT_ANKLE, kp.LEFT_KNEE), (kp.LEFT_KNEE, kp.LEFT_HIP), (kp.LEFT_HIP, kp.LEFT_SHOULDER),
-    (kp.RIGHT_ANKLE, kp.RIGHT_KNEE), (kp.RIGHT_KNEE, kp.RIGHT_HIP), (kp.RIGHT_HIP, kp.RIGHT_SHOULDER),
-    (kp.RIGHT_SHOULDER, kp.LEFT_SHOULDER),
-)  # fmt: skip
-_ROOT: Final = kp.LEFT_SHOULDER
+
+@dataclass(frozen=True)
+class Layer:
+    """A surface near a keypoint.
+
+    Attributes:
+        depth: in metres.
+        cost: of taking it; the less of the surroundings it fills, and the less near, the more.
+        distance: |Δu| + |Δv| from the keypoint to its nearest sample, in depth pixels.
+    """
+
+    depth: float
+    cost: float
+    distance: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +52,19 @@ class Skin:
     """What `find` found.
 
     Attributes:
-        depth: (17,) float64 metres; for joints that are not observed that of the nearest observed ones
-            along the body. NaN where nothing at all was found.
-        distance: (17,) float64, |Δu| + |Δv| to the nearest sample used, depth pixels; inf if not observed.
-        observed: (17,) bool.
+        layers: of each joint, the cheapest first, at most four.
+        middle: rough depth of the whole body in metres; NaN where nothing at all was found.
+        depth: (17,) float64 metres, of the layers that make one body; for joints without any, that of the
+            nearest ones along the body. NaN where nothing at all was found.
+        distance: (17,) float64, of that layer; inf where there is none.
+        observed: (17,) bool, where there is one.
     """
 
+    layers: tuple[tuple[Layer, ...], ...]
+    middle: float
     depth: NDArray[np.float64]
     distance: NDArray[np.float64]
     observed: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Layer:
-    depth: float
-    cost: float
-    distance: float
 
 
 def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> Skin:
@@ -77,13 +77,22 @@ def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64
     """
     middle = _body_depth(depthmap, at, scores)
     if middle is None:
-        return Skin(np.full(kp.COUNT, np.nan), np.full(kp.COUNT, np.inf), np.zeros(kp.COUNT, bool))
-    layers = _layers(depthmap, at, middle)
-    chosen = _one_body(layers, middle, np.clip(scores, 0.05, 1.0))
-    observed = np.array([layer is not None for layer in chosen])
-    depth = np.array([np.nan if layer is None else layer.depth for layer in chosen])
-    distance = np.array([np.inf if layer is None else layer.distance for layer in chosen])
-    return Skin(_guess_rest(depth, middle), distance, observed)
+        nothing = np.full(kp.COUNT, np.nan)
+        none: tuple[tuple[Layer, ...], ...] = ((),) * kp.COUNT
+        return Skin(none, np.nan, nothing, np.full(kp.COUNT, np.inf), np.zeros(kp.COUNT, bool))
+    layers = _layers(depthmap, at, middle, scores)
+    depths = [np.array([layer.depth for layer in found]) for found in layers]
+    costs = [np.array([layer.cost for layer in found]) for found in layers]
+    chosen = bodytree.choose(
+        costs, lambda joint, parent: _penalty(depths[joint][:, None] - depths[parent], _BONE)
+    )
+    depth, distance = np.full(kp.COUNT, np.nan), np.full(kp.COUNT, np.inf)
+    for joint, choice in enumerate(chosen):
+        if choice is not None:
+            depth[joint] = layers[joint][choice].depth
+            distance[joint] = layers[joint][choice].distance
+    observed = np.isfinite(depth)
+    return Skin(tuple(layers), middle, bodytree.spread(depth), distance, observed)
 
 
 def _body_depth(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> float | None:
@@ -101,7 +110,9 @@ def _body_depth(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.
     return _weighted_quantile(each, weight[has], 0.5)
 
 
-def _layers(depthmap: DepthMap, at: NDArray[np.float64], middle: float) -> list[list[_Layer]]:
+def _layers(
+    depthmap: DepthMap, at: NDArray[np.float64], middle: float, scores: NDArray[np.float64]
+) -> list[tuple[Layer, ...]]:
     """The layers of depth around each keypoint, each with what it costs to take it."""
     pixel = middle / depthmap.intrinsics.fx  # metres a pixel, about
     extent = max(1, round(_WINDOW / pixel))
@@ -113,12 +124,12 @@ def _layers(depthmap: DepthMap, at: NDArray[np.float64], middle: float) -> list[
     weight = np.exp(-0.5 * squared * (pixel / _NEAR_WEIGHT) ** 2)
     away = np.abs(du) + np.abs(dv)
 
-    found: list[list[_Layer]] = []
+    found: list[tuple[Layer, ...]] = []
     for joint in range(kp.COUNT):
         mask = keep[joint]
         depths = values[joint, mask]
         if depths.size == 0:
-            found.append([])
+            found.append(())
             continue
         order = np.argsort(depths)
         depths, weights, distances = depths[order], weight[joint, mask][order], away[joint, mask][order]
@@ -131,9 +142,11 @@ def _layers(depthmap: DepthMap, at: NDArray[np.float64], middle: float) -> list[
             if share < 0.02:
                 continue
             depth = _weighted_quantile(part_depths, part_weights, _QUANTILE)
-            layers.append(_Layer(depth, -float(np.log(share)), float(part_distances.min())))
+            # Far from the rest of the body: rather what is behind or before it.
+            astray = min(((depth - middle) / _BODY) ** 2, _MAX_PENALTY) * max(float(scores[joint]), 0.05)
+            layers.append(Layer(depth, astray - float(np.log(share)), float(part_distances.min())))
         layers.sort(key=lambda layer: layer.cost)
-        found.append(layers[:_MAX_LAYERS])
+        found.append(tuple(layers[:_MAX_LAYERS]))
     return found
 
 
@@ -172,47 +185,8 @@ def _flying(
     return near < _FLYING_NEIGHBOURS
 
 
-def _one_body(layers: list[list[_Layer]], middle: float, scores: NDArray[np.float64]) -> list[_Layer | None]:
-    """One layer for each joint, so that all together cost the least."""
-    depths = [np.array([layer.depth for layer in found]) for found in layers]
-    costs = [
-        np.array([layer.cost for layer in found]) + scores[joint] * _penalty(depths[joint] - middle, _BODY)
-        for joint, found in enumerate(layers)
-    ]
-    taken: dict[int, NDArray[np.intp]] = {}
-    for joint, parent in _PARENT:
-        if not layers[joint] or not layers[parent]:
-            continue
-        both = costs[joint][:, None] + _penalty(depths[joint][:, None] - depths[parent], _BONE)
-        taken[joint] = both.argmin(axis=0)  # for each layer of the parent
-        costs[parent] = costs[parent] + both.min(axis=0)
-    choice: dict[int, int] = {}
-    for joint, parent in ((_ROOT, _ROOT), *reversed(_PARENT)):
-        if not layers[joint]:
-            continue
-        linked = joint in taken and parent in choice
-        choice[joint] = int(taken[joint][choice[parent]]) if linked else int(costs[joint].argmin())
-    return [found[choice[joint]] if found else None for joint, found in enumerate(layers)]
-
-
 def _penalty(difference: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
     return np.minimum((difference / usual) ** 2, _MAX_PENALTY)
-
-
-def _guess_rest(depth: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
-    """Depths with those missing filled in from their neighbours along the body, the nearest first."""
-    depth = depth.copy()
-    while (missing := np.isnan(depth)).any():
-        total, count = np.zeros(kp.COUNT), np.zeros(kp.COUNT)
-        for a, b in _PARENT:
-            for joint, other in ((a, b), (b, a)):
-                if missing[joint] and not missing[other]:
-                    total[joint] += depth[other]
-                    count[joint] += 1
-        if not count.any():
-            return np.where(missing, middle, depth)
-        depth = np.where(count > 0, total / np.maximum(count, 1), depth)
-    return depth
 
 
 def _weighted_quantile(values: NDArray[np.floating], weights: NDArray[np.floating], quantile: float) -> float:
