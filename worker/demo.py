@@ -72,7 +72,7 @@ def main(
             finally:
                 console.print("Stopping the worker")
     except Stopped as stopped:
-        console.print(f"{stopped}; nothing is left running".capitalize(), markup=False)
+        console.print(f"{stopped}; nothing is left running", markup=False)
         raise typer.Exit(128 + stopped.signum) from None
     except (DemoFailed, CommandFailed) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False, soft_wrap=True)

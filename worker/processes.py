@@ -25,7 +25,7 @@ class Stopped(Exception):
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        super().__init__(f"Stopped by {signal.Signals(signum).name}")
 
 
 class StopRequests:
