@@ -37,8 +37,8 @@ bench: $(RUNTIME) ## Measure the speed of each step
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.bodies.evaluate $(ARGS)
 
-train: $(RUNTIME) ## Train the shipped model anew, on rendered people
-	$(BIN)/python -m pose.bodies.train $(ARGS)
+train: $(RUNTIME) ## Train the shipped model anew, on rendered people, into train/new
+	$(BIN)/python -m pose.bodies.train $(or $(ARGS),train/new)
 
 pictures: $(RUNTIME) ## Make the README's pictures anew
 	$(BIN)/python docs/make_pictures.py
