@@ -60,7 +60,8 @@ class HeadRegion:
         centre: u, v of the head's middle.
         radius_px: of the ball.
         outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture.
-        placed_by: "head" by the head's own keypoints, "trunk" by where the trunk ends.
+        placed_by: "head" by the head's own keypoints, "trunk" by where the trunk ends; "outside" if the
+            picture ends below the shoulders, then the outline is empty.
     """
 
     person: int
@@ -95,7 +96,8 @@ def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) ->
     """(H, W) bool, True on all pixels of the regions."""
     mask = np.zeros((picture_size[1], picture_size[0]), np.uint8)
     for region in regions:
-        cv2.fillConvexPoly(mask, region.outline, 1)
+        if len(region.outline):
+            cv2.fillConvexPoly(mask, region.outline, 1)
     return mask.astype(bool)
 
 
@@ -120,15 +122,20 @@ class _View:
 def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
     depthmap, at = view.depthmap, view.to_depth(person.keypoints)
     trusted = person.scores >= max(MIN_SCORE, _MIN_OF_MEAN * person.score)
+    if _is_outside(person.keypoints, trusted, view.picture_size):
+        u, v = person.keypoints[_HEAD].mean(axis=0).tolist()
+        return HeadRegion(index, (u, v), 0.0, np.empty((0, 2), np.int32), "outside")
     found = skin.find(depthmap, at, np.where(trusted, person.scores, 0.0))
     if not found.observed[trusted].any():
         raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
 
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
     points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    radius = head_radius(fit_build(points, found.observed & trusted))
+    build = fit_build(points, found.observed & trusted)
+    radius = head_radius(build)
     depth = _head_depth(found, trusted)
-    reach = radius * depthmap.intrinsics.fx / depth  # the ball's radius in depth pixels
+    # The ball's radius in depth pixels, at its middle: the skin is nearer.
+    reach = radius * depthmap.intrinsics.fx / (depth + 0.7 * build["head_depth"])
 
     predicted = _above_trunk(at, trusted)
     centre, members, strays = _middle(at, person.scores, trusted, reach)
@@ -147,6 +154,17 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
     outline = _outline(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
     return HeadRegion(index, place, float(edge[0] - middle[0]), outline, placed_by)
+
+
+def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_size: tuple[int, int]) -> bool:
+    """Whether the picture certainly ends before the head: all of it and both shoulders lie outside."""
+    inside = ((uv > -0.5) & (uv < np.array(picture_size) - 0.5)).all(axis=1)
+    if inside[[*_HEAD, *_SHOULDERS]].any():
+        return False
+    predicted = _above_trunk(uv, trusted)
+    return predicted is None or not (
+        0 <= predicted[0] < picture_size[0] and 0 <= predicted[1] < picture_size[1]
+    )
 
 
 def _head_depth(found: skin.Skin, trusted: NDArray[np.bool_]) -> float:
