@@ -1,0 +1,144 @@
+"""Storage in a local folder. Nothing outside it is ever read or written, whatever links lie in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
+
+DRAFT: Final = ".draft-"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: opening a pipe for reading would wait for its writer.
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DRAFT: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalStorage:
+    """Objects as files below a root. See `worker.storage.Storage` for the contract.
+
+    Each part of a key is opened relative to the folder before it and never through a link, so there is no
+    moment between a check and its use. The root itself may be a link, and is made at the first write.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self._root = root
+
+    def objects(self, folder: str, limit: int) -> list[StoredObject]:
+        """See Storage. Links, pipes and the drafts of unfinished writes are no objects."""
+        with self._errors():
+            try:
+                descriptor = self._open_folder(split_key(folder), make=False)
+            except OSError as error:
+                self._check_absent(error)
+                return []
+            with _closed(descriptor):
+                return sorted(_files(descriptor, folder, limit), key=lambda each: each.key)
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        """See Storage."""
+        *folders, file = split_key(key)
+        with self._errors():
+            try:
+                with _closed(self._open_folder(folders, make=False)) as folder:
+                    descriptor = os.open(file, _FILE, dir_fd=folder)
+            except OSError as error:
+                self._check_absent(error)
+                raise ObjectMissing(f"{self.name} holds no such object") from None
+            with open(descriptor, "rb") as opened:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise ObjectMissing(f"{self.name} holds no such object")
+                content = opened.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
+        return content
+
+    def write(self, key: str, data: bytes, content_type: str) -> None:
+        """See Storage. The content is on the disk before the name appears; files know no content type."""
+        *folders, file = split_key(key)
+        with self._errors(), _closed(self._open_folder(folders, make=True)) as folder:
+            draft = f"{DRAFT}{uuid.uuid4()}"
+            try:
+                with open(os.open(draft, _DRAFT, 0o644, dir_fd=folder), "wb") as opened:
+                    opened.write(data)
+                    opened.flush()
+                    os.fsync(opened.fileno())
+                os.replace(draft, file, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                _remove(draft, folder)
+                raise
+            os.fsync(folder)
+
+    def _open_folder(self, parts: list[str], make: bool) -> int:
+        if make:
+            self._root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in parts:
+            with _closed(descriptor) as parent:
+                if make:
+                    _make_folder(part, parent)
+                descriptor = os.open(part, _FOLDER, dir_fd=parent)
+        return descriptor
+
+    def _check_absent(self, error: OSError) -> None:
+        """Return when the error says that a key is not there; a link counts as nothing. Raise otherwise."""
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise error
+        # That is a disk that is not mounted, not a scan that does not exist.
+        if not self._root.is_dir():
+            raise StorageUnavailable(f"{self.name}: its folder does not exist")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # Not the error's own text, which holds the file's name.
+            raise StorageUnavailable(f"{self.name}: {os.strerror(error.errno or 0)}") from None
+
+
+@contextmanager
+def _closed(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(name: str, parent: int) -> None:
+    try:
+        os.mkdir(name, dir_fd=parent)
+    except FileExistsError:
+        return
+    os.fsync(parent)
+
+
+def _remove(name: str, folder: int) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+def _files(descriptor: int, folder: str, limit: int) -> list[StoredObject]:
+    found: list[StoredObject] = []
+    for path, folders, files, opened in os.fwalk(".", dir_fd=descriptor, follow_symlinks=False):
+        folders.sort()
+        below = "" if path == "." else path.removeprefix("./") + "/"
+        for name in sorted(files):
+            try:
+                about = os.stat(name, dir_fd=opened, follow_symlinks=False)
+            except FileNotFoundError:  # taken away just now
+                continue
+            if stat.S_ISREG(about.st_mode) and not name.startswith(DRAFT) and is_key(name):
+                found.append(StoredObject(f"{folder}/{below}{name}", about.st_size))
+            if len(found) > limit:
+                return found
+    return found

@@ -1,0 +1,132 @@
+"""Storage in S3, or in anything that speaks it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from urllib3.exceptions import HTTPError
+
+from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
+
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_S: Final = 30
+TRIES: Final = 3
+CHUNK: Final = 256 * 1024
+# What a person can do something about. The rest is told by its code.
+_REASONS: Final = {
+    "NoSuchBucket": "its bucket does not exist",
+    "AccessDenied": "access was denied to our credentials",
+    "InvalidAccessKeyId": "our credentials were refused",
+    "SignatureDoesNotMatch": "our credentials were refused",
+    "QuotaExceeded": "it is full",
+    "403": "access was denied to our credentials",
+}
+
+
+class S3Storage:
+    """Objects of a bucket below a prefix. See `worker.storage.Storage` for the contract.
+
+    Credentials come from where boto3 takes them: the environment, its files, or the machine's role. To be
+    made after a fork: connections cannot be shared between processes.
+    """
+
+    def __init__(self, bucket: str, prefix: str, name: str, endpoint_url: str | None = None) -> None:
+        self.name = name
+        self._bucket = bucket
+        self._prefix = prefix
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            max_pool_connections=16,
+            # S3 servers of one's own are reached by their one host name.
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+            # Older servers do not know the checksums that boto3 adds to each request by now. What we write
+            # carries its MD5, which all of them check.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        with self._errors():
+            session = boto3.session.Session()
+            self._client = session.client(
+                "s3",
+                endpoint_url=endpoint_url,
+                config=config,
+                # A server of one's own has no regions, but a signature needs one.
+                region_name=session.region_name or ("us-east-1" if endpoint_url else None),
+            )
+
+    def objects(self, folder: str, limit: int) -> list[StoredObject]:
+        """See Storage."""
+        start = self._key(folder) + "/"
+        found: list[StoredObject] = []
+        with self._errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
+            for page in pages:
+                for each in page.get("Contents", []):
+                    key = each["Key"][len(self._prefix) :]
+                    # Among others the empty objects "rgb/" that consoles make and that stand for folders.
+                    if is_key(key):
+                        found.append(StoredObject(key, each["Size"]))
+                if len(found) > limit:
+                    return found[: limit + 1]
+        return sorted(found, key=lambda each: each.key)
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        """See Storage."""
+        with self._errors():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            except ClientError as error:
+                if _code(error) in ("NoSuchKey", "404"):
+                    raise ObjectMissing(f"{self.name} holds no such object") from None
+                raise
+            body = answer["Body"]
+            try:
+                content = bytearray()
+                while len(content) <= max_bytes and (chunk := body.read(CHUNK)):
+                    content += chunk
+            finally:
+                body.close()
+        if len(content) > max_bytes:
+            raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
+        return bytes(content)
+
+    def write(self, key: str, data: bytes, content_type: str) -> None:
+        """See Storage."""
+        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        with self._errors():
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key(key),
+                Body=data,
+                ContentType=content_type,
+                ContentMD5=checksum,
+            )
+
+    def _key(self, key: str) -> str:
+        return self._prefix + "/".join(split_key(key))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            raise StorageUnavailable(f"{self.name}: {_REASONS.get(code, f'it answered {code}')}") from None
+        except (NoCredentialsError, PartialCredentialsError):
+            raise StorageUnavailable(f"{self.name}: there are no credentials for it") from None
+        except (BotoCoreError, HTTPError, OSError) as error:
+            # Not the error's own text, which may hold the object's URL.
+            raise StorageUnavailable(f"{self.name}: {type(error).__name__}") from None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "an error"))
