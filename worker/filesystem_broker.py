@@ -1,0 +1,180 @@
+"""Celery's broker without a server, made safe for several processes that start and end at any time.
+
+It reads and writes the same files as `kombu.transport.filesystem`, so any Celery producer can use the same
+folders. Three things differ. Kombu writes a message, and the table of an exchange, under its final name, so
+that a reader may see half of it, lose it, or end with a JSON error; here both appear whole. Kombu takes a
+message by way of the system's temporary folder; here it stays in the broker's own. And kombu never forgets a
+listener: each event goes for ever into the queue of a `watch` or Flower that was killed; here such a queue is
+dropped once nobody has read it for ten minutes.
+
+What it still cannot do: a worker that is killed loses the message it works on.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import logging
+import os
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty
+from typing import Any, Final
+
+from kombu.transport import filesystem
+from kombu.utils.json import dumps, loads
+
+log = logging.getLogger(__name__)
+
+ABANDONED_AFTER_S: Final = 600.0
+PRUNE_EVERY_S: Final = 60.0
+Row = tuple[str, str, str]
+
+
+class Channel(filesystem.Channel):
+    """Messages as files `<ms>_<uuid>.<queue>.msg` in one folder, bindings as tables in another."""
+
+    _next_prune: float | None = None
+
+    @property
+    def _messages(self) -> Path:
+        return Path(self.data_folder_in)
+
+    def _put(self, queue: str, payload: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
+        # Messages are taken in the order of their names: as many digits at any time.
+        name = f"{time.time_ns() // 1_000_000:015d}_{uuid.uuid4()}.{queue}.msg"
+        _write_whole(Path(self.data_folder_out) / name, dumps(payload))
+        self._prune_if_due()
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+        for name in sorted(os.listdir(self._messages)):
+            if name.partition(".")[2] != f"{queue}.msg":
+                continue
+            taken = self._messages / f".taken-{name}"
+            try:
+                # A rename has one winner, however many workers look at the same message.
+                os.rename(self._messages / name, taken)
+            except FileNotFoundError:
+                continue
+            text = taken.read_bytes()
+            taken.unlink()
+            try:
+                return _check_envelope(loads(text))
+            except ValueError as error:
+                # The worker would end with this, and again at each start if the file stayed.
+                log.error("a message that is not Celery's was thrown away: %s", error)
+        raise Empty
+
+    def get_table(self, exchange: str) -> list[Any]:
+        return [filesystem.exchange_queue_t(*row) for row in _read_table(self._exchange_file(exchange))]
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        row = (routing_key or "", pattern or "", queue or "")
+        with _table(self._exchange_file(exchange)) as edit:
+            edit(lambda rows: rows if row in rows else [row, *rows])
+
+    def _delete(self, queue: str, exchange: str, routing_key: str, pattern: str, *_: Any, **__: Any) -> None:
+        self._purge(queue)
+        gone = (routing_key or "", pattern or "", queue or "")
+        with _table(self._exchange_file(exchange)) as edit:
+            edit(lambda rows: [row for row in rows if row != gone])
+
+    def _prune_if_due(self) -> None:
+        now = time.monotonic()
+        if self._next_prune is None or now >= self._next_prune:
+            self._next_prune = now + PRUNE_EVERY_S
+            prune(self._messages, self.control_folder)
+
+
+class Transport(filesystem.Transport):
+    """The transport behind `filesystem://`, see `worker.app`.
+
+    A worker's main loop waits two seconds for a message before it looks whether a task has ended, and takes
+    the next one only then. It sets `longest_wait` so as not to idle that long between two scans.
+    """
+
+    Channel = Channel
+    longest_wait: float | None = None
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        if timeout is not None and self.longest_wait is not None:
+            timeout = min(timeout, self.longest_wait)
+        super().drain_events(connection, timeout)
+
+
+def prune(messages: Path, control: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
+    """Drop the queues of listeners that are gone, with their messages. Queues of tasks are never touched."""
+    oldest: dict[str, float] = {}
+    files: defaultdict[str, list[Path]] = defaultdict(list)
+    for entry in os.scandir(messages):
+        queue = entry.name.partition(".")[2].removesuffix(".msg")
+        if not _is_listener(queue):
+            continue
+        try:
+            written = entry.stat().st_mtime
+        except FileNotFoundError:
+            continue
+        oldest[queue] = min(written, oldest.get(queue, written))
+        files[queue].append(Path(entry.path))
+    abandoned = {queue for queue, written in oldest.items() if written < time.time() - older_than_s}
+    if not abandoned:
+        return
+    for path in control.glob("*.exchange"):
+        with _table(path) as edit:
+            edit(lambda rows: [row for row in rows if row[2] not in abandoned])
+    for queue in abandoned:
+        for file in files[queue]:
+            file.unlink(missing_ok=True)
+
+
+def _is_listener(queue: str) -> bool:
+    return queue.startswith("celeryev.") or queue.endswith(".celery.pidbox")
+
+
+def _check_envelope(message: Any) -> dict[str, Any]:
+    """What kombu reads from a message without looking whether it is there."""
+    fields = {"body": str, "headers": dict, "properties": dict}
+    if not isinstance(message, dict) or not all(isinstance(message.get(k), t) for k, t in fields.items()):
+        raise ValueError("no envelope with body, headers and properties")
+    if not {"delivery_info", "delivery_tag"} <= set(message["properties"]):
+        raise ValueError("no delivery in its properties")
+    if message["properties"].get("body_encoding") == "base64":
+        base64.b64decode(message["body"])
+    return message
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file that is seen whole or not at all. A leading dot keeps the draft from being a message."""
+    draft = path.with_name(f".draft-{uuid.uuid4()}")
+    try:
+        draft.write_text(text)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read_table(path: Path) -> list[Row]:
+    try:
+        return [(row[0], row[1], row[2]) for row in loads(path.read_text())]
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[Callable[[Callable[[list[Row]], list[Row]]], None]]:
+    """Change a table while nobody else does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def edit(change: Callable[[list[Row]], list[Row]]) -> None:
+            before = _read_table(path)
+            after = change(before)
+            if after != before:
+                _write_whole(path, dumps(after))
+
+        yield edit
