@@ -1,0 +1,102 @@
+"""One scan, from its files to its results: fetch, analyse, publish. Knows no queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from worker.logs import get_logger
+from worker.messages import artefact_key, result_key
+from worker.status import Stage
+from worker.storage import Limits, ObjectMissing, ScanTooLarge, Storage, fetch_scan
+
+if TYPE_CHECKING:
+    from pose import Estimator, ScanResult
+
+log = get_logger(__name__)
+
+MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+CONTENT_TYPES: Final = {"jpg": "image/jpeg", "json": "application/json", "obj": "model/obj"}
+
+# Called with the stage, the frames done and the number of frames, None until it is known.
+Report = Callable[[Stage, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A scan's result, and whether it had been there already."""
+
+    result: ScanResult
+    repeated: bool
+
+
+def process(
+    scan_id: str, scans: Storage, results: Storage, estimator: Estimator, limits: Limits, report: Report
+) -> Outcome:
+    """Analyse a scan and store what comes out, `result.json` last. Doing it twice writes the same objects.
+
+    A scan whose result is there already, from the same files by the same model, is not analysed again.
+
+    Raises:
+        pose.InvalidScan, ScanMissing, ScanTooLarge: the scan cannot be used.
+        StorageUnavailable: one of the storages cannot.
+    """
+    import pose
+    from pose.analysis import fingerprint_of
+
+    report(Stage.FETCH, 0, None)
+    with _step("scan_fetched") as fields:
+        files = fetch_scan(scans, scan_id, limits)
+        fields.update(files=len(files), bytes=sum(map(len, files.values())))
+
+    scan = pose.read_scan_files(files)
+    fingerprint = fingerprint_of(scan, estimator)
+    earlier = finished_result(results, scan_id)
+    if earlier is not None and earlier.fingerprint == fingerprint:
+        log.info("scan_done_already")
+        return Outcome(earlier, repeated=True)
+
+    def frame_done(done: int, total: int) -> None:
+        report(Stage.ANALYSE, done, total)
+
+    frames = len(scan.frames) + len(scan.broken)
+    with _step("scan_analysed") as fields:
+        analysis = pose.analyse_scan(
+            scan, estimator, scan_id=scan_id, fingerprint=fingerprint, progress=frame_done
+        )
+        result = analysis.result
+        fields.update(posture=result.posture, frames=frames, frames_used=result.frames_used)
+
+    report(Stage.PUBLISH, frames, frames)
+    with _step("scan_published") as fields:
+        for name, data in analysis.artefacts.items():
+            results.write(artefact_key(scan_id, name), data, CONTENT_TYPES[name.rpartition(".")[2]])
+        results.write(result_key(scan_id), result.model_dump_json().encode(), CONTENT_TYPES["json"])
+        fields.update(objects=len(analysis.artefacts) + 1)
+    return Outcome(result, repeated=False)
+
+
+def finished_result(results: Storage, scan_id: str) -> ScanResult | None:
+    """The result that a scan has; None where there is none, or one that this version cannot read.
+
+    Raises:
+        StorageUnavailable.
+    """
+    from pose import ScanResult
+
+    try:
+        return ScanResult.model_validate_json(results.read(result_key(scan_id), MAX_RESULT_BYTES))
+    except (ObjectMissing, ScanTooLarge, ValueError):
+        return None
+
+
+@contextmanager
+def _step(event: str) -> Iterator[dict[str, object]]:
+    """Log a step once it is done, with its seconds and the fields that it sets."""
+    fields: dict[str, object] = {}
+    start = time.perf_counter()
+    yield fields
+    log.info(event, seconds=round(time.perf_counter() - start, 3), **fields)
