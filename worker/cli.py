@@ -1,0 +1,124 @@
+"""`python -m worker enqueue | status | watch`: the same settings as the worker's, from the environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated, Final, NoReturn
+
+import typer
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.live import Live
+
+from worker.messages import InvalidArrival, check_scan_id
+from worker.settings import Settings, SettingsError, load_settings
+from worker.status import ScanStatus, Status, now, read_status, write_status
+from worker.storage import Storage, StorageError, open_storages
+from worker.watch import Board, Listener, describe, table
+
+NOT_USABLE: Final = 2
+REFRESH_S: Final = 0.5
+
+# Typer's own tracebacks print local variables, and with them passwords.
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+errors = Console(stderr=True)
+
+ScanIds = Annotated[list[str], typer.Argument(metavar="SCAN_ID...", help="Letters, digits, _ and -.")]
+
+
+@cli.command()
+def enqueue(scan_ids: ScanIds) -> None:
+    """Put scans into the queue. Either all of the ids are right, or none is put there."""
+    from worker.tasks import process_scan  # makes the app; `status` does without Celery
+
+    _, results = _open()
+    for scan_id in _checked(scan_ids):
+        status = ScanStatus(scan_id=scan_id, status=Status.QUEUED, queued_at=now(), updated_at=now())
+        try:
+            # Written first: a worker may be done with it before we come back from the broker.
+            write_status(results, status)
+            process_scan.apply_async(kwargs={"scan_id": scan_id})
+        except StorageError as error:
+            _fail(str(error))
+        except OperationalError:
+            _fail("the broker cannot be reached (CELERY_BROKER_URL)")
+        except RedisError:
+            _fail("the result store cannot be reached (CELERY_RESULT_BACKEND)")
+        typer.echo(f"{scan_id}: queued")
+
+
+@cli.command()
+def status(
+    scan_id: str,
+    as_json: Annotated[bool, typer.Option("--json", help="Print status.json as it is stored.")] = False,
+) -> None:
+    """Say what became of a scan. Exit code 1 if it failed, 3 if nothing is known of it."""
+    _, results = _open()
+    found = _read(results, _checked([scan_id])[0])
+    if found is None:
+        errors.print(f"{scan_id}: nothing is known of this scan", markup=False)
+        raise typer.Exit(3)
+    typer.echo(found.model_dump_json(indent=2) if as_json else describe(found))
+    if found.status is Status.FAILED:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def watch(
+    scan_ids: Annotated[list[str] | None, typer.Argument(metavar="[SCAN_ID...]")] = None,
+) -> None:
+    """Show scans live. With ids: until all of them are done, exit code 1 if one failed. Without: all scans
+    that anybody works on from now on, until Ctrl-C."""
+    _, results = _open()
+    wanted = _checked(scan_ids or [])
+    board = Board(wanted)
+    console = Console()
+    try:
+        with Listener(board, enabled=not wanted), Live(console=console, auto_refresh=False) as live:
+            while True:
+                for scan_id in board.open_scans():
+                    board.update(scan_id, _read(results, scan_id))
+                live.update(table(board, now()), refresh=True)
+                if wanted and board.finished():
+                    break
+                time.sleep(REFRESH_S)
+    except KeyboardInterrupt:
+        raise typer.Exit(130 if wanted else 0) from None
+    if board.failed():
+        raise typer.Exit(1)
+
+
+def _open() -> tuple[Settings, Storage]:
+    try:
+        settings = load_settings()
+        return settings, open_storages(settings)[1]
+    except SettingsError as error:
+        _fail(error.message)
+    except StorageError as error:
+        _fail(str(error))
+
+
+def _checked(scan_ids: Iterable[str]) -> list[str]:
+    try:
+        return [check_scan_id(each) for each in scan_ids]
+    except InvalidArrival as error:
+        _fail(str(error))
+
+
+def _read(results: Storage, scan_id: str) -> ScanStatus | None:
+    try:
+        return read_status(results, scan_id)
+    except StorageError as error:
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    errors.print(f"Error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(NOT_USABLE)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
