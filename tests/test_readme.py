@@ -32,6 +32,7 @@ COMMANDS = [
 ] + CODE
 PYTHON = [block for language, block in BLOCKS if language == "python"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+MAKE = {"ARGS", "TORCH_INDEX"}  # variables of the Makefile
 # Rows of the settings table: name, default.
 ROWS = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| ([^|]+?) \|", README, flags=re.M))
 FIELDS = {str(field.validation_alias): field for field in Settings.model_fields.values()}
@@ -107,9 +108,10 @@ def test_its_defaults_are_the_settings_own():
     assert {name: told.get(name) for name in constants} == constants
 
 
-def test_the_variables_of_its_examples_are_settings_or_those_of_boto3():
+def test_the_variables_of_its_examples_are_settings_or_those_of_boto3_or_make():
     names = set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(COMMANDS)))
-    assert names - set(FIELDS) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "TORCH_INDEX"}
+    assert MAKE <= set(re.findall(r"\$\((?:or \$\()?(\w+)\)", (ROOT / "Makefile").read_text()))
+    assert names - set(FIELDS) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | MAKE
 
 
 def test_its_library_names_are_there():
