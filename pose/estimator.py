@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.errors import DeviceUnavailable
 from pose.scan import Frame
 
 
@@ -46,3 +48,42 @@ class Estimator(Protocol):
     def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
         """People of each frame, the surest first; an empty list where nobody is."""
         ...
+
+
+ESTIMATORS = ("depth-hrnet",)
+
+
+def load_estimator(name: str = "depth-hrnet", device: str = "auto") -> Estimator:
+    """Loads an estimator's weights and puts it on a device.
+
+    Args:
+        name: "depth-hrnet", whose weights ship in the package.
+        device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ValueError: there is no such estimator, or that is no device.
+        DeviceUnavailable: a GPU was demanded and is not there. It is never replaced by the CPU.
+        InvalidWeights: the weights are missing or damaged.
+    """
+    if name not in ESTIMATORS:
+        raise ValueError(f"unknown model {name!r}, expected one of {', '.join(ESTIMATORS)}")
+    from pose.depth_hrnet import DepthHRNet  # torch is loaded with the first estimator, not at import
+
+    return DepthHRNet(device=choose_device(device))
+
+
+def choose_device(device: str) -> str:
+    """The device of torch that a user's "auto", "cpu", "cuda" or "cuda:N" means."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return device
+    if re.fullmatch(r"cuda(:[0-9]{1,3})?", device) is None:
+        raise ValueError(f"unknown device {device!r}, expected auto, cpu, cuda or cuda:N")
+    number = device.removeprefix("cuda").removeprefix(":")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise DeviceUnavailable(f"device {device!r} was demanded, but torch sees {count} CUDA devices")
+    return device

@@ -12,14 +12,11 @@ from torch import Tensor
 from pose import keypoints as kp
 from pose.bodies.body import Body
 from pose.bodies.rendering import Rendering, render
+from pose.depth_hrnet import MAPS
 from pose.depth_input import INPUT_SIZE, STRIDE, network_input, picture_to_input
 from pose.heatmap import pixels_to_cells
 from pose.orientation import turns_for_step
 
-# Heatmaps beyond the 17 keypoints: the middle of the trunk and of the head tell how many people there are.
-BODY_MAP: Final = kp.COUNT
-HEAD_MAP: Final = kp.COUNT + 1
-MAPS: Final = kp.COUNT + 2
 PEOPLE: Final = 2  # at most, in a rendering
 
 # Seeds below this are held out: no training ever sees them.

@@ -8,6 +8,7 @@ number of steps.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -25,8 +26,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from pose.bodies.samples import HEAD_MAP, MAPS, Sample, to_sample, training_sample
+from pose.bodies.samples import Sample, to_sample, training_sample
 from pose.bodies.rendering import render
+from pose.depth_hrnet import MAPS
 from pose.depth_input import CHANNELS, INPUT_SIZE, STRIDE
 from pose.heatmap import draw_gaussians, find_peaks
 from pose.hrnet import HRNet, build_hrnet
@@ -71,6 +73,7 @@ class Run:
     network: HRNet
     mean: HRNet
     optimiser: torch.optim.Optimizer
+    variant: str
     step: int = 0
 
     def save(self, folder: Path) -> None:
@@ -80,8 +83,12 @@ class Run:
             tensors |= {prefix + name: value for name, value in network.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
-        _write(folder / "state.safetensors", tensors)
-        _write(folder / "weights.safetensors", dict(self.mean.state_dict()))
+        _write(folder / "state.safetensors", tensors, {})
+        kept = dict(self.mean.state_dict())
+        digest = hashlib.sha256(b"".join(kept[name].cpu().numpy().tobytes() for name in sorted(kept)))
+        version = f"{self.step}-{digest.hexdigest()[:8]}"
+        facts = {"name": "depth-hrnet", "version": version, "variant": self.variant}
+        _write(folder / "weights.safetensors", kept, facts)
 
     def load(self, folder: Path) -> None:
         tensors = load_file(folder / "state.safetensors")
@@ -100,9 +107,10 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
     part = path.with_suffix(".part")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, part)
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, part, facts)
+    part.chmod(0o644)
     os.replace(part, path)
 
 
@@ -121,7 +129,7 @@ def train(
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
     mean.load_state_dict(network.state_dict())
-    run = Run(network, mean, torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01))
+    run = Run(network, mean, torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01), variant)
     if (out / "state.safetensors").exists():
         run.load(out)
         console.print(f"going on from step {run.step}")
