@@ -42,7 +42,7 @@ _METRES: Final = {
 }  # fmt: skip
 SMALLEST: Final = 0.45
 TALLEST: Final = 1.90
-_USUAL: Final = 0.90  # of the children who are scanned; taken where nothing tells
+USUAL: Final = 0.90  # of the children who are scanned; taken where nothing tells
 
 # Bones whose length tells the size, and how much each one is worth. Breadths are seen foreshortened.
 _BONES: Final = (
@@ -75,24 +75,25 @@ class Build:
         return value * max(1.0, self.stature / _STATURE[-1])
 
 
-def fit_build(points: NDArray[np.float64], usable: NDArray[np.bool_]) -> Build:
+def fit_build(points: NDArray[np.float64], usable: NDArray[np.bool_], otherwise: float = USUAL) -> Build:
     """The build that most of a body's bones agree with.
 
     Args:
         points: (17, 3) metres in any axes, on the skin or inside; a hidden joint does no harm.
         usable: (17,) bool, where they are known.
+        otherwise: the stature to take where no bone is known.
     """
     statures, table = _grid()
     ends = np.array([bone[:2] for bone in _BONES])
     known = usable[ends].all(axis=1)
     if not known.any():
-        return Build(_USUAL)
+        return Build(otherwise)
     lengths = np.linalg.norm(points[ends[known, 0]] - points[ends[known, 1]], axis=1)
     weights = np.array([bone[3] for bone in _BONES])[known]
     misfit = (lengths / table[:, known] - 1) / _SPREAD  # (statures, bones)
     cost = np.minimum(misfit**2, _OUTLIER) @ weights
     # Usual sizes are likelier; this only decides where next to nothing is seen.
-    cost += 0.1 * (np.log(statures / _USUAL) / 0.35) ** 2
+    cost += 0.1 * (np.log(statures / USUAL) / 0.35) ** 2
     return Build(float(statures[int(np.argmin(cost))]))
 
 

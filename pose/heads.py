@@ -26,6 +26,7 @@ from pose.lifting import to_depth_pixels, to_picture_pixels
 # The ball that holds a head with its hair, in halves of the head's height, and a little more.
 _BALL: Final = 1.22
 _MORE: Final = 0.006  # metres
+_ADULT: Final = 1.75  # a head without a body is taken for a large one
 
 # In head radii.
 _MARGIN: Final = 0.6  # around each keypoint of the head
@@ -131,7 +132,7 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
 
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
     points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    build = fit_build(points, found.observed & trusted)
+    build = fit_build(points, found.observed & trusted, otherwise=_ADULT)
     radius = head_radius(build)
     depth = _head_depth(found, trusted)
     # The ball's radius in depth pixels, at its middle: the skin is nearer.

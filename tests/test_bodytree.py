@@ -1,0 +1,50 @@
+"""Choosing among a few places for each joint."""
+
+import itertools
+
+import numpy as np
+
+from pose import bodytree
+from pose import keypoints as kp
+
+
+def test_every_joint_but_the_root_hangs_on_one_that_comes_later():
+    joints = [joint for joint, _ in bodytree.PARENTS]
+    assert sorted([*joints, bodytree.ROOT]) == list(range(kp.COUNT))
+    for place, (_, parent) in enumerate(bodytree.PARENTS):
+        assert parent == bodytree.ROOT or parent in joints[place + 1 :]
+
+
+def test_the_choice_is_the_best_of_all():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = np.ones(kp.COUNT, int)
+        sizes[rng.choice(kp.COUNT, 8, replace=False)] = 2
+        costs = [rng.random(size) for size in sizes]
+        pairs = {pair: rng.random((sizes[pair[0]], sizes[pair[1]])) for pair in bodytree.PARENTS}
+
+        def total(choice, costs=costs, pairs=pairs):
+            own = sum(cost[i] for cost, i in zip(costs, choice, strict=True))
+            return own + sum(cost[choice[a], choice[b]] for (a, b), cost in pairs.items())
+
+        found = bodytree.choose(costs, lambda joint, parent, pairs=pairs: pairs[joint, parent])
+        best = min(total(choice) for choice in itertools.product(*(range(size) for size in sizes)))
+        assert np.isclose(total(found), best)
+
+
+def test_a_joint_without_choices_cuts_the_tree_and_the_rest_is_still_chosen():
+    costs = [np.array([1.0, 0.0]) for _ in range(kp.COUNT)]
+    costs[kp.LEFT_HIP] = np.empty(0)
+    chosen = bodytree.choose(costs, lambda joint, parent: np.zeros((costs[joint].size, costs[parent].size)))
+    assert chosen[kp.LEFT_HIP] is None
+    assert all(choice == 1 for joint, choice in enumerate(chosen) if joint != kp.LEFT_HIP)
+
+
+def test_values_spread_along_the_body():
+    values = np.full(kp.COUNT, np.nan)
+    values[kp.LEFT_KNEE], values[kp.LEFT_SHOULDER] = 2.0, 1.0
+    filled = bodytree.spread(values)
+    assert filled[kp.LEFT_ANKLE] == 2.0
+    assert filled[kp.LEFT_HIP] == 1.5
+    assert filled[kp.NOSE] == 1.0
+    assert np.isnan(bodytree.spread(np.full(kp.COUNT, np.nan))).all()

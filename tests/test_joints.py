@@ -1,0 +1,45 @@
+"""Placing joints behind the skin, with bones of fitting lengths."""
+
+import numpy as np
+import pytest
+
+from pose import joints, skin
+from pose import keypoints as kp
+from tests.rendered import rendered
+
+
+def place(truth):
+    depthmap = truth.frame.depthmap
+    at = truth.frame.to_depth(truth.people[0].keypoints)
+    found = skin.find(depthmap, at, np.ones(17))
+    return (*joints.place(depthmap, at, found), found)
+
+
+def test_joints_are_behind_the_skin():
+    depth, observed, _, found = place(rendered(900_001, "standing"))
+    assert (depth[observed] > found.depth[observed]).all()
+    assert (depth[observed] - found.depth[observed]).max() < 0.35
+
+
+def test_a_joint_behind_another_part_of_the_body_counts_as_not_observed():
+    hidden, shown = [], []
+    for seed in range(900_000, 900_016):
+        truth = rendered(seed, "standing")
+        _, observed, _, _ = place(truth)
+        arms = [kp.LEFT_ELBOW, kp.RIGHT_ELBOW, kp.LEFT_KNEE, kp.RIGHT_KNEE]
+        for joint in arms:
+            (shown if truth.visible[0][joint] else hidden).append(observed[joint])
+    assert np.mean(shown) > 0.9
+    assert np.mean(hidden) < np.mean(shown)
+
+
+def test_joints_without_depth_are_still_placed():
+    truth = rendered(900_001, "standing")
+    at = truth.frame.to_depth(truth.people[0].keypoints)
+    at[kp.LEFT_ANKLE] = (-50, -50)
+    found = skin.find(truth.frame.depthmap, at, np.ones(17))
+    depth, observed, distance = joints.place(truth.frame.depthmap, at, found)
+    assert np.isfinite(depth).all()
+    assert not observed[kp.LEFT_ANKLE]
+    assert np.isinf(distance[kp.LEFT_ANKLE])
+    assert depth == pytest.approx(found.depth, abs=0.6)
