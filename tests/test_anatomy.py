@@ -1,5 +1,7 @@
 """Fitting a body's size to its bones."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from tests.rendered import rendered
 @pytest.mark.parametrize("measure", ["trunk", "thigh", "head_height", "knee"])
 def test_every_measure_grows_with_the_stature(measure):
     values = [Build(stature)[measure] for stature in np.linspace(0.4, 2.0, 30)]
-    assert all(a < b for a, b in zip(values, values[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(values))
 
 
 def test_a_childs_head_is_larger_for_its_body_than_an_adults():
