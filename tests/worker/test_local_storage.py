@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.local_storage import LocalStorage
+from worker.storage import ObjectMissing, StorageUnavailable
+
+SECRET = b"of somebody else"
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    (tmp_path / "root" / "scan").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_bytes(SECRET)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def storage(root) -> LocalStorage:
+    return LocalStorage(root, "the storage of tests")
+
+
+def test_a_link_is_no_object(storage, root):
+    (root / "scan" / "file").symlink_to(root.parent / "elsewhere" / "file")
+    (root / "scan" / "folder").symlink_to(root.parent / "elsewhere")
+    (root / "linked").symlink_to(root.parent / "elsewhere")
+    assert storage.objects("scan", 10) == []
+    assert storage.objects("linked", 10) == []
+    for key in ("scan/file", "scan/folder/file", "linked/file"):
+        with pytest.raises(ObjectMissing):
+            storage.read(key, 100)
+
+
+def test_nothing_is_written_through_a_link(storage, root):
+    elsewhere = root.parent / "elsewhere"
+    (root / "scan" / "file").symlink_to(elsewhere / "file")
+    (root / "scan" / "folder").symlink_to(elsewhere)
+    # A link in the place of a file is replaced; what it led to stays as it was.
+    storage.write("scan/file", b"ours", "text/plain")
+    assert not (root / "scan" / "file").is_symlink()
+    with pytest.raises(StorageUnavailable):
+        storage.write("scan/folder/new", b"ours", "text/plain")
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == {"file": SECRET}
+
+
+def test_the_root_itself_may_be_a_link(root):
+    (root.parent / "link").symlink_to(root)
+    LocalStorage(root.parent / "link", "").write("scan/x", b"1", "text/plain")
+    assert (root / "scan" / "x").read_bytes() == b"1"
+
+
+def test_a_pipe_is_no_object_and_nobody_waits_for_its_writer(storage, root):
+    os.mkfifo(root / "scan" / "pipe")
+    assert storage.objects("scan", 10) == []
+    with pytest.raises(ObjectMissing):
+        storage.read("scan/pipe", 10)
+
+
+def test_a_root_that_is_not_there_is_away_until_something_is_written(tmp_path):
+    storage = LocalStorage(tmp_path / "not" / "mounted", "the storage of scans")
+    with pytest.raises(StorageUnavailable, match="the storage of scans: its folder does not exist"):
+        storage.objects("scan", 10)
+    with pytest.raises(StorageUnavailable):
+        storage.read("scan/x", 10)
+    storage.write("scan/x", b"1", "text/plain")
+    assert storage.read("scan/x", 10) == b"1"
+
+
+def test_a_write_that_fails_leaves_the_old_object_and_no_draft(storage, root, monkeypatch):
+    storage.write("scan/x", b"old", "text/plain")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device", "/root/rgb_p1_1_100_1.jpg")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageUnavailable) as error:
+        storage.write("scan/x", b"new", "text/plain")
+    assert str(error.value) == "the storage of tests: No space left on device"
+    assert error.value.__cause__ is None
+    assert {path.name: path.read_bytes() for path in (root / "scan").iterdir()} == {"x": b"old"}
+
+
+def test_the_draft_of_a_process_that_was_killed_is_no_object(storage, root):
+    (root / "scan" / ".draft-1234").write_bytes(b"half")
+    assert storage.objects("scan", 10) == []

@@ -1,0 +1,127 @@
+"""What is S3's own about it; what all storages do is in test_storage.py."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from worker import s3_storage
+from worker.s3_storage import S3Storage
+from worker.storage import StorageUnavailable
+
+KEY = "scan/rgb/rgb_p1_1622182020448_100_1.jpg"
+
+
+@pytest.fixture
+def prefix(s3_place, bucket) -> str:
+    return s3_place.removeprefix(f"{bucket}/") + "/"
+
+
+@pytest.fixture
+def storage(bucket, prefix, s3_server) -> S3Storage:
+    return S3Storage(bucket, prefix, "the storage of results", s3_server.endpoint)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on, nor can while the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def reason_of(storage: S3Storage) -> str:
+    """What all three calls say, without the person's code in the key."""
+    said = set()
+    for call in (
+        lambda: storage.read(KEY, 10),
+        lambda: storage.write(KEY, b"1", "image/jpeg"),
+        lambda: storage.objects("scan", 10),
+    ):
+        with pytest.raises(StorageUnavailable) as error:
+            call()
+        assert error.value.__cause__ is None
+        assert error.value.__suppress_context__
+        said.add(str(error.value))
+    assert not any("p1" in text for text in said)
+    (text,) = said
+    return text
+
+
+def test_objects_carry_their_content_type(storage, s3_client, bucket, prefix):
+    storage.write("scan/status.json", b"{}", "application/json")
+    about = s3_client.head_object(Bucket=bucket, Key=f"{prefix}scan/status.json")
+    assert about["ContentType"] == "application/json"
+
+
+def test_more_objects_than_fit_on_a_page_are_listed(storage, monkeypatch):
+    for number in range(5):
+        storage.write(f"scan/{number}", b"", "text/plain")
+    paginator = storage._client.get_paginator("list_objects_v2")
+    paginate = paginator.paginate
+    monkeypatch.setattr(
+        storage._client, "get_paginator", lambda _: type("Small", (), {"paginate": staticmethod(two_a_page)})
+    )
+
+    def two_a_page(**arguments: object) -> object:
+        return paginate(**arguments, PaginationConfig={"PageSize": 2})
+
+    assert [each.key for each in storage.objects("scan", 100)] == [f"scan/{number}" for number in range(5)]
+    assert len(storage.objects("scan", 3)) == 4
+
+
+def test_what_consoles_make_to_show_a_folder_is_no_object(storage, s3_client, bucket, prefix):
+    for key in ("scan/", "scan/rgb/", "scan//x", "scan/../x"):
+        s3_client.put_object(Bucket=bucket, Key=prefix + key)
+    assert storage.objects("scan", 10) == []
+
+
+def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_place):
+    storage = S3Storage("no-such-bucket", "", "the storage of scans", s3_server.endpoint)
+    assert reason_of(storage) == "the storage of scans: its bucket does not exist"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "unknown")]
+)
+def test_credentials_that_are_refused_are_told_and_not_shown(
+    bucket, s3_place, s3_server, monkeypatch, name, value
+):
+    monkeypatch.setenv(name, value)
+    storage = S3Storage(bucket, "", "the storage of scans", s3_server.endpoint)
+    assert reason_of(storage) == "the storage of scans: our credentials were refused"
+
+
+def test_that_there_are_no_credentials_is_told(closed_port, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    storage = S3Storage("bucket", "", "the storage of scans", f"http://127.0.0.1:{closed_port}")
+    assert reason_of(storage) == "the storage of scans: there are no credentials for it"
+
+
+def test_a_server_that_is_away_is_told(closed_port, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(s3_storage, "TRIES", 1)
+    storage = S3Storage("bucket", "", "the storage of scans", f"http://127.0.0.1:{closed_port}")
+    assert reason_of(storage) == "the storage of scans: EndpointConnectionError"
+
+
+def test_a_server_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(s3_storage, "TRIES", 1)
+    monkeypatch.setattr(s3_storage, "READ_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert reason_of(S3Storage("bucket", "", "S3", endpoint)) == "S3: ReadTimeoutError"
+
+
+def test_a_profile_that_does_not_exist_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(StorageUnavailable, match="ProfileNotFound"):
+        S3Storage("bucket", "", "S3")

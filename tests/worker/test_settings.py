@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from worker.settings import Settings, SettingsError, read_settings
+
+
+def test_with_nothing_configured_everything_lies_in_the_current_folder(here):
+    settings = read_settings()
+    assert settings.broker_url == "filesystem://localhost"
+    assert settings.result_backend == f"file://{here}/.run/states"
+    assert settings.scans_url == f"file://{here}/scans"
+    assert settings.results_url == f"file://{here}/results"
+    assert (settings.model, settings.device) == ("depth-hrnet", "auto")
+    assert list(here.iterdir()) == []
+
+
+def test_each_setting_comes_from_the_variable_that_users_know(monkeypatch):
+    wanted = {
+        "CELERY_BROKER_URL": ("broker_url", "redis://host:6379/0"),
+        "CELERY_RESULT_BACKEND": ("result_backend", "redis://host:6379/1"),
+        "AWS_ENDPOINT_URL_S3": ("s3_endpoint_url", "http://host:8333"),
+        "SCANS_URL": ("scans_url", "s3://bucket"),
+        "RESULTS_URL": ("results_url", "s3://out/prefix"),
+        "MODEL": ("model", "hrnet-w48-384x288"),
+        "DEVICE": ("device", "cuda:1"),
+        "LOG_FORMAT": ("log_format", "json"),
+    }
+    for name, (_, value) in wanted.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    assert {field: getattr(settings, field) for field, _ in wanted.values()} == dict(wanted.values())
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    for name in ("CELERY_BROKER_URL", "AWS_ENDPOINT_URL_S3", "DEVICE", "MAX_ATTEMPTS"):
+        monkeypatch.setenv(name, "")
+    assert (read_settings().device, read_settings().max_attempts) == ("auto", 6)
+
+
+def test_all_that_is_wrong_is_reported_at_once_and_by_name(monkeypatch):
+    wrong = {
+        "CELERY_BROKER_URL": "redis",
+        "CELERY_RESULT_BACKEND": "ftp://host",
+        "AWS_ENDPOINT_URL_S3": "host:9000",
+        "SCANS_URL": "/data",
+        "RESULTS_URL": "s3://X",
+        "MODEL": "../weights",
+        "DEVICE": "gpu",
+        "MAX_ATTEMPTS": "0",
+        "LOG_FORMAT": "xml",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    lines = error.value.message.splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in lines] == sorted(wrong)
+
+
+def test_no_value_is_repeated_in_an_error_because_it_may_hold_a_password(monkeypatch):
+    monkeypatch.setenv("CELERY_BROKER_URL", "redsi://:hunter2@host")
+    monkeypatch.setenv("SCANS_URL", "s3://key:hunter2@bucket")
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    assert "hunter2" not in error.value.message
+    assert error.value.__cause__ is None
+    assert "hunter2" not in repr(read_settings(broker_url="redis://:hunter2@host", scans_url="s3://bucket"))
+
+
+def test_scans_and_results_may_not_be_one_place(tmp_path):
+    with pytest.raises(SettingsError, match="two places"):
+        read_settings(scans_url="s3://bucket/a", results_url="s3://bucket/a/")
+
+
+def test_the_soft_time_limit_comes_before_the_hard_one():
+    with pytest.raises(SettingsError, match="SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S"):
+        read_settings(soft_time_limit_s=150)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:11"])
+def test_these_are_devices(device):
+    assert read_settings(device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["CPU", "cuda:", "cuda:-1", "cuda:x", "cpu\n", "mps"])
+def test_these_are_not(device):
+    with pytest.raises(SettingsError, match=r"(DEVICE|device): must be auto"):
+        read_settings(device=device)
+
+
+def test_settings_do_not_change():
+    settings = read_settings()
+    with pytest.raises(ValidationError):
+        settings.device = "cpu"
+    assert hash(settings) == hash(Settings())
