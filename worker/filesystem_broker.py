@@ -100,7 +100,9 @@ class Transport(filesystem.Transport):
     Channel = Channel
     longest_wait: float | None = None
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(  # type: ignore[override]
+        self, connection: Any, timeout: float | None = None
+    ) -> None:
         if timeout is not None and self.longest_wait is not None:
             timeout = min(timeout, self.longest_wait)
         super().drain_events(connection, timeout)

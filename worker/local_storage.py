@@ -52,10 +52,11 @@ class LocalStorage:
             except OSError as error:
                 self._check_absent(error)
                 raise ObjectMissing(f"{self.name} holds no such object") from None
-            with open(descriptor, "rb") as opened:
+            with _closed(descriptor):
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise ObjectMissing(f"{self.name} holds no such object")
-                content = opened.read(max_bytes + 1)
+                with open(descriptor, "rb", closefd=False) as opened:
+                    content = opened.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
         return content
