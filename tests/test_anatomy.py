@@ -7,7 +7,7 @@ import pytest
 
 from pose import keypoints as kp
 from pose.anatomy import Build, fit_build
-from tests.rendered import rendered
+from tests.rendered import rendered, with_face
 
 
 @pytest.mark.parametrize("measure", ["trunk", "thigh", "head_height", "knee"])
@@ -28,7 +28,7 @@ def test_the_size_is_found_from_true_joints(seed):
 
 
 def test_a_hidden_leg_does_not_change_the_size():
-    joints = rendered(900_001, "standing").bodies[0].joints.copy()
+    joints = with_face().bodies[0].joints.copy()
     usable = np.ones(kp.COUNT, bool)
     before = fit_build(joints, usable).stature
     joints[kp.LEFT_ANKLE] += (0.0, 0.3, 0.3)

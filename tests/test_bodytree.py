@@ -27,7 +27,10 @@ def test_the_choice_is_the_best_of_all():
             own = sum(cost[i] for cost, i in zip(costs, choice, strict=True))
             return own + sum(cost[choice[a], choice[b]] for (a, b), cost in pairs.items())
 
-        found = bodytree.choose(costs, lambda joint, parent, pairs=pairs: pairs[joint, parent])
+        def of_pair(joint, parent, pairs=pairs):
+            return pairs[joint, parent]
+
+        found = bodytree.choose(costs, of_pair)
         best = min(total(choice) for choice in itertools.product(*(range(size) for size in sizes)))
         assert np.isclose(total(found), best)
 

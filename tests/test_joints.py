@@ -5,7 +5,7 @@ import pytest
 
 from pose import joints, skin
 from pose import keypoints as kp
-from tests.rendered import rendered
+from tests.rendered import rendered, with_face
 
 
 def place(truth):
@@ -16,13 +16,14 @@ def place(truth):
 
 
 def test_joints_are_behind_the_skin():
-    depth, observed, _, found = place(rendered(900_001, "standing"))
+    depth, observed, _, found = place(with_face())
     assert (depth[observed] > found.depth[observed]).all()
     assert (depth[observed] - found.depth[observed]).max() < 0.35
 
 
 def test_a_joint_behind_another_part_of_the_body_counts_as_not_observed():
-    hidden, shown = [], []
+    hidden: list[bool] = []
+    shown: list[bool] = []
     for seed in range(900_000, 900_016):
         truth = rendered(seed, "standing")
         _, observed, _, _ = place(truth)
@@ -34,7 +35,7 @@ def test_a_joint_behind_another_part_of_the_body_counts_as_not_observed():
 
 
 def test_joints_without_depth_are_still_placed():
-    truth = rendered(900_001, "standing")
+    truth = with_face()
     at = truth.frame.to_depth(truth.people[0].keypoints)
     at[kp.LEFT_ANKLE] = (-50, -50)
     found = skin.find(truth.frame.depthmap, at, np.ones(17))

@@ -14,8 +14,8 @@ from tests.rendered import rendered
 def body(floor=0.0, gravity_known=True, observed=None):
     """A child who stands upright, 0.9 m from eye to ankle."""
     joints = np.zeros((17, 3))
-    heights = {"nose": 0.88, "eye": 0.92, "ear": 0.9, "shoulder": 0.75, "elbow": 0.6, "wrist": 0.45, "hip": 0.45,
-               "knee": 0.25, "ankle": 0.05}  # fmt: skip
+    heights = {"nose": 0.88, "eye": 0.92, "ear": 0.9, "shoulder": 0.75, "elbow": 0.6, "wrist": 0.45}
+    heights |= {"hip": 0.45, "knee": 0.25, "ankle": 0.05}
     for index, name in enumerate(kp.NAMES):
         side, _, part = name.rpartition("_")
         joints[index] = ({"left": 0.08, "right": -0.08}.get(side, 0.0), heights[part], 0.0)
@@ -89,8 +89,8 @@ def test_a_sitting_child_neither_stands_nor_lies():
     joints = sitting.joints.copy()
     for side in ("left", "right"):
         hip = joints[kp.INDEX[f"{side}_hip"]]
-        joints[kp.INDEX[f"{side}_knee"]] = hip + (0, 0, 0.2)
-        joints[kp.INDEX[f"{side}_ankle"]] = hip + (0, 0, 0.4)
+        joints[kp.INDEX[f"{side}_knee"]] = hip + np.array([0, 0, 0.2])
+        joints[kp.INDEX[f"{side}_ankle"]] = hip + np.array([0, 0, 0.4])
     joints[:, 1] -= 0.35
     found = pose.classify_posture(Skeleton(joints, sitting.scores, sitting.distance_px, sitting.observed))
     assert found.posture is Posture.UNKNOWN

@@ -1,0 +1,129 @@
+"""Covering parts of a picture for good."""
+
+import numpy as np
+import pytest
+
+from pose.cover import GRID, LEVELS, METHODS, SOLID_COLOUR, cover, encode_jpeg
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mask():
+    v, u = np.mgrid[:200, :300]
+    return (u - 140) ** 2 + (v - 90) ** 2 < 60**2
+
+
+def segments(data):
+    """Markers of a JPEG file up to its first scan, with what they hold."""
+    found, at = [], 2
+    while data[at + 1] != 0xDA:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        found.append((data[at + 1], data[at + 4 : at + 2 + length]))
+        at += 2 + length
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_far_from_the_mask_stays_as_it_was(picture, mask, method):
+    before = picture.copy()
+    covered = cover(picture, mask, method)
+    assert (picture == before).all()
+    v, u = np.mgrid[:200, :300]
+    far = (u - 140) ** 2 + (v - 90) ** 2 > 70**2
+    assert (covered[far] == picture[far]).all()
+    assert not np.shares_memory(covered, picture)
+
+
+def test_solid_leaves_nothing(picture, mask):
+    assert (cover(picture, mask, "solid")[mask] == SOLID_COLOUR).all()
+
+
+def test_blur_depends_on_nothing_but_a_few_mean_colours(picture, mask):
+    """Pixels moved about inside a cell of the grid change nothing but the noise."""
+    covered = cover(picture, mask, "blur").astype(int)
+    steps = np.abs(np.diff(covered, axis=1))[:, :-1][mask[:, 2:] & mask[:, :-2]]
+    assert steps.max() <= 8  # smooth, though the source is noise of full strength
+    # 4 x 4 colours, smoothly drawn: no more than four different rows of them, but for rounding.
+    small = covered[50:131, 100:181, 0]
+    assert np.linalg.matrix_rank(small - small.mean(), tol=60) <= GRID
+
+
+def test_two_faces_of_equal_means_look_alike(mask):
+    """What the 4 x 4 means do not tell is gone: stripes and their mirror image give the same."""
+    base = np.full((200, 300, 3), 120, np.uint8)
+    one, other = base.copy(), base.copy()
+    stripes = (np.arange(300) // 3 % 2 * 160).astype(np.uint8)
+    one[mask] = np.broadcast_to(stripes[None, :, None], base.shape)[mask]
+    other[mask] = np.broadcast_to(stripes[None, ::-1, None], base.shape)[mask]
+    difference = np.abs(cover(one, mask).astype(int) - cover(other, mask).astype(int))[mask]
+    # Rounding and the noise, which differs with each source, are all that can differ.
+    assert difference.max() < 6 * LEVELS
+    assert difference.mean() < LEVELS
+
+
+def test_a_colour_comes_from_the_covered_part_only(mask):
+    picture = np.zeros((200, 300, 3), np.uint8)
+    picture[~mask] = 255
+    assert cover(picture, mask)[mask].max() <= 4 * LEVELS
+
+
+def test_equal_pictures_give_equal_bytes(picture, mask):
+    assert (cover(picture, mask) == cover(picture.copy(), mask.copy())).all()
+
+
+def test_parts_that_touch_are_covered_as_one_and_others_alone(picture):
+    mask = np.zeros((200, 300), bool)
+    mask[20:60, 20:60] = mask[50:90, 50:90] = True
+    mask[120:160, 200:260] = True
+    covered = cover(picture, mask)
+    assert (covered[mask] != picture[mask]).any(axis=1).mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 200), (200, 300)])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mask_of_any_size_is_covered(picture, size, method):
+    mask = np.zeros((200, 300), bool)
+    mask[: size[0], : size[1]] = True
+    covered = cover(picture, mask, method)
+    assert covered.shape == picture.shape
+    assert (covered[mask] != picture[mask]).any()
+
+
+def test_an_empty_mask_changes_nothing(picture):
+    assert (cover(picture, np.zeros((200, 300), bool)) == picture).all()
+
+
+@pytest.mark.parametrize(
+    ("rgb", "mask", "method"),
+    [
+        (np.zeros((5, 5, 3), np.float32), np.zeros((5, 5), bool), "blur"),
+        (np.zeros((5, 5), np.uint8), np.zeros((5, 5), bool), "blur"),
+        (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 6), bool), "blur"),
+        (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), bool), "pixelate"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(rgb, mask, method):
+    with pytest.raises(ValueError, match="expected"):
+        cover(rgb, mask, method)
+
+
+def test_a_jpeg_holds_its_pixels_and_nothing_else(picture):
+    data = encode_jpeg(picture)
+    markers = [marker for marker, _ in segments(data)]
+    # JFIF's own header, tables and one baseline frame: no APP1 (EXIF), APP2 (ICC), APP13, comment.
+    assert set(markers) <= {0xE0, 0xDB, 0xC0, 0xC4}
+    assert dict(segments(data))[0xE0][-2:] == b"\0\0"  # no thumbnail either
+    for word in (b"Exif", b"ICC_PROFILE", b"http", b"Photoshop"):
+        assert word not in data
+
+
+def test_a_jpeg_of_a_turned_view_is_encoded_as_seen(picture):
+    import cv2
+
+    turned = np.rot90(picture)
+    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(turned), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == turned.shape
