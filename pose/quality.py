@@ -69,7 +69,7 @@ def check(
         codes.append("camera_pose")
     elif step in STANDING_STEPS and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
         codes.append("camera_angle")
-    if depthmap.missing > limits.max_missing:
+    if round(depthmap.missing, 6) > limits.max_missing:
         codes.append("missing_depth")
     if len(scores) == 1:
         if distance is None:

@@ -126,4 +126,5 @@ def test_a_jpeg_of_a_turned_view_is_encoded_as_seen(picture):
 
     turned = np.rot90(picture)
     decoded = cv2.imdecode(np.frombuffer(encode_jpeg(turned), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
     assert decoded.shape == turned.shape

@@ -1,0 +1,267 @@
+"""The chain, with an estimator that knows who is there."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import pose
+from pose import FrameStatus, Posture, QualityLimits
+from pose.analysis import Options, fingerprint_of
+from pose.quality import check
+from pose.scan import BrokenFrame, Scan
+from tests.rendered import KnowingEstimator, first, rendered, two_people
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def good(posture="standing"):
+    """A frame that keeps all limits and shows a face."""
+
+    def fits(truth):
+        frame, someone = truth.frame, truth.people[0]
+        if truth.face.sum() < 150 or check(QualityLimits(), frame.step, frame.depthmap, [1.0], 1.0):
+            return False
+        skeleton = pose.lift(frame.depthmap, someone.keypoints, someone.scores, frame.picture_size)
+        return skeleton.chain_observed and skeleton.floor is not None
+
+    return first(fits, posture)
+
+
+def scan_of(*truths, broken=(), digest=DIGEST):
+    """A scan whose frames are those, in order, and an estimator that knows the people."""
+    frames = tuple(replace(truth.frame, order=order) for order, truth in enumerate(truths))
+    people = {order: truth.people for order, truth in enumerate(truths)}
+    return Scan(frames[0].step, frames, tuple(broken), digest), KnowingEstimator(people)
+
+
+def lost(truth):
+    """The same frame of a phone that does not know its pose."""
+    depthmap = replace(truth.frame.depthmap, rotation=np.eye(3), translation=np.zeros(3), pose_known=False)
+    return replace(truth, frame=replace(truth.frame, depthmap=depthmap))
+
+
+@pytest.mark.parametrize("posture", ["standing", "lying"])
+def test_a_good_frame_gives_everything(posture):
+    truth = good(posture)
+    analysis = pose.analyse_scan(*scan_of(truth), scan_id="s1")
+    result = analysis.result
+    assert result.posture == posture
+    assert result.posture_confidence > 0.5
+    assert result.frames_used == 1
+    assert result.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    frame = result.frames[0]
+    assert frame.status is FrameStatus.OK
+    assert frame.reason is None
+    assert frame.quality == ()
+    assert frame.floor_height_m == pytest.approx(0, abs=0.02)
+    assert frame.picture == "s1/frames/0/blurred.jpg"
+    distance = np.linalg.norm(truth.bodies[0].joints - truth.frame.depthmap.translation, axis=1).mean()
+    assert frame.child_distance_m == pytest.approx(distance, abs=0.06)
+    someone = frame.people[0]
+    assert someone.posture == posture
+    assert someone.skeleton is not None
+    assert [joint.name for joint in someone.skeleton] == list(pose.keypoints.NAMES)
+    assert set(analysis.artefacts) == {
+        "frames/0/blurred.jpg", "frames/0/overlay.jpg", "frames/0/skeleton.obj", "frames/0/pose.json"
+    }  # fmt: skip
+
+
+def test_pictures_are_whole_and_the_overlay_is_upright():
+    truth = good()
+    artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
+    height, width = truth.frame.rgb.shape[:2]
+    shapes = {}
+    for name in ("blurred", "overlay"):
+        picture = cv2.imdecode(np.frombuffer(artefacts[f"frames/0/{name}.jpg"], np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        shapes[name] = picture.shape[:2]
+    assert shapes == {"blurred": (height, width), "overlay": (width, height)}
+
+
+def test_the_face_is_in_none_of_the_pictures():
+    truth = good()
+    artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
+    picture = cv2.imdecode(np.frombuffer(artefacts["frames/0/blurred.jpg"], np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    before = truth.frame.rgb[truth.face].astype(int)
+    after = picture[..., ::-1][truth.face].astype(int)
+    assert np.corrcoef(before[:, 0], after[:, 0])[0, 1] < 0.7
+    assert after.std(axis=0).max() < before.std(axis=0).max()
+
+
+def test_pose_json_is_the_frames_part_of_the_result():
+    analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
+    written = json.loads(analysis.artefacts["frames/0/pose.json"])
+    assert written == json.loads(analysis.result.frames[0].model_dump_json())
+
+
+def test_several_persons_give_a_picture_and_no_skeleton():
+    analysis = pose.analyse_scan(*scan_of(two_people()), scan_id="s1")
+    frame = analysis.result.frames[0]
+    assert frame.status is FrameStatus.SEVERAL_PERSONS
+    assert "several persons" in str(frame.reason)
+    assert len(frame.people) == 2
+    assert all(someone.skeleton is None and someone.body_length_m is None for someone in frame.people)
+    assert frame.picture is not None
+    assert "person_count" in frame.quality
+    assert analysis.result.frames_used == 0
+    assert "frames/0/skeleton.obj" not in analysis.artefacts
+
+
+def test_nobody_gives_numbers_of_the_frame_and_no_picture():
+    truth = good()
+    scan, _ = scan_of(truth)
+    analysis = pose.analyse_scan(scan, KnowingEstimator({}), scan_id="s1")
+    frame = analysis.result.frames[0]
+    assert frame.status is FrameStatus.NO_PERSON
+    assert frame.people == ()
+    assert frame.picture is None
+    assert "no person" in str(frame.reason)
+    assert frame.floor_height_m is not None
+    assert set(analysis.artefacts) == {"frames/0/pose.json"}
+    assert analysis.result.posture is Posture.UNKNOWN
+
+
+def test_a_broken_frame_is_invalid_and_the_others_count():
+    broken = BrokenFrame(1, 100, "depth of frame 1: header: no line end")
+    scan, estimator = scan_of(good(), broken=[broken])
+    result = pose.analyse_scan(scan, estimator, scan_id="s1").result
+    assert [frame.status for frame in result.frames] == [FrameStatus.OK, FrameStatus.INVALID]
+    assert result.frames[1].reason == broken.reason
+    assert result.frames_used == 1
+
+
+def test_without_a_pose_lengths_are_told_and_heights_are_not():
+    truth = good()
+    frame = pose.analyse_scan(*scan_of(lost(truth)), scan_id="s1").result.frames[0]
+    someone = frame.people[0]
+    assert someone.skeleton is None
+    assert someone.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    assert someone.posture is Posture.UNKNOWN
+    assert "pose is unknown" in str(frame.reason)
+    assert frame.floor_height_m is None
+    assert frame.camera_angle_deg is None
+    assert frame.quality == ("camera_pose",)
+
+
+def test_without_depth_at_the_person_there_is_no_3d_and_no_picture():
+    truth = good()
+    empty = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
+    frame = pose.analyse_scan(
+        *scan_of(replace(truth, frame=replace(truth.frame, depthmap=empty))), scan_id="s1"
+    ).result.frames[0]
+    assert frame.status is FrameStatus.OK
+    assert frame.people[0].skeleton is None
+    assert frame.people[0].body_length_m is None
+    assert frame.child_distance_m is None
+    assert frame.picture is None
+    assert {"missing_depth", "no_depth"} <= set(frame.quality)
+
+
+def test_the_scans_length_is_the_median_over_the_frames_used():
+    truths = [good(), two_people(), good(), lost(good())]
+    result = pose.analyse_scan(*scan_of(*truths), scan_id="s1").result
+    assert result.frames_used == 2
+    lengths = [result.frames[i].people[0].body_length_m for i in (0, 2)]
+    assert result.body_length_m == pytest.approx(np.median(np.array(lengths, float)))
+
+
+def test_frames_outside_the_limits_tell_a_posture_with_half_the_confidence():
+    truth = good()
+    strict = Options(limits=QualityLimits(distance=(5.0, 6.0)))
+    scan, estimator = scan_of(truth)
+    usual = pose.analyse_scan(scan, estimator).result
+    result = pose.analyse_scan(scan, estimator, options=strict).result
+    assert result.frames[0].quality == ("too_near",)
+    assert result.frames_used == 0
+    assert result.body_length_m is None
+    assert result.posture is Posture.STANDING
+    assert result.posture_confidence == pytest.approx(usual.posture_confidence / 2, abs=1e-4)
+
+
+def test_the_estimators_own_limit_of_the_score_counts():
+    truth = good()
+    scan, estimator = scan_of(truth)
+    estimator.people[0][0].scores[:] = 0.6
+    try:
+        assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ("score",)
+        estimator.min_score = 0.5  # type: ignore[attr-defined]
+        assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ()
+    finally:
+        rendered.cache_clear()
+
+
+def test_progress_goes_from_none_to_all_frames():
+    seen = []
+    scan, estimator = scan_of(good(), good(), broken=[BrokenFrame(7, 100, "broken")])
+    pose.analyse_scan(scan, estimator, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 3), (2, 3), (3, 3)]
+
+
+def test_the_estimator_sees_frames_in_batches():
+    truth = good()
+    scan, estimator = scan_of(*[truth] * 20)
+    result = pose.analyse_scan(scan, estimator).result
+    assert estimator.batches == [16, 4]
+    assert [frame.order for frame in result.frames] == list(range(20))
+
+
+def test_times_are_told_for_each_stage():
+    result = pose.analyse_scan(*scan_of(good())).result
+    assert set(result.timings_ms) == {"estimate", "frames", "total"}
+    assert set(result.frames[0].timings_ms) == {"estimate", "floor", "lift", "cover", "draw", "total"}
+
+
+def test_equal_input_gives_equal_output_but_for_times():
+    def content(analysis):
+        written = json.loads(analysis.result.model_dump_json(exclude={"timings_ms"}))
+        for frame in written["frames"]:
+            frame.pop("timings_ms")
+        pictures = {name: data for name, data in analysis.artefacts.items() if not name.endswith("pose.json")}
+        return written, pictures
+
+    assert content(pose.analyse_scan(*scan_of(good()))) == content(pose.analyse_scan(*scan_of(good())))
+
+
+def test_a_scan_is_called_after_its_content_where_no_id_is_given():
+    analysis = pose.analyse_scan(*scan_of(good()))
+    assert analysis.result.scan_id == DIGEST[:32]
+
+
+def test_a_scan_id_that_is_none_is_refused():
+    with pytest.raises(ValidationError):
+        pose.analyse_scan(*scan_of(good()), scan_id="../elsewhere")
+
+
+def test_a_fingerprint_tells_what_decides_a_result():
+    scan, estimator = scan_of(good())
+    usual = fingerprint_of(scan, estimator)
+    assert usual == pose.analyse_scan(scan, estimator).result.fingerprint
+    assert usual != fingerprint_of(replace(scan, digest="f" * 64), estimator)
+    assert usual != fingerprint_of(scan, estimator, Options(cover="solid"))
+    estimator.version = "2"
+    assert usual != fingerprint_of(scan, estimator)
+    assert pose.analyse_scan(scan, estimator, fingerprint="mine").result.fingerprint == "mine"
+
+
+def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
+    result = pose.analyse_scan(pose.read_scan(plush), KnowingEstimator({}), scan_id="plush").result
+    assert [frame.status for frame in result.frames] == [FrameStatus.NO_PERSON] * len(result.frames)
+    assert all(frame.picture is None for frame in result.frames)
+    assert all(frame.floor_height_m == pytest.approx(-0.971, abs=0.012) for frame in result.frames)
+    assert [frame.missing_depth for frame in result.frames] == pytest.approx(
+        [0.2493, 0.2455, 0.2452], abs=1e-3
+    )
+
+
+def test_a_full_size_frame_takes_well_under_a_tenth_of_a_second():
+    truth = good()
+    frame = replace(truth.frame, rgb=cv2.resize(truth.frame.rgb, (1440, 1080)))
+    scale = 1440 / truth.frame.rgb.shape[1]
+    people = [replace(someone, keypoints=someone.keypoints * scale) for someone in truth.people]
+    times = [pose.analyse_frame(frame, people).result.timings_ms["total"] for _ in range(3)]
+    assert min(times) < 200  # about 50 on a quiet core; tests run on busy ones

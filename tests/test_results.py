@@ -1,0 +1,90 @@
+"""The models of result.json and their schema."""
+
+import json
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+import pose
+from pose import keypoints as kp
+from pose.results import FrameResult, JointResult, KeypointResult, ModelInfo, PersonResult, ScanResult
+
+
+@pytest.fixture
+def result():
+    points = tuple(KeypointResult(name=name, u=1.0, v=2.0, score=0.9) for name in kp.NAMES)
+    joints = tuple(
+        JointResult(name=name, x=0.1, y=0.2, z=-0.3, score=0.9, distance_px=0.5, observed=True)
+        for name in kp.NAMES
+    )
+    someone = PersonResult(
+        box=(0.0, 1.0, 2.0, 3.0), box_score=0.9, score=0.9, keypoints=points, skeleton=joints,
+        body_length_m=0.8, posture=pose.Posture.STANDING,
+    )  # fmt: skip
+    frame = FrameResult(
+        order=0, status=pose.FrameStatus.OK, reason=None, people=(someone,), floor_height_m=-1.0,
+        camera_angle_deg=-5.0, missing_depth=0.1, child_distance_m=1.0, quality=(),
+        picture="s/frames/0/blurred.jpg", timings_ms={"total": 3.0},
+    )  # fmt: skip
+    return ScanResult(
+        scan_id="s-1_A", fingerprint="f", model=ModelInfo(name="m", version="1"), posture=pose.Posture.STANDING,
+        posture_confidence=0.9, body_length_m=0.8, frames_used=1, frames=(frame,), timings_ms={"total": 3.0},
+    )  # fmt: skip
+
+
+def test_a_result_is_written_and_read_again(result):
+    assert ScanResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_the_names_are_those_of_the_format(result):
+    written = json.loads(result.model_dump_json())
+    assert list(written) == [
+        "schema", "scan_id", "fingerprint", "model", "posture", "posture_confidence", "body_length_m",
+        "frames_used", "frames", "timings_ms",
+    ]  # fmt: skip
+    assert written["schema"] == "scan-result/1"
+    frame = written["frames"][0]
+    assert list(frame) == [
+        "order", "status", "reason", "people", "floor_height_m", "camera_angle_deg", "missing_depth",
+        "child_distance_m", "quality", "picture", "timings_ms",
+    ]  # fmt: skip
+    someone = frame["people"][0]
+    assert list(someone) == [
+        "box", "box_score", "score", "keypoints", "skeleton", "body_length_m", "posture",
+    ]  # fmt: skip
+    assert list(someone["keypoints"][0]) == ["name", "u", "v", "score"]
+    assert list(someone["skeleton"][0]) == ["name", "x", "y", "z", "score", "distance_px", "observed"]
+
+
+def test_a_result_fits_its_schema(result):
+    schema = pose.result_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    written = json.loads(result.model_dump_json())
+    jsonschema.validate(written, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "more": 1}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "posture": "sitting"}, schema)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_number_is_infinite_or_none(result, value):
+    with pytest.raises(ValidationError):
+        ScanResult.model_validate({**result.model_dump(), "body_length_m": value})
+
+
+def test_what_is_unknown_is_refused(result):
+    with pytest.raises(ValidationError):
+        ScanResult.model_validate({**result.model_dump(), "person": "p1"})
+
+
+@pytest.mark.parametrize("scan_id", ["", "a/b", "..", "a b", "é", "x" * 129, "a\n"])
+def test_a_scan_id_that_could_lead_elsewhere_is_refused(result, scan_id):
+    with pytest.raises(ValidationError):
+        ScanResult.model_validate({**result.model_dump(), "scan_id": scan_id})
+
+
+def test_a_result_cannot_be_changed(result):
+    with pytest.raises(ValidationError):
+        result.frames_used = 2
