@@ -189,7 +189,7 @@ def test_the_estimators_own_limit_of_the_score_counts():
     estimator.people[0][0].scores[:] = 0.6
     try:
         assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ("score",)
-        estimator.min_score = 0.5  # type: ignore[attr-defined]
+        estimator.min_score = 0.5
         assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ()
     finally:
         rendered.cache_clear()
