@@ -29,7 +29,8 @@ def result():
     )  # fmt: skip
     return ScanResult(
         scan_id="s-1_A", fingerprint="f", model=ModelInfo(name="m", version="1"),
-        posture=pose.Posture.STANDING, posture_confidence=0.9, body_length_m=0.8, frames_used=1, frames=(frame,), timings_ms={"total": 3.0},
+        posture=pose.Posture.STANDING, posture_confidence=0.9,
+        body_length_m=0.8, frames_used=1, frames=(frame,), timings_ms={"total": 3.0},
     )  # fmt: skip
 
 
