@@ -21,7 +21,7 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def storage(root) -> LocalStorage:
-    return LocalStorage(root, "the storage of tests")
+    return LocalStorage(root, "the storage of tests", make_root=False)
 
 
 def test_a_link_is_no_object(storage, root):
@@ -49,7 +49,7 @@ def test_nothing_is_written_through_a_link(storage, root):
 
 def test_the_root_itself_may_be_a_link(root):
     (root.parent / "link").symlink_to(root)
-    LocalStorage(root.parent / "link", "").write("scan/x", b"1", "text/plain")
+    LocalStorage(root.parent / "link", "", make_root=False).write("scan/x", b"1", "text/plain")
     assert (root / "scan" / "x").read_bytes() == b"1"
 
 
@@ -60,12 +60,24 @@ def test_a_pipe_is_no_object_and_nobody_waits_for_its_writer(storage, root):
         storage.read("scan/pipe", 10)
 
 
-def test_a_root_that_is_not_there_is_away_until_something_is_written(tmp_path):
-    storage = LocalStorage(tmp_path / "not" / "mounted", "the storage of scans")
-    with pytest.raises(StorageUnavailable, match="the storage of scans: its folder does not exist"):
-        storage.objects("scan", 10)
-    with pytest.raises(StorageUnavailable):
+def test_a_root_that_is_not_there_is_away(tmp_path):
+    storage = LocalStorage(tmp_path / "not" / "mounted", "the storage of scans", make_root=False)
+    for call in (
+        lambda: storage.objects("scan", 10),
+        lambda: storage.read("scan/x", 10),
+        lambda: storage.write("scan/x", b"", "text/plain"),
+    ):
+        with pytest.raises(StorageUnavailable, match="the storage of scans: its folder does not exist"):
+            call()
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_root_that_is_ours_to_make_is_empty_until_something_is_written(tmp_path):
+    storage = LocalStorage(tmp_path / "not" / "made", "the storage of results", make_root=True)
+    assert storage.objects("scan", 10) == []
+    with pytest.raises(ObjectMissing):
         storage.read("scan/x", 10)
+    assert not (tmp_path / "not").exists()
     storage.write("scan/x", b"1", "text/plain")
     assert storage.read("scan/x", 10) == b"1"
 
