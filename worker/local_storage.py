@@ -24,12 +24,19 @@ class LocalStorage:
     """Objects as files below a root. See `worker.storage.Storage` for the contract.
 
     Each part of a key is opened relative to the folder before it and never through a link, so there is no
-    moment between a check and its use. The root itself may be a link, and is made at the first write.
+    moment between a check and its use. The root itself may be a link.
+
+    Args:
+        root: the folder.
+        name: what error texts call it.
+        make_root: make the root at the first write; until then it is empty. Without, a root that is not there
+            is a storage that is away: a disk that is not mounted holds scans all the same.
     """
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, make_root: bool) -> None:
         self.name = name
         self._root = root
+        self._make_root = make_root
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
         """See Storage. Links, pipes and the drafts of unfinished writes are no objects."""
@@ -78,7 +85,7 @@ class LocalStorage:
             os.fsync(folder)
 
     def _open_folder(self, parts: list[str], make: bool) -> int:
-        if make:
+        if make and self._make_root:
             self._root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         for part in parts:
@@ -90,17 +97,17 @@ class LocalStorage:
 
     def _check_absent(self, error: OSError) -> None:
         """Return when the error says that a key is not there; a link counts as nothing. Raise otherwise."""
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        if not absent or not (self._make_root or self._root.is_dir()):
             raise error
-        # That is a disk that is not mounted, not a scan that does not exist.
-        if not self._root.is_dir():
-            raise StorageUnavailable(f"{self.name}: its folder does not exist")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            if not self._make_root and not self._root.is_dir():
+                raise StorageUnavailable(f"{self.name}: its folder does not exist") from None
             # Not the error's own text, which holds the file's name.
             raise StorageUnavailable(f"{self.name}: {os.strerror(error.errno or 0)}") from None
 

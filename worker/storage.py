@@ -109,13 +109,14 @@ def is_key(key: str) -> bool:
     return not any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in key.split("/"))
 
 
-def open_storage(url: str, name: str, endpoint_url: str | None = None) -> Storage:
+def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_root: bool = True) -> Storage:
     """The storage at a URL. Nothing is read or written, nor connected to, before it is used.
 
     Args:
         url: `file:///folder` or `s3://bucket/prefix`.
         name: what error texts call it, "the storage of scans".
         endpoint_url: of an S3 that is not Amazon's.
+        make_root: whether a folder that is not there is made at the first write. Buckets are never made.
 
     Raises:
         InvalidPlace: the URL cannot be used.
@@ -124,7 +125,7 @@ def open_storage(url: str, name: str, endpoint_url: str | None = None) -> Storag
     if isinstance(place, Folder):
         from worker.local_storage import LocalStorage
 
-        return LocalStorage(place.path, name)
+        return LocalStorage(place.path, name, make_root)
     # Not at the top: botocore takes a third of a second to import, and most commands never use it.
     from worker.s3_storage import S3Storage
 
@@ -138,8 +139,9 @@ def open_storages(settings: Settings) -> tuple[Storage, Storage]:
     Raises:
         StorageUnavailable: what S3 needs is not there, such as the profile that the environment names.
     """
-    scans = open_storage(settings.scans_url, "the storage of scans", settings.s3_endpoint_url)
-    results = open_storage(settings.results_url, "the storage of results", settings.s3_endpoint_url)
+    endpoint = settings.s3_endpoint_url
+    scans = open_storage(settings.scans_url, "the storage of scans", endpoint, make_root=False)
+    results = open_storage(settings.results_url, "the storage of results", endpoint)
     return scans, results
 
 
