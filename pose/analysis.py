@@ -270,7 +270,7 @@ def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate 
     scores = np.clip(person.scores, 0, 1).round(5).tolist()
     joints, length = None, None
     if skeleton is not None and skeleton.measured:
-        length = skeleton.body_length
+        length = skeleton.reliable_length
         if _complete(skeleton):
             joints = tuple(
                 results.JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=away, observed=seen)
@@ -307,7 +307,7 @@ def _figures(analyses: Sequence[FrameAnalysis]) -> tuple[PostureEstimate, float 
     # A frame whose longer chain is partly hidden says less about its length than one that shows all of it.
     skeletons = [one.skeleton for one in used if one.skeleton is not None]
     whole = [skeleton for skeleton in skeletons if skeleton.chain_observed]
-    length = float(np.median([skeleton.body_length for skeleton in whole or skeletons]))
+    length = float(np.median([skeleton.reliable_length for skeleton in whole or skeletons]))
     return _median_posture(used, 1.0), length, len(used)
 
 

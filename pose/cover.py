@@ -47,9 +47,18 @@ def cover(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], method: Method = "blu
         problem = f"picture {rgb.shape} {rgb.dtype} and mask {mask.shape}"
         raise ValueError(f"{problem}, expected (H, W, 3) uint8 and (H, W)")
     covered = rgb.copy()
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    for label in range(1, count):
+    if not mask.any():
+        return covered
+    # Parts are told apart in the box that holds them all: a picture is mostly not covered.
+    first_row, end_row = _extent(mask.any(axis=1))
+    first_column, end_column = _extent(mask.any(axis=0))
+    box = mask[first_row:end_row, first_column:end_column]
+    found, boxed, stats, _ = cv2.connectedComponentsWithStats(box.astype(np.uint8), connectivity=8)
+    labels = np.zeros(mask.shape, boxed.dtype)
+    labels[first_row:end_row, first_column:end_column] = boxed
+    for label in range(1, found):
         left, top, width, height = (int(value) for value in stats[label, :4])
+        left, top = left + first_column, top + first_row
         rim = max(2, round(_FEATHER * max(width, height)))
         rows = slice(max(0, top - rim), top + height + rim)
         columns = slice(max(0, left - rim), left + width + rim)
@@ -71,6 +80,12 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> byte
     if not ok:
         raise ValueError(f"a picture of shape {picture.shape} cannot be encoded")
     return data.tobytes()
+
+
+def _extent(rows: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and end of what is True."""
+    at = np.flatnonzero(rows)
+    return int(at[0]), int(at[-1]) + 1
 
 
 def _cover_part(

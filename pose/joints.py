@@ -26,6 +26,9 @@ _CAN_HIDE: Final = frozenset(range(kp.LEFT_SHOULDER, kp.COUNT))  # a head turns 
 _SPREAD: Final = 0.13  # of bones' lengths about the usual
 _SLACK: Final = 0.012  # metres that a keypoint errs
 _MAX_PENALTY: Final = 9.0
+# A bone shorter or longer than the usual by these factors is nobody's: its outer joint is somewhere else.
+_SHORTEST: Final = 0.5
+_LONGEST: Final = 1.5
 
 
 def place(
@@ -39,8 +42,9 @@ def place(
         skin: as it was found at them.
 
     Returns:
-        depth (17,) float64 metres; observed (17,) bool, False where there is no depth or another part of
-        the body hides the joint; and the distance (17,) in depth pixels to the layer taken, inf without.
+        depth (17,) float64 metres; observed (17,) bool, False where there is no depth, another part of the
+        body hides the joint, or it makes a bone that nobody has; and the distance (17,) in depth pixels to
+        the layer taken, inf without.
     """
     rays = _rays(depthmap, at)
     build = fit_build(rays * skin.depth[:, None], skin.observed)
@@ -74,9 +78,15 @@ def place(
 
     chosen = [0 if choice is None else choice for choice in bodytree.choose(costs, of_pair)]
     pick = range(kp.COUNT)
+    observed = np.array([shown[joint][chosen[joint]] for joint in pick])
+    found = np.array([points[joint][chosen[joint]] for joint in pick])
+    for joint, parent in bodytree.PARENTS:
+        if joint in _BONE_NAMES:
+            share = float(np.linalg.norm(found[joint] - found[parent])) / _usual_length(build, joint, parent)
+            observed[joint] &= _SHORTEST < share < _LONGEST
     return (
         np.array([depths[joint][chosen[joint]] for joint in pick]),
-        np.array([shown[joint][chosen[joint]] for joint in pick]),
+        observed,
         np.array([distances[joint][chosen[joint]] for joint in pick]),
     )
 

@@ -86,7 +86,9 @@ class PersonResult(_Model):
         max_length=kp.COUNT,
         description="null where several persons are seen, or where depth or the floor's height is missing",
     )
-    body_length_m: Metres | None = Field(description="the longer of eye-hip-knee-ankle, left and right")
+    body_length_m: Metres | None = Field(
+        description="eye, hip, knee, ankle: the longer side of those that were wholly observed"
+    )
     posture: Posture = Field(description="unknown where there is no 3D, or where it cannot be told")
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+
+_CHAINS: Final = (kp.LEFT_CHAIN, kp.RIGHT_CHAIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +25,9 @@ class Skeleton:
         scores: (17,) float64, of the 2D keypoints.
         distance_px: (17,) float64, |Δu| + |Δv| from the keypoint to the depth that was used, in pixels of
             a picture 640 wide.
-        observed: (17,) bool. False where there is no depth of the person at the keypoint, or where it lies
-            outside the picture: its depth is then that of the joints it hangs on, a guess.
+        observed: (17,) bool. False where there is no depth of the person at the keypoint, where another
+            part of the body hides the joint, where its bone would be of a length that nobody has, and
+            where the keypoint lies outside the picture. The joint is then a guess.
         floor: world y of the floor; None where it is not known. Then y is the height above the world's
             origin, and lengths are right all the same.
         gravity_known: whether y is up. False where the camera's pose is unknown; axes are the camera's.
@@ -50,9 +55,27 @@ class Skeleton:
         return max(self.lengths())
 
     @property
+    def reliable_length(self) -> float:
+        """The longer of those chains that were wholly observed.
+
+        Where neither was, the chain is made of the segments of both sides: the mean of those that were
+        observed, else the shorter one. A joint that was guessed can make its chain far too long, and the
+        longer of two would take the errors of both.
+        """
+        whole = [self._length(chain) for chain in _CHAINS if self.observed[list(chain)].all()]
+        if whole:
+            return max(whole)
+        total = 0.0
+        for (a, b), (c, d) in zip(*map(pairwise, _CHAINS), strict=True):
+            sides = np.linalg.norm(self.joints[[a, c]] - self.joints[[b, d]], axis=1)
+            seen = sides[self.observed[[a, c]] & self.observed[[b, d]]]
+            total += float(seen.mean() if seen.size else sides.min())
+        return total
+
+    @property
     def chain_observed(self) -> bool:
         """Whether all joints of at least one of the two chains were observed."""
-        return bool(self.observed[list(kp.LEFT_CHAIN)].all() or self.observed[list(kp.RIGHT_CHAIN)].all())
+        return any(bool(self.observed[list(chain)].all()) for chain in _CHAINS)
 
     def _length(self, chain: Sequence[int]) -> float:
         points = self.joints[list(chain)]

@@ -34,6 +34,17 @@ def test_a_joint_behind_another_part_of_the_body_counts_as_not_observed():
     assert np.mean(hidden) < np.mean(shown)
 
 
+def test_a_joint_that_makes_a_bone_that_nobody_has_counts_as_not_observed():
+    truth = with_face()
+    at = truth.frame.to_depth(truth.people[0].keypoints)
+    ankle, knee = at[kp.LEFT_ANKLE].copy(), at[kp.LEFT_KNEE].copy()
+    at[kp.LEFT_ANKLE] = knee + 2.2 * (ankle - knee) * (1, 0) + 0.5 * (ankle - knee)[::-1]
+    found = skin.find(truth.frame.depthmap, at, np.ones(17))
+    _, observed, _ = joints.place(truth.frame.depthmap, at, found)
+    assert not observed[kp.LEFT_ANKLE]
+    assert observed[kp.LEFT_HIP]
+
+
 def test_joints_without_depth_are_still_placed():
     truth = with_face()
     at = truth.frame.to_depth(truth.people[0].keypoints)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.orientation import turn_points
+from pose.orientation import turn_picture, turn_points
 from pose.render import LEFT, RIGHT, overlay
 from tests.rendered import person, with_face
 
@@ -22,6 +22,12 @@ def test_the_picture_is_turned_and_the_skeleton_with_it(grey, turns, shape):
     for joint, colour in ((kp.LEFT_WRIST, LEFT), (kp.RIGHT_WRIST, RIGHT)):
         u, v = np.rint(turn_points(someone.keypoints[joint], turns, 320, 240)).astype(int)
         assert np.abs(drawn[v, u].astype(int) - colour).max() < 40
+
+
+@pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 5])
+def test_an_overlay_is_turned_like_any_picture(turns):
+    picture = with_face().frame.rgb
+    assert (overlay(picture, [], turns) == turn_picture(picture, turns)).all()
 
 
 def test_the_picture_given_is_not_drawn_on(grey):

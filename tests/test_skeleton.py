@@ -46,5 +46,23 @@ def test_one_chain_that_is_wholly_observed_is_enough(upright):
     assert not skeleton(upright, observed).chain_observed
 
 
+def test_a_chain_with_a_guessed_joint_gives_way_to_one_without(upright):
+    upright[kp.RIGHT_ANKLE, 1] -= 0.3
+    observed = np.ones(17, bool)
+    observed[kp.RIGHT_ANKLE] = False
+    assert skeleton(upright, observed).reliable_length == pytest.approx(0.95)
+    assert skeleton(upright, observed).body_length == pytest.approx(1.25)
+
+
+def test_without_a_whole_chain_the_observed_segments_of_both_sides_make_one(upright):
+    upright[kp.RIGHT_ANKLE, 1] -= 0.3
+    upright[kp.LEFT_EYE, 1] += 0.2
+    observed = np.ones(17, bool)
+    observed[[kp.RIGHT_ANKLE, kp.LEFT_EYE]] = False
+    assert skeleton(upright, observed).reliable_length == pytest.approx(0.95)
+    observed[:] = False
+    assert skeleton(upright, observed).reliable_length == pytest.approx(0.95)  # the shorter of each
+
+
 def test_without_any_observed_joint_nothing_is_measured(upright):
     assert not skeleton(upright, np.zeros(17, bool)).measured
