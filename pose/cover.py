@@ -50,8 +50,8 @@ def cover(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], method: Method = "blu
     if not mask.any():
         return covered
     # Parts are told apart in the box that holds them all: a picture is mostly not covered.
-    first_row, end_row = _extent(mask.any(axis=1))
-    first_column, end_column = _extent(mask.any(axis=0))
+    first_row, end_row = _extent(np.asarray(mask.any(axis=1)))
+    first_column, end_column = _extent(np.asarray(mask.any(axis=0)))
     box = mask[first_row:end_row, first_column:end_column]
     found, boxed, stats, _ = cv2.connectedComponentsWithStats(box.astype(np.uint8), connectivity=8)
     labels = np.zeros(mask.shape, boxed.dtype)
