@@ -1,9 +1,9 @@
 """A body's measures from its stature, with a child's proportions.
 
 The rows are read off growth references (head circumference and length for age of the WHO child growth
-standards, 2006) and off anthropometric surveys of children (Snyder et al., "Anthropometry of infants, children
-and youths to age 18", 1977), rounded: a newborn's head is a quarter of its length, an adult's an eighth.
-Between two columns a measure is interpolated; each body then differs from it by a few per cent.
+standards, 2006) and off anthropometric surveys of children (Snyder et al., "Anthropometry of infants,
+children and youths to age 18", 1977), rounded: a newborn's head is a quarter of its length, an adult's an
+eighth. Between two columns a measure is interpolated; each body then differs from it by a few per cent.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _MEASURES: dict[str, tuple[float, ...]] = {
 }
 # Flesh varies far more between children than bones do: thin and stout ones must all be found.
 _FLESH = frozenset(
-    ("arm", "elbow", "wrist", "thigh", "knee", "calf", "ankle", "chest_depth", "waist_width")
-    + ("waist_depth", "hip_width", "hip_depth", "chest_width")
+    {"arm", "elbow", "wrist", "thigh", "knee", "calf", "ankle"}
+    | {"chest_width", "chest_depth", "waist_width", "waist_depth", "hip_width", "hip_depth"}
 )
 
 
@@ -91,7 +91,11 @@ class Measures:
 
 
 def sample_measures(rng: np.random.Generator, stature: float) -> Measures:
-    """Measures of a random body of this stature (metres, 0.5 to 1.8)."""
+    """Measures of a random body.
+
+    Args:
+        stature: metres, 0.5 to 1.8; below 0.5 the proportions stay those of a newborn.
+    """
     build = float(np.clip(rng.normal(1.0, 0.11), 0.74, 1.35))
     values = {}
     for name, row in _MEASURES.items():

@@ -17,12 +17,14 @@ FloatArray = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 # From light to dark, after the Monk skin tone scale (Monk 2019), RGB.
-_SKIN = ((246, 237, 228), (243, 231, 219), (247, 234, 208), (234, 218, 186), (215, 189, 150),
-         (160, 126, 86), (130, 92, 67), (96, 65, 52), (58, 49, 42), (41, 36, 32))  # fmt: skip
+_SKIN = (
+    *((246, 237, 228), (243, 231, 219), (247, 234, 208), (234, 218, 186), (215, 189, 150)),
+    *((160, 126, 86), (130, 92, 67), (96, 65, 52), (58, 49, 42), (41, 36, 32)),
+)
 _HAIR = ((28, 24, 22), (45, 32, 24), (80, 52, 33), (125, 88, 52), (190, 150, 95), (60, 60, 62))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A rendered picture.
 
@@ -41,7 +43,8 @@ class Picture:
 def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
     """Renders the picture of a scene, `size` wide and high.
 
-    Colours depend on the seed alone, noise on the frame as well.
+    Colours depend on the seed alone, noise on the frame as well. The view is that of the scene's camera,
+    whatever the size of its depth map.
     """
     width, height = size
     fx, fy, cx, cy = scene.intrinsics
@@ -60,8 +63,8 @@ def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> 
         face |= _paint_face(image, points, hits, scene.shapes, person, seed)
     image *= _light(camera, points, hits, scan)[..., None]
     image += grain.standard_normal(image.shape[:2])[..., None].astype(np.float32) * 2.5
-    image = cv2.GaussianBlur(image, (0, 0), 0.7)
-    return Picture(np.clip(image, 0, 255).astype(np.uint8), face, scene, hits)
+    soft = cv2.GaussianBlur(image, (0, 0), 0.7)
+    return Picture(np.clip(soft, 0, 255).astype(np.uint8), face, scene, hits)
 
 
 def _points(camera: Camera, hits: Hits) -> Floats:
@@ -148,5 +151,3 @@ def _paint_face(
     shown = front & (y < 0.55) & (x < 0.95)
     face[rows[shown], columns[shown]] = True
     return face
-
-

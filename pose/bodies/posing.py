@@ -33,7 +33,8 @@ class Posed:
 
     Attributes:
         joints: (17, 3) the COCO keypoints: limbs' joints inside the body, the face's on its surface.
-        extra: further points: "neck", "chin", "head", "hands" and "toes" of both sides.
+        extra: further points (3,): "neck", "chin", "head"; "hand0", "heel0" and "toes0" of the left side,
+            with 1 of the right one.
         frames: "pelvis", "chest" and "head": (3, 3), columns are left, up and front.
     """
 
@@ -82,11 +83,13 @@ def _leg(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, 
 
 
 def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> Posed:
-    """Random joint angles, mostly quiet ones, sometimes wild."""
+    """Random joint angles, mostly quiet ones, sometimes wild; in the body's own frame, metres."""
     bend = 1.0 if rng.random() < 0.8 else 2.2
     pelvis = np.eye(3)
     chest = (
-        turn("y", rng.normal(0, 5 * bend)) @ turn("z", rng.normal(0, 4 * bend)) @ turn("x", rng.normal(2, 5 * bend))
+        turn("y", rng.normal(0, 5 * bend))
+        @ turn("z", rng.normal(0, 4 * bend))
+        @ turn("x", rng.normal(2, 5 * bend))
     )
     yaw = rng.normal(0, 18) if rng.random() < 0.75 else rng.uniform(-75, 75)
     head = chest @ turn("y", yaw) @ turn("z", rng.normal(0, 8)) @ turn("x", rng.normal(4, 11))
@@ -169,8 +172,10 @@ def settle(posed: Posed, m: Measures, ground: float, rng: np.random.Generator) -
         j[child] = j[parent] + np.array([segment[0] / flat * across, rise, segment[2] / flat * across])
     for row, wrist, ankle in ((0, kp.LEFT_WRIST, kp.LEFT_ANKLE), (1, kp.RIGHT_WRIST, kp.RIGHT_ANKLE)):
         for name, at, radius in (
-            (f"hand{row}", wrist, m.wrist), (f"heel{row}", ankle, m.ankle), (f"toes{row}", ankle, 0.4 * m.ankle)
-        ):  # fmt: skip
+            (f"hand{row}", wrist, m.wrist),
+            (f"heel{row}", ankle, m.ankle),
+            (f"toes{row}", ankle, 0.4 * m.ankle),
+        ):
             moved = extra[name] + (j[at] - posed.joints[at])
             moved[1] = max(moved[1], ground + radius)
             extra[name] = moved

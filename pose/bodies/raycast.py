@@ -20,14 +20,14 @@ FloatArray = NDArray[np.float64]
 NEAR = 0.05  # metres; nothing nearer to the camera is seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """A volume in the world (metres, y up).
 
     Attributes:
         kind: "cone", "box" or "plane".
         part: what it is, a name such as "head" or "floor"; decides colour and how the sensor sees it.
-        owner: number of the person it belongs to, -1 for the room.
+        owner: number of the person it belongs to, -1 for the room, -2 for hands of somebody out of sight.
         frame: (3, 3) columns are the shape's own axes in the world; `origin` (3,) is its place.
         scale: (3,) the shape is stretched by this along its own axes.
         ends: (2, 3) the two spheres' centres in the shape's own, unstretched frame; `radii` (2,) their radii.
@@ -47,49 +47,70 @@ class Shape:
     wrinkle: float = 0.0
 
 
-def cone(part: str, owner: int, a: FloatArray, b: FloatArray, ra: float, rb: float, **more: float) -> Shape:
+def cone(
+    part: str, owner: int, a: FloatArray, b: FloatArray, ra: float, rb: float, *, wrinkle: float = 0.0
+) -> Shape:
     """A round cone between world points a and b with radii ra and rb."""
     a, b = np.asarray(a, float), np.asarray(b, float)
-    return Shape("cone", part, owner, a, ends=np.stack([np.zeros(3), b - a]), radii=(ra, rb), **more)
+    return Shape("cone", part, owner, a, ends=np.stack([np.zeros(3), b - a]), radii=(ra, rb), wrinkle=wrinkle)
 
 
 def squeezed_cone(
-    part: str, owner: int, a: FloatArray, b: FloatArray, ra: float, rb: float,
-    frame: FloatArray, scale: tuple[float, float, float], **more: float,
-) -> Shape:  # fmt: skip
+    part: str,
+    owner: int,
+    a: FloatArray,
+    b: FloatArray,
+    ra: float,
+    rb: float,
+    frame: FloatArray,
+    scale: tuple[float, float, float],
+    *,
+    wrinkle: float = 0.0,
+) -> Shape:
     """A round cone between a and b, its cross-section stretched by `scale` along the axes of `frame`."""
     a, b, factors = np.asarray(a, float), np.asarray(b, float), np.asarray(scale, float)
     end = (frame.T @ (b - a)) / factors
     ends = np.stack([np.zeros(3), end])
-    return Shape("cone", part, owner, a, frame, factors, ends, (ra, rb), **more)
+    return Shape("cone", part, owner, a, frame, factors, ends, (ra, rb), wrinkle=wrinkle)
 
 
 def ellipsoid(
-    part: str, owner: int, centre: FloatArray, frame: FloatArray, radii: tuple[float, float, float],
-    **more: float,
-) -> Shape:  # fmt: skip
-    return Shape(
-        "cone", part, owner, np.asarray(centre, float), frame, np.asarray(radii, float),
-        np.zeros((2, 3)), (1.0, 1.0), **more,
-    )  # fmt: skip
+    part: str,
+    owner: int,
+    centre: FloatArray,
+    frame: FloatArray,
+    radii: tuple[float, float, float],
+    *,
+    wrinkle: float = 0.0,
+) -> Shape:
+    """An ellipsoid around `centre` with `radii` along the axes of `frame`."""
+    at, stretch = np.asarray(centre, float), np.asarray(radii, float)
+    return Shape("cone", part, owner, at, frame, stretch, radii=(1.0, 1.0), wrinkle=wrinkle)
 
 
 def box(part: str, centre: FloatArray, frame: FloatArray, size: tuple[float, float, float]) -> Shape:
+    """A box of the room, its edges (whole lengths) along the axes of `frame`."""
     half = np.asarray(size, float) / 2
     return Shape("box", part, -1, np.asarray(centre, float), frame, half=half)
 
 
 def plane(part: str, point: FloatArray, frame: FloatArray) -> Shape:
+    """A plane of the room through `point`; its normal is the second column of `frame`."""
     return Shape("plane", part, -1, np.asarray(point, float), frame)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Camera:
-    """Where the rays start: the conventions of a `.depth` file (looks along -z, y up, cy from the bottom)."""
+    """Where the rays start: the conventions of a `.depth` file (looks along -z, y up, cy from the bottom).
+
+    Attributes:
+        rotation: (3, 3), camera to world.
+        position: (3,) metres.
+    """
 
     intrinsics: Intrinsics
-    rotation: FloatArray  # (3, 3) camera to world
-    position: FloatArray  # (3,) metres
+    rotation: FloatArray
+    position: FloatArray
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """World points (..., 3) → pixels (..., 2) as (u, v), and depths (...) in metres."""
@@ -102,9 +123,14 @@ class Camera:
         return np.stack([u, v], axis=-1), depth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hits:
-    """What each pixel sees: depth (H, W) float32 metres, inf where nothing; index (H, W) of the shape, or -1."""
+    """What each pixel sees.
+
+    Attributes:
+        depth: (H, W) float32 metres along the camera's axis, inf where nothing is.
+        index: (H, W) int16, number of the shape, -1 where nothing is.
+    """
 
     depth: NDArray[np.float32]
     index: NDArray[np.int16]

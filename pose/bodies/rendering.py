@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.bodies.body import Body
-from pose.bodies.raycast import Camera, Hits, cast
+from pose.bodies.raycast import Hits, cast
 from pose.bodies.scene import Scene, sample_scene
 from pose.bodies.sensor import sense
 from pose.depthmap import DepthMap
@@ -16,7 +16,7 @@ from pose.depthmap import DepthMap
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rendering:
     """A depth map and what is true in it.
 
@@ -35,18 +35,24 @@ class Rendering:
 
 
 def render(
-    seed: int, posture: str, size: tuple[int, int] = (240, 180), *, frame: int = 0, careful: bool = True,
+    seed: int,
+    posture: str,
+    size: tuple[int, int] = (240, 180),
+    *,
+    frame: int = 0,
+    careful: bool = True,
     second_person: bool | None = None,
-) -> Rendering:  # fmt: skip
-    """Renders a frame of the scan with this seed; see `sample_scene`. The same arguments give the same bytes."""
+) -> Rendering:
+    """Renders a frame of the scan with this seed. The same arguments give the same bytes.
+
+    The arguments and errors are those of `sample_scene`.
+    """
     scene = sample_scene(seed, posture, size, frame=frame, careful=careful, second_person=second_person)
     hits = cast(scene.camera, scene.shapes)
-    depth, confidence = sense(
-        hits, scene.shapes, np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame]),
-        careful=careful,
-    )
+    of_scan, of_frame = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
+    depth, confidence = sense(hits, scene.shapes, of_scan, of_frame, careful=careful)
     camera = scene.camera
-    depthmap = DepthMap(depth, confidence, camera.intrinsics, camera.rotation, camera.position, pose_known=True)
+    depthmap = DepthMap(depth, confidence, camera.intrinsics, camera.rotation, camera.position, True)
     return Rendering(scene, depthmap, hits)
 
 
@@ -55,14 +61,20 @@ def keypoints_of(person: Body, scene: Scene, hits: Hits) -> tuple[FloatArray, ND
 
     A keypoint is seen if it lies in the picture and the surface at its pixel is the person's own, no
     farther from the joint than flesh and clothes are thick there.
+
+    Args:
+        scene: its camera decides whose pixels these are: the depth map's or the picture's.
+        hits: what that camera's pixels see.
+
+    Returns:
+        (17, 2) float64 u and v, also of keypoints outside the picture, and (17,) bool.
     """
-    camera: Camera = scene.camera
-    uv, depth = camera.project(person.joints)
+    uv, depth = scene.camera.project(person.joints)
     height, width = hits.depth.shape
     column, row = np.rint(uv[:, 0]), np.rint(uv[:, 1])
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0.05)
     c, r = (np.where(inside, value, 0).astype(int) for value in (column, row))
     owners = np.array([shape.owner for shape in scene.shapes] + [-1])
-    own = owners[hits.index[r, c]] == owners[scene.shapes.index(person.shapes[0])]
+    own = owners[hits.index[r, c]] == person.shapes[0].owner
     near = np.abs(depth - hits.depth[r, c]) < person.radii
     return uv, inside & own & near

@@ -27,7 +27,7 @@ Sample = dict[str, Tensor]
 
 
 def training_sample(index: int) -> Sample:
-    """The rendering number `index` of the training set."""
+    """The rendering number `index` of the training set, from 0. The same number gives the same bytes."""
     seed = FIRST_TRAINING_SEED + index
     rng = np.random.default_rng([seed, 9])
     posture = str(rng.choice(["standing", "lying", "empty"], p=[0.42, 0.46, 0.12]))
@@ -46,7 +46,15 @@ def _noisy_floor(rng: np.random.Generator) -> float | None:
 
 
 def to_sample(rendering: Rendering, floor: float | None) -> Sample:
-    """Tensors: `input` (3, H, W) float16, `centres` (P, 19, 2) in cells, `present` (P, 19), `weight` (19,)."""
+    """A rendering's tensors.
+
+    Args:
+        floor: world y of the floor, as it would be found; None where it would not.
+
+    Returns:
+        `input` (3, 192, 160) float16; `centres` (P, 19, 2) float32 in cells, (column, row), the child's
+        first; `present` (P, 19) bool; `weight` (19,) float32. P is `PEOPLE`.
+    """
     turns = turns_for_step(rendering.scene.step)
     centres = np.zeros((PEOPLE, MAPS, 2))
     present = np.zeros((PEOPLE, MAPS), np.bool_)

@@ -25,19 +25,26 @@ _PERSON = "rendered"  # stands where a real scan has a person's code
 _STARTED_MS = 1_600_000_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """Where the phone's tracking put its origin: the scene turned about the vertical, then moved."""
+    """Where the phone's tracking put its origin: the scene turned about the vertical, then moved.
 
-    turned: FloatArray  # (3, 3)
-    offset: FloatArray  # (3,) metres
+    Attributes:
+        turned: (3, 3), scene to world.
+        offset: (3,) metres.
+    """
+
+    turned: FloatArray
+    offset: FloatArray
 
     @classmethod
     def of_seed(cls, seed: int) -> World:
+        """The world of the scan with this seed."""
         rng = np.random.default_rng([seed, 21])
         return cls(turn("y", rng.uniform(-180, 180)), rng.uniform((-0.5, -1.6, -0.5), (0.5, -0.7, 0.5)))
 
     def place(self, depthmap: DepthMap) -> DepthMap:
+        """A depth map of the scene as it lies in this world."""
         return replace(
             depthmap,
             rotation=self.turned @ depthmap.rotation,
@@ -59,11 +66,14 @@ def write_scan(
     the same bytes.
 
     Args:
+        out: a folder that is not there yet, or an empty one.
+        seed: not negative.
         posture: "standing", "lying" or "empty" (a room without anybody).
+        frames: 1 to 99.
         second_person: whether somebody else is in the scene, None for chance.
 
     Raises:
-        ValueError: another posture, or a number of frames outside 1..99.
+        ValueError: another posture, a negative seed, or a number of frames outside 1..99.
         FileExistsError: the folder holds something already.
     """
     if not 1 <= frames <= 99:
@@ -83,7 +93,10 @@ def write_scan(
 def scan_files(
     seed: int, posture: str, frames: int, *, truth: dict[str, Any], second_person: bool | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """The scan's files one by one, names relative to its folder; fills `truth["frames"]` on the way."""
+    """The scan's files one by one, names relative to its folder; fills `truth["frames"]` on the way.
+
+    Arguments as of `write_scan`.
+    """
     world = World.of_seed(seed)
     for order in range(frames):
         rendering = render(seed, posture, frame=order, second_person=second_person)
@@ -126,7 +139,8 @@ def _calibration(intrinsics: tuple[float, ...]) -> bytes:
 
 def encode(kind: str, image: NDArray[np.uint8]) -> bytes:
     """An image file's bytes; `image` is BGR or grey, as OpenCV has it."""
-    done, data = cv2.imencode(kind, np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, 92] if kind == ".jpg" else [])
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if kind == ".jpg" else []
+    done, data = cv2.imencode(kind, np.ascontiguousarray(image), options)
     if not done:
         raise RuntimeError(f"OpenCV could not write a {kind} picture")
     return data.tobytes()

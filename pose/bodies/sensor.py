@@ -26,13 +26,17 @@ def blobs(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Dept
 
 
 def sense(
-    hits: Hits, shapes: list[Shape], scan: np.random.Generator, frame: np.random.Generator,
-    *, careful: bool = False,
+    hits: Hits,
+    shapes: list[Shape],
+    scan: np.random.Generator,
+    frame: np.random.Generator,
+    *,
+    careful: bool = False,
 ) -> tuple[DepthArray, DepthArray]:
     """A depth map as the phone would write it.
 
     Args:
-        hits: true depth of each pixel.
+        hits: true depth of each pixel, and the number of its shape in `shapes`.
         scan: draws what belongs to the phone, the clothes and the room; `frame` what changes each time.
         careful: a phone that measures up to its map's borders and as far as the room goes.
 
@@ -71,6 +75,9 @@ def sense(
 
 
 _REFLECTS = {"skin": 0.9, "head": 0.9, "floor": 0.35, "hair": 0.2, "wall": 0.8}
+# In what share of the scans a part returns next to nothing, in this order of draws.
+_DARK = {"hair": 0.45, "hat": 0.08, "top": 0.06, "bottom": 0.08}
+_DARK |= {"shoe": 0.1, "furniture": 0.1, "mat": 0.03}
 
 
 def _melt(
@@ -85,14 +92,12 @@ def _melt(
     filled = np.where(there > 0, small, 20.0).astype(np.float32)
     # The second difference: a slanted floor has steps between its pixels too, but even ones.
     kernel = np.array([[1, -2, 1]], np.float32)
-    bend = np.maximum(
-        np.abs(cv2.filter2D(filled, -1, kernel)), np.abs(cv2.filter2D(filled, -1, kernel.T))
-    )
+    bend = np.maximum(np.abs(cv2.filter2D(filled, -1, kernel)), np.abs(cv2.filter2D(filled, -1, kernel.T)))
     edges = bend > scan.uniform(0.03, 0.09)
     if scan.random() < 0.5:
         edges = cv2.dilate(edges.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0
     if scan.random() < 0.4:  # the light source sits beside the lens: its shadow falls to one side
-        by = int(round(scan.integers(1, 5) * unit * size[0] / width)) * int(scan.choice([-1, 1]))
+        by = round(scan.integers(1, 5) * unit * size[0] / width) * int(scan.choice([-1, 1]))
         edges |= np.roll(edges, by, axis=int(scan.integers(0, 2)))
     if scan.random() < 0.2:
         edges &= np.zeros_like(edges)  # a phone that fills in, so that flying pixels stay
@@ -108,8 +113,7 @@ def _unreflecting(
     hits: Hits, shapes: list[Shape], scan: np.random.Generator, frame: np.random.Generator, unit: float
 ) -> NDArray[np.bool_]:
     """Hair, and at times a dark garment, that sends too little light back."""
-    chance = {"hair": 0.45, "hat": 0.08, "top": 0.06, "bottom": 0.08, "shoe": 0.1, "furniture": 0.1, "mat": 0.03}
-    weak = {part: scan.uniform(0.2, 2.2) for part, p in chance.items() if scan.random() < p}
+    weak = {part: scan.uniform(0.2, 2.2) for part, chance in _DARK.items() if scan.random() < chance}
     level = np.array([weak.get(s.part, -9.0) for s in shapes] + [-9.0], np.float32)[hits.index]
     return np.asarray(blobs(frame, hits.depth.shape, 6 * unit) < level - 0.7, np.bool_)
 

@@ -2,8 +2,8 @@
 
 The renderer makes every picture anew, so nothing is seen twice and nothing need be downloaded. The learning
 rate rises, stays, and falls over the last fifth of the steps (Hu et al., MiniCPM, arXiv 2404.06395); a
-running mean of the weights is what is kept. A run that was stopped goes on from OUT/state.safetensors, also with another
-number of steps.
+running mean of the weights is what is kept. A run that was stopped goes on from OUT/state.safetensors, also
+with another number of steps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,10 +27,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from pose.bodies.samples import Sample, to_sample, training_sample
 from pose.bodies.rendering import render
+from pose.bodies.samples import Sample, to_sample, training_sample
 from pose.depth_hrnet import MAPS
 from pose.depth_input import CHANNELS, INPUT_SIZE, STRIDE
+from pose.estimator import choose_device
 from pose.heatmap import draw_gaussians, find_peaks
 from pose.hrnet import HRNet, build_hrnet
 
@@ -59,6 +61,13 @@ def heatmap_loss(logits: Tensor, batch: Sample) -> Tensor:
 
     Most cells are background and soon right; weighting by the error leaves the work to the others (the
     quality focal loss of Li et al., "Generalized Focal Loss", NeurIPS 2020, with beta 2).
+
+    Args:
+        logits: (N, 19, 48, 40), before the sigmoid.
+        batch: N samples, see `to_sample`.
+
+    Returns:
+        a scalar: the sum over cells, the mean over heatmaps and samples.
     """
     target = draw_gaussians(batch["centres"], batch["present"], MAP_SIZE)
     error = (target - logits.sigmoid()).abs()
@@ -68,7 +77,12 @@ def heatmap_loss(logits: Tensor, batch: Sample) -> Tensor:
 
 @dataclass
 class Run:
-    """A training run and all that its continuation needs."""
+    """A training run and all that its continuation needs.
+
+    Attributes:
+        mean: running mean of the network's weights, which is what is kept.
+        step: number of steps made.
+    """
 
     network: HRNet
     mean: HRNet
@@ -91,6 +105,11 @@ class Run:
         _write(folder / "weights.safetensors", kept, facts)
 
     def load(self, folder: Path) -> None:
+        """Goes on from a folder's state.safetensors.
+
+        Raises:
+            RuntimeError: that is the state of another variant.
+        """
         tensors = load_file(folder / "state.safetensors")
         self.step = int(tensors["step"])
         for prefix, network in (("network.", self.network), ("mean.", self.mean)):
@@ -115,18 +134,36 @@ def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Up for `WARM_UP` steps, then `peak`, then straight down to nothing over the last `DECAY` of all steps."""
+    """Up for `WARM_UP` steps, then `peak`, then straight down to nothing over the last `DECAY` of all."""
     left = (steps - step) / max(DECAY * steps, 1)
     return peak * min((step + 1) / WARM_UP, 1.0, max(left, 0.0))
 
 
 def train(
-    out: Path, *, variant: str, steps: int, batch: int, peak: float, device: torch.device, workers: int,
-    every: int, console: Console,
-) -> None:  # fmt: skip
+    out: Path,
+    *,
+    variant: str,
+    steps: int,
+    batch: int,
+    peak: float,
+    device: torch.device,
+    workers: int,
+    every: int,
+    console: Console,
+) -> None:
+    """Trains until `steps` steps are made in all, those of the run that lies in `out` included.
+
+    Args:
+        out: a folder, which is there.
+        variant: a name in `hrnet.VARIANTS`.
+        batch: renderings per step.
+        peak: highest learning rate.
+        workers: processes that render; 0 renders in this one.
+        every: steps between two saves; the last step is saved as well.
+    """
     network = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
     nn.init.constant_(network.final_layer.bias, -4.0)  # type: ignore[arg-type]  # heatmaps are mostly empty
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
     mean = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
     mean.load_state_dict(network.state_dict())
     run = Run(network, mean, torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01), variant)
@@ -134,13 +171,14 @@ def train(
         run.load(out)
         console.print(f"going on from step {run.step}")
     lessons: Any = DataLoader(
-        Lessons(run.step * batch), batch_size=batch, num_workers=workers, prefetch_factor=4 if workers else None
+        Lessons(run.step * batch),
+        batch_size=batch,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
     )
     began, first, total = time.perf_counter(), run.step, 0.0
     network.train()
-    for sample in lessons:
-        if run.step >= steps:
-            break
+    for sample in islice(lessons, max(steps - run.step, 0)):
         total += _step(run, sample, learning_rate(run.step, steps, peak), device)
         if run.step % 50 == 0:
             rate = batch * (run.step - first) / (time.perf_counter() - began)
@@ -151,7 +189,9 @@ def train(
             found = held_out(run.mean, device)
             console.print(f"step {run.step}: {found}")
             with (out / "progress.jsonl").open("a") as log:
-                log.write(json.dumps({"step": run.step, "seconds": time.perf_counter() - began, **found}) + "\n")
+                log.write(
+                    json.dumps({"step": run.step, "seconds": time.perf_counter() - began, **found}) + "\n"
+                )
 
 
 def _step(run: Run, sample: Sample, rate: float, device: torch.device) -> float:
@@ -185,9 +225,13 @@ def held_out(network: HRNet, device: torch.device, count: int = 100) -> dict[str
     """A quick look on held-out renderings, in cells: PCK at 0.2 torso lengths, and scores of rooms.
 
     `pose.bodies.evaluate` measures the whole estimator; this steers a training.
+
+    Args:
+        count: renderings, a third of them empty rooms; at least 3.
     """
     network.eval()
-    right, all_, scores = 0, 0, {"person": [], "empty": []}  # type: ignore[var-annotated]
+    right, all_ = 0, 0
+    scores: dict[str, list[float]] = {"person": [], "empty": []}
     for seed in range(count):
         posture = ("standing", "lying", "empty")[seed % 3]
         sample = to_sample(render(seed, posture), 0.0)
@@ -216,7 +260,7 @@ def main(
     batch: Annotated[int, typer.Option(help="Renderings per step.")] = 32,
     variant: Annotated[str, typer.Option(help="HRNet variant.")] = "w16-small",
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 1,
     every: Annotated[int, typer.Option(help="Steps between two saves.")] = 500,
@@ -226,9 +270,16 @@ def main(
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     train(
-        out, variant=variant, steps=steps, batch=batch, peak=rate, device=torch.device(device), workers=workers,
-        every=every, console=Console(),
-    )  # fmt: skip
+        out,
+        variant=variant,
+        steps=steps,
+        batch=batch,
+        peak=rate,
+        device=torch.device(choose_device(device)),
+        workers=workers,
+        every=every,
+        console=Console(),
+    )
 
 
 if __name__ == "__main__":
