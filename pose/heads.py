@@ -41,9 +41,11 @@ _ABOVE_SHOULDERS: Final = 0.40  # trunk lengths from the shoulders' middle to th
 _WEIGHT: Final = np.array([0.4, 0.6, 0.6, 1.0, 1.0])
 _HEAD: Final = np.array(kp.HEAD)
 _SHOULDERS: Final = np.array([kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER])
+_TRUNK: Final = np.array(kp.TORSO)
 _HIPS: Final = np.array([kp.LEFT_HIP, kp.RIGHT_HIP])
 
 MIN_SCORE: Final = 0.1  # a keypoint below is not trusted
+_DOUBTFUL: Final = 0.65  # a head whose keypoints score less than this share of the trunk's is not sure
 _MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
 _HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
 
@@ -149,6 +151,12 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
         raise HeadNotPlaced("head and trunk do not fit together")
 
     parts = [_disc(centre, reach)]
+    scores = person.scores
+    if placed_by == "head" and scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean():
+        if scores[_SHOULDERS].mean() < _DOUBTFUL * scores[_HIPS].mean():
+            raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
+        # Keypoints that are not sure of themselves: what the trunk says is covered as well.
+        parts.append(_disc(centre, _UNSURE * reach) if predicted is None else _disc(predicted, reach))
     parts += [_disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
     parts.append(_hair(depthmap, centre, reach, depth, radius, at, trusted))
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
@@ -159,8 +167,8 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
 
 def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_size: tuple[int, int]) -> bool:
     """Whether the picture certainly ends before the head: all of it and both shoulders lie outside."""
-    inside = ((uv > -0.5) & (uv < np.array(picture_size) - 0.5)).all(axis=1)
-    if inside[[*_HEAD, *_SHOULDERS]].any():
+    inside = np.asarray(((uv > -0.5) & (uv < np.array(picture_size) - 0.5)).all(axis=1))
+    if bool(inside[[*_HEAD, *_SHOULDERS]].any()):
         return False
     predicted = _above_trunk(uv, trusted)
     return predicted is None or not (

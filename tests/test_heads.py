@@ -102,6 +102,23 @@ def test_a_head_of_doubtful_keypoints_is_placed_above_the_trunk_and_covered_wide
     assert (truth.face & mask).sum() >= 0.98 * truth.face.sum()
 
 
+def test_a_head_whose_keypoints_are_not_sure_is_covered_where_the_trunk_says_as_well():
+    truth = with_face()
+    uv = truth.people[0].keypoints.copy()
+    uv[HEAD] += (20, 25)
+    mask, (region,) = mask_of(truth, [with_scores(person(uv), head=0.4)])
+    sure, _ = mask_of(truth, [person(uv)])
+    assert region.placed_by == "head"
+    assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
+    assert mask.sum() > 1.1 * sure.sum()
+
+
+def test_a_head_on_shoulders_that_are_not_sure_either_cannot_be_placed():
+    truth = with_face()
+    with pytest.raises(HeadNotPlaced, match="shoulders"):
+        mask_of(truth, [with_scores(truth.people[0], head=0.3, shoulders=0.4)])
+
+
 def test_a_head_that_nothing_tells_of_cannot_be_placed():
     truth = with_face()
     with pytest.raises(HeadNotPlaced, match="neither"):
