@@ -59,7 +59,9 @@ def run(
     results: list[ScanResult] = []
     failed = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
+    # A bar and lines on one terminal must come from one console; into a file go the lines alone.
+    shown_on = console if console.is_terminal else errors
+    with Progress(*columns, console=shown_on, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("frames", total=None)
         names = scan_names(scans)
         for number, (folder, name) in enumerate(zip(scans, names, strict=True), 1):
@@ -67,6 +69,8 @@ def run(
             try:
                 if isinstance(name, ValueError):
                     raise name
+                if (out / name).resolve() == folder.resolve():
+                    raise InvalidName("its results would be written into the scan itself")
                 started = time.perf_counter()
                 result = run_scan(
                     folder,
@@ -113,7 +117,11 @@ def bodies(
         raise typer.BadParameter(f"expected one of {', '.join(BODY_POSTURES)}", param_hint="--posture")
     from pose.bodies import write_scan
 
-    typer.echo(write_scan(out, seed, posture, frames=frames))
+    try:
+        typer.echo(write_scan(out, seed, posture, frames=frames))
+    except OSError as error:
+        Console(stderr=True, soft_wrap=True).print(f"pose bodies: {error}", markup=False)
+        raise typer.Exit(2) from None
 
 
 def run_scan(

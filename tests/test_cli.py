@@ -81,6 +81,13 @@ def test_two_scans_of_one_name_do_not_overwrite_each_other(knowing, folders, tmp
     assert "same name" in done.stdout
 
 
+def test_results_are_not_written_into_the_scan_itself(knowing, folders):
+    done = run(folders[0], "--out", folders[0].parent)
+    assert done.exit_code == 1
+    assert "into the scan itself" in done.stdout
+    assert not list(folders[0].iterdir())
+
+
 def test_run_writes_a_csv(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "all.csv")
     assert done.exit_code == 0
@@ -134,6 +141,14 @@ def test_bodies_renders_a_scan_that_can_be_read(tmp_path):
     assert pose.read_scan(out).declared == "lying"
     assert json.loads((out / "truth.json").read_text())["posture"] == "lying"
     shutil.rmtree(out)
+
+
+def test_bodies_does_not_write_over_what_is_there(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = runner.invoke(cli.app, ["bodies", str(tmp_path), "--seed", "1", "--posture", "lying"])
+    assert done.exit_code == 2
+    assert "not empty" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_bodies_refuses_a_posture_that_is_none(tmp_path):
