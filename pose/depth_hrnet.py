@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
-from pose.depth_input import CHANNELS, INPUT_SIZE, STRIDE, input_to_picture, network_input
+from pose.depth_input import CHANNELS, INPUT_SIZE, STRIDE, depth_of, input_to_picture, network_input
 from pose.errors import InvalidWeights
 from pose.estimator import Person
 from pose.floor import floor_height
@@ -31,14 +31,16 @@ FloatArray = NDArray[np.float64]
 BODY_MAP: Final = kp.COUNT
 HEAD_MAP: Final = kp.COUNT + 1
 MAPS: Final = kp.COUNT + 2
+_MIRRORED_MAPS: Final = [*kp.MIRRORED, BODY_MAP, HEAD_MAP]
 
 # A trunk's or a head's peak below this is nobody. Where it lies between people and empty rooms is measured
 # by `python -m pose.bodies.evaluate`.
 PERSON_SCORE: Final = 0.35
 _HEAD_SCORE: Final = 0.5  # for a head without a trunk, which few pixels vouch for
 _PEAKS: Final = 3  # people told apart, at most
-_SAME_HEAD: Final = 0.16  # of the input's height: two heads nearer than this are one
-# Between two people a joint goes to the one that is nearer: so many pixels weigh as much as a metre of depth.
+_HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
+# Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:
+# about what a metre across takes at a metre's distance.
 _PIXELS_PER_METRE: Final = 120.0
 
 
@@ -50,8 +52,12 @@ class DepthHRNet:
         device: where the network runs.
         batch_size: frames that go through the network at once.
 
+    Attributes:
+        name, version: of the weights, as their file says.
+
     Raises:
         InvalidWeights: the file is not there, is damaged, or belongs to another network.
+        ValueError: the batch size is not positive.
     """
 
     # Mean keypoint score below which a frame does not count; see `quality`. Joints that are not seen are
@@ -70,12 +76,10 @@ class DepthHRNet:
         self._batch_size = batch_size
         try:
             network = build_hrnet(checkpoint.facts["variant"], in_channels=CHANNELS, out_channels=MAPS)
-            network.load_state_dict({name: value.float() if value.is_floating_point() else value
-                                     for name, value in checkpoint.tensors.items()})  # fmt: skip
+            network.load_state_dict(checkpoint.tensors)
         except (RuntimeError, ValueError) as error:
             raise InvalidWeights(f"weights of {self.name}: {error}") from error
-        self._network = network.eval().to(self._device)
-        self._network = self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
     def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
         """People of each frame, the surest first; an empty list where nobody is.
@@ -99,14 +103,26 @@ class DepthHRNet:
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
-        """(N, 3, 192, 160) → (N, 19, 48, 40) in 0..1: 17 keypoints, trunk, head."""
-        batch = torch.from_numpy(inputs).to(self._device).contiguous(memory_format=torch.channels_last)
-        heat: torch.Tensor = self._network(batch).sigmoid()
-        return heat
+        """(N, 3, 192, 160) → (N, 19, 48, 40) in 0..1: 17 keypoints, trunk, head.
+
+        The mean of the answers to the maps and to their mirror images ("flip test" of the HRNet authors),
+        which costs a second pass and puts 1 to 2 % more of the keypoints in their place.
+        """
+        batch = torch.from_numpy(inputs).to(self._device)
+        both = torch.cat([batch, batch.flip(-1)]).contiguous(memory_format=torch.channels_last)
+        heat, mirrored = self._network(both).sigmoid().chunk(2)
+        mean: torch.Tensor = (heat + mirrored.flip(-1)[:, _MIRRORED_MAPS]) / 2
+        return mean
 
 
 def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray) -> list[Person]:
-    """Peaks → people. `pixels` (19, peaks, 2) of the network's input, `scores` (19, peaks)."""
+    """Peaks → people, the surest first.
+
+    Args:
+        image: (3, 192, 160), the network's input.
+        pixels: (19, peaks, 2), positions in it.
+        scores: (19, peaks), the highest of each map first.
+    """
     trunks = [i for i in range(scores.shape[1]) if scores[BODY_MAP, i] >= PERSON_SCORE]
     people, heads = [], []
     for number, trunk in enumerate(trunks):
@@ -115,12 +131,12 @@ def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores
         heads.append(points[HEAD_MAP])
     for i in range(scores.shape[1]):
         at, value = pixels[HEAD_MAP, i], float(scores[HEAD_MAP, i])
-        if value < _HEAD_SCORE or any(np.linalg.norm(at - head) < _SAME_HEAD * INPUT_SIZE[0] for head in heads):
+        if value < _HEAD_SCORE or any(np.linalg.norm(at - head) < _HEAD_APART for head in heads):
             continue
         points, values = _head_at(at, pixels, scores)
         people.append(_person(frame, points, values, value))
         heads.append(at)
-    return people
+    return sorted(people, key=lambda person: -person.box_score)
 
 
 def _joints_of(
@@ -134,8 +150,9 @@ def _joints_of(
     if len(trunks) == 1:
         return pixels[:, 0], scores[:, 0]
     places = np.concatenate([pixels, _PIXELS_PER_METRE * _depth_at(image, pixels)[..., None]], axis=2)
-    middles = places[BODY_MAP, trunks]  # (people, 3)
-    nearest = np.linalg.norm(places[:, :, None] - middles, axis=3).argmin(axis=2)  # (19, peaks)
+    away = places[:, :, None] - places[BODY_MAP, trunks]  # (19, peaks, people, 3)
+    # Where either has no depth, only the distance in the picture counts.
+    nearest = np.linalg.norm(np.nan_to_num(away), axis=3).argmin(axis=2)  # (19, peaks)
     own = np.where(nearest == number, scores, -1.0)
     best = own.argmax(axis=1)
     rows = np.arange(len(best))
@@ -146,19 +163,19 @@ def _joints_of(
 
 
 def _depth_at(image: NDArray[np.float32], pixels: FloatArray) -> FloatArray:
-    """Depth in the units of the network's input at positions (..., 2); 0 where there is none."""
+    """Metres at positions (..., 2) of the network's input; NaN where there is no depth."""
     rows, columns = INPUT_SIZE
     u = np.clip(np.rint(pixels[..., 0]), 0, columns - 1).astype(int)
     v = np.clip(np.rint(pixels[..., 1]), 0, rows - 1).astype(int)
-    return image[0, v, u].astype(np.float64)
+    return depth_of(image)[v, u].astype(np.float64)
 
 
 def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Keypoints of a head without a trunk: its nose, eyes and ears near by, the rest at its middle with no score."""
+    """Keypoints of a head without a trunk: nose, eyes and ears near by, the rest at its middle, score 0."""
     points, values = np.tile(at, (kp.COUNT, 1)), np.zeros(kp.COUNT)
     for joint in kp.HEAD:
         distance = np.linalg.norm(pixels[joint] - at, axis=1)
-        near = np.where(distance < _SAME_HEAD * INPUT_SIZE[0], scores[joint], -1.0)
+        near = np.where(distance < _HEAD_APART, scores[joint], -1.0)
         best = int(near.argmax())
         if near[best] > 0:
             points[joint], values[joint] = pixels[joint, best], near[best]

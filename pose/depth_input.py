@@ -23,7 +23,7 @@ def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArra
     """(3, 192, 160) float32: depth, whether there is a measurement, height above the floor.
 
     All are 0 where there is no measurement. Without a floor the third is 0 everywhere: the network has learnt
-    to do without, less well.
+    to do without, less well. Values are scaled for the network: `depth_of` gives metres back.
 
     Args:
         depthmap: of any size, sensor orientation.
@@ -50,6 +50,14 @@ def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArra
     return out
 
 
+def depth_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Metres (192, 160) from a network's input (3, 192, 160), NaN where there is no measurement.
+
+    Depths below 0 m and above 3.6 m were cut.
+    """
+    return np.where(image[1] > 0, image[0] * _SPREAD + _MIDDLE, np.nan).astype(np.float32)
+
+
 def _interpolation(shape: tuple[int, ...]) -> int:
     return cv2.INTER_AREA if shape[0] >= INPUT_SIZE[0] and shape[1] >= INPUT_SIZE[1] else cv2.INTER_LINEAR
 
@@ -65,7 +73,7 @@ def _heights(depthmap: DepthMap, floor: float) -> NDArray[np.float32]:
 
 
 def picture_to_input(points: NDArray[np.float64], turns: int, width: int, height: int) -> NDArray[np.float64]:
-    """Pixels (..., 2) of a width x height picture in sensor orientation → pixels of the network's input."""
+    """Pixels (..., 2) of a width x height depth map, sensor orientation → pixels of the network's input."""
     upright = turn_points(points, turns, width, height)
     w, h = (height, width) if turns % 2 else (width, height)
     return (upright + 0.5) * (INPUT_SIZE[1] / w, INPUT_SIZE[0] / h) - 0.5

@@ -73,7 +73,12 @@ def load_estimator(name: str = "depth-hrnet", device: str = "auto") -> Estimator
 
 
 def choose_device(device: str) -> str:
-    """The device of torch that a user's "auto", "cpu", "cuda" or "cuda:N" means."""
+    """The device of torch that a user's "auto", "cpu", "cuda" or "cuda:N" means.
+
+    Raises:
+        ValueError: it is none of these.
+        DeviceUnavailable: torch sees no such GPU.
+    """
     import torch
 
     if device == "auto":
@@ -82,8 +87,8 @@ def choose_device(device: str) -> str:
         return device
     if re.fullmatch(r"cuda(:[0-9]{1,3})?", device) is None:
         raise ValueError(f"unknown device {device!r}, expected auto, cpu, cuda or cuda:N")
-    number = device.removeprefix("cuda").removeprefix(":")
+    number = int(device.removeprefix("cuda").removeprefix(":") or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
+    if number >= count:
         raise DeviceUnavailable(f"device {device!r} was demanded, but torch sees {count} CUDA devices")
-    return device
+    return f"cuda:{number}" if ":" in device else device  # torch does not know "cuda:01"

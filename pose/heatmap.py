@@ -1,10 +1,12 @@
 """Heatmaps → peaks.
 
-Cells and input pixels share one convention: cell (column c, row r) of a heatmap with stride s covers the input
-pixels s*c .. s*c + s-1, so that its middle lies at pixel s*(c + 0.5) - 0.5.
+Cells and input pixels share one convention: cell (column c, row r) of a heatmap with stride s covers the
+input pixels s*c .. s*c + s-1, so that its middle lies at pixel s*(c + 0.5) - 0.5.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 FloatArray = NDArray[np.float64]
+
+SIGMA: Final = 1.25  # cells; of the Gaussians that `pose.bodies.train` teaches
 
 
 def cells_to_pixels(cells: FloatArray, stride: float) -> FloatArray:
@@ -28,24 +32,26 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
     """The highest local maxima of each heatmap.
 
     Args:
-        heatmaps: (N, K, H, W) in 0..1.
-        count: how many peaks to give per heatmap.
-        radius: a peak is the highest cell within so many cells.
+        heatmaps: (N, K, H, W) in 0..1, on any device.
+        count: how many peaks to give per heatmap, at most H * W.
+        radius: a peak is the highest cell within so many cells; of equal ones the first, row by row.
 
     Returns:
-        positions (N, K, count, 2) as (column, row) in cells, with the fraction that the centre of mass of the
-        3x3 cells around gives; and their values (N, K, count), highest first, 0 where there is no further
-        peak.
+        positions (N, K, count, 2) float64 as (column, row) in cells, with the fraction that the centre of
+        mass of the 3x3 cells around gives; and their values (N, K, count) float64, highest first, 0 where
+        there is no further peak.
     """
-    n, k, h, w = heatmaps.shape
+    h, w = heatmaps.shape[2:]
     heat = heatmaps.float()
-    highest = nn.functional.max_pool2d(heat, 2 * radius + 1, stride=1, padding=radius)
-    alone = torch.where(heat == highest, heat, torch.zeros_like(heat))
-    values, where = alone.flatten(2).topk(min(count, h * w), dim=2)  # (N, K, count)
+    # A person between two cells gives both the same value, and must not be two people for it.
+    order = torch.arange(h * w, dtype=torch.float64, device=heat.device).reshape(h, w)
+    ranked = heat.double() - 1e-12 * order
+    highest = nn.functional.max_pool2d(ranked, 2 * radius + 1, stride=1, padding=radius)
+    alone = torch.where(ranked == highest, heat, torch.zeros_like(heat))
+    values, where = alone.flatten(2).topk(count, dim=2)  # (N, K, count)
     row, column = where // w, where % w
 
-    padded = nn.functional.pad(heat, (1, 1, 1, 1))
-    flat = padded.flatten(2)  # (N, K, (H+2)(W+2))
+    flat = _continued(heat).flatten(2)  # (N, K, (H+2)(W+2))
     offset = torch.zeros((*where.shape, 2), dtype=torch.float32, device=heat.device)
     mass = torch.zeros(where.shape, dtype=torch.float32, device=heat.device)
     for dy in (-1, 0, 1):
@@ -60,16 +66,32 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
     return position.double().cpu().numpy(), values.double().cpu().numpy()
 
 
+def _continued(heat: Tensor) -> Tensor:
+    """(N, K, H, W) → (N, K, H+2, W+2): what a Gaussian would be one cell beyond each edge.
+
+    With zeros there instead, a peak at the edge would be taken for one farther inside.
+    """
+    for dim in (-1, -2):
+        last = heat.shape[dim] - 1
+        beyond = []
+        for edge, inner in ((0, min(1, last)), (last, max(last - 1, 0))):
+            here, next_ = heat.select(dim, edge), heat.select(dim, inner)
+            # Logarithms of a Gaussian's cells have the second difference -1 / sigma^2.
+            further = here * here / next_.clamp_min(1e-6) * float(np.exp(-1 / SIGMA**2))
+            beyond.append(torch.minimum(further, here).unsqueeze(dim))
+        heat = torch.cat([beyond[0], heat, beyond[1]], dim)
+    return heat
+
+
 def _unshrink(sigma: float) -> float:
-    """How far the centre of mass of 3 cells must be stretched to find a Gaussian's true centre (small shifts)."""
+    """How far the centre of mass of 3 cells must be stretched to find a Gaussian's true centre."""
     x = np.array([-1.0, 0.0, 1.0])
     shift = 0.25
     values = np.exp(-((x - shift) ** 2) / (2 * sigma**2))
     return float(shift / ((x * values).sum() / values.sum()))
 
 
-SIGMA = 1.25  # cells; of the Gaussians that `pose.bodies.train` teaches
-_UNSHRINK = _unshrink(SIGMA)
+_UNSHRINK: Final = _unshrink(SIGMA)
 
 
 def draw_gaussians(centres: Tensor, present: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
@@ -79,9 +101,10 @@ def draw_gaussians(centres: Tensor, present: Tensor, size: tuple[int, int], sigm
         centres: (N, P, K, 2) positions of P people in cells, (column, row).
         present: (N, P, K) bool, False where there is nothing to draw.
         size: rows and columns of the heatmaps.
+        sigma: the Gaussians' deviation in cells.
 
     Returns:
-        (N, K, H, W) in 0..1, the highest of all people at each cell.
+        (N, K, H, W) float32 in 0..1, the highest of all people at each cell.
     """
     rows = torch.arange(size[0], device=centres.device, dtype=torch.float32)
     columns = torch.arange(size[1], device=centres.device, dtype=torch.float32)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 
@@ -230,6 +229,4 @@ def _conv_bn_relu(channels: int, out: int, stride: int) -> nn.Sequential:
 
 def _grow(transition: nn.ModuleList, branches: list[Tensor]) -> list[Tensor]:
     """Existing branches go on; the new one starts from the smallest."""
-    return [
-        layer(branches[i] if i < len(branches) else branches[-1]) for i, layer in enumerate(transition)
-    ]
+    return [layer(branches[i] if i < len(branches) else branches[-1]) for i, layer in enumerate(transition)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -39,20 +38,23 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     """Reads a safetensors file.
 
     Raises:
-        InvalidWeights: there is no such file, it is damaged or too large, or its header says nothing of
-            its variant.
+        InvalidWeights: there is no such file, it is damaged or larger than `MAX_BYTES`, or its header does
+            not tell name, version and variant.
     """
     path = Path(path)
     if not path.is_file():
         raise InvalidWeights(f"weights {path.name}: there is no such file; is the package installed whole?")
     if path.stat().st_size > MAX_BYTES:
-        raise InvalidWeights(f"weights {path.name}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
+        size = path.stat().st_size
+        raise InvalidWeights(f"weights {path.name}: {size} bytes, expected at most {MAX_BYTES}")
     try:
         with safe_open(path, framework="pt") as file:
             facts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except SafetensorError as error:
         raise InvalidWeights(f"weights {path.name}: not a safetensors file ({error})") from error
+    except OSError as error:  # its own text holds the whole path
+        raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from error
     missing = [name for name in ("name", "version", "variant") if name not in facts]
     if missing:
         raise InvalidWeights(f"weights {path.name}: header without {', '.join(missing)}")
