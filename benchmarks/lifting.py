@@ -57,7 +57,7 @@ def main() -> None:
                 )
                 spent[method] += time.perf_counter() - started
                 errors[method].append(np.linalg.norm(skeleton.joints - person.joints, axis=1) * 100)
-                lengths[method].append((skeleton.body_length - person.length) * 100)
+                lengths[method].append((skeleton.reliable_length - person.length) * 100)
                 observed[method].append(skeleton.observed)
         mask = np.array(seen)
         for method in METHODS:
