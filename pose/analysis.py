@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
@@ -19,6 +17,7 @@ from pose.cover import Method as CoverMethod
 from pose.cover import encode_jpeg
 from pose.estimator import Estimator, Person
 from pose.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
+from pose.figures import Measured, scan_figures
 from pose.floor import floor_height
 from pose.lifting import Method as LiftMethod
 from pose.lifting import lift
@@ -29,11 +28,11 @@ from pose.render import overlay
 from pose.results import FrameResult, FrameStatus, PersonResult, ScanResult
 from pose.scan import BrokenFrame, Frame, Scan
 from pose.skeleton import Skeleton
+from pose.stopwatch import Stopwatch
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
 ANALYSIS_VERSION: Final = 1
 BATCH: Final = 16  # frames that an estimator is given at once
-_WITHOUT_LIMITS: Final = 0.5  # confidence in a posture that only frames outside the limits tell
 
 Progress = Callable[[int, int], None]
 
@@ -100,7 +99,7 @@ def analyse_scan(
         PoseError: what the estimator raises.
     """
     options = options or Options()
-    watch = _Stopwatch()
+    watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     fingerprint = fingerprint_of(scan, estimator, options) if fingerprint is None else fingerprint
     limited = Options(options.lifting, options.cover, options.limits.of(estimator))
@@ -122,7 +121,13 @@ def analyse_scan(
                 progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
 
-    posture, length, used = _figures(analyses)
+    posture, length, used = scan_figures(
+        [
+            Measured(one.posture, one.skeleton, counts=not one.result.quality)
+            for one in analyses
+            if one.posture is not None and one.skeleton is not None
+        ]
+    )
     result = ScanResult(
         scan_id=scan_id,
         fingerprint=fingerprint,
@@ -167,7 +172,7 @@ def analyse_frame(
         estimate_ms: how long finding the people took, for the timings.
     """
     options = options or Options()
-    watch = _Stopwatch({"estimate": estimate_ms})
+    watch = Stopwatch({"estimate": estimate_ms})
     reasons: list[str] = []
     with watch("floor"):
         floor = floor_height(frame.depthmap)
@@ -298,55 +303,5 @@ def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate 
     )
 
 
-def _figures(analyses: Sequence[FrameAnalysis]) -> tuple[PostureEstimate, float | None, int]:
-    """Posture, body length and the number of frames used."""
-    measured = [one for one in analyses if one.posture is not None]
-    used = [one for one in measured if not one.result.quality]
-    if not used:
-        return _median_posture(measured, _WITHOUT_LIMITS), None, 0
-    # A frame whose longer chain is partly hidden says less about its length than one that shows all of it.
-    skeletons = [one.skeleton for one in used if one.skeleton is not None]
-    whole = [skeleton for skeleton in skeletons if skeleton.chain_observed]
-    length = float(np.median([skeleton.reliable_length for skeleton in whole or skeletons]))
-    return _median_posture(used, 1.0), length, len(used)
-
-
-def _median_posture(analyses: Sequence[FrameAnalysis], trust: float) -> PostureEstimate:
-    """Median of the confidences, in which lying counts as negative and unknown as zero."""
-    sign = {Posture.STANDING: 1.0, Posture.LYING: -1.0, Posture.UNKNOWN: 0.0}
-    postures = [one.posture for one in analyses if one.posture is not None]
-    votes = [sign[each.posture] * each.confidence for each in postures]
-    middle = float(np.median(votes)) if votes else 0.0
-    if middle == 0.0:
-        return PostureEstimate(Posture.UNKNOWN)
-    return PostureEstimate(Posture.STANDING if middle > 0 else Posture.LYING, abs(middle) * trust)
-
-
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 5)
-
-
-@dataclass
-class _Lap:
-    milliseconds: float = 0.0
-
-
-class _Stopwatch:
-    """Adds up the milliseconds of named stages."""
-
-    def __init__(self, before: dict[str, float] | None = None) -> None:
-        self._stages = dict(before or {})
-        self._before = sum(self._stages.values())
-        self._started = time.perf_counter()
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[_Lap]:
-        lap, started = _Lap(), time.perf_counter()
-        yield lap
-        lap.milliseconds = (time.perf_counter() - started) * 1000
-        self._stages[stage] = self._stages.get(stage, 0.0) + lap.milliseconds
-
-    def timings(self) -> dict[str, float]:
-        """Each stage and the total, including stages measured before."""
-        total = (time.perf_counter() - self._started) * 1000 + self._before
-        return {name: round(value, 3) for name, value in {**self._stages, "total": total}.items()}
