@@ -27,8 +27,9 @@ def test_the_length_is_the_median_over_the_frames_that_count():
 
 def test_frames_whose_chains_are_hidden_do_not_tell_the_length_if_others_do():
     frames = [frame(0.9), frame(0.5, whole=False), frame(0.5, whole=False)]
-    assert scan_figures(frames)[1:] == (pytest.approx(0.9), 3)
-    assert scan_figures(frames[1:])[1:] == (pytest.approx(0.5), 2)
+    assert scan_figures(frames)[1] == pytest.approx(0.9)
+    assert scan_figures(frames)[2] == 3
+    assert scan_figures(frames[1:])[1] == pytest.approx(0.5)
 
 
 def test_the_posture_is_that_of_the_median_frame():
@@ -45,8 +46,14 @@ def test_frames_that_disagree_evenly_tell_nothing():
 
 def test_without_frames_that_count_there_is_a_posture_of_half_the_confidence_and_no_length():
     posture, length, used = scan_figures([frame(counts=False)])
-    assert (posture, posture.confidence, length, used) == ("standing", pytest.approx(0.4), None, 0)
+    assert posture == "standing"
+    assert posture.confidence == pytest.approx(0.4)
+    assert length is None
+    assert used == 0
 
 
 def test_without_any_frame_nothing_is_known():
-    assert scan_figures([]) == ("unknown", None, 0)
+    posture, length, used = scan_figures([])
+    assert posture.posture is Posture.UNKNOWN
+    assert length is None
+    assert used == 0
