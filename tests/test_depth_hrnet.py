@@ -150,13 +150,13 @@ def test_depth_decides_whose_a_joint_is_that_lies_between_two_people(answering):
 
 def test_a_joint_without_depth_belongs_to_whom_it_is_nearer_in_the_picture(answering):
     left, right = MIDDLE + FIGURE - (36, 0), MIDDLE + FIGURE + (36, 0)
-    scores = np.full(MAPS, 0.7)
+    scores = np.full(MAPS, 0.9)
     scores[kp.LEFT_ANKLE] = 0
-    shown = frame(depth=depth_with_a_nearer_right_half(hole=right[kp.LEFT_ANKLE]))
-    (people,) = answering(heat((left, scores), (right, 0.9))).estimate([shown])
-    assert people[0].scores[kp.LEFT_ANKLE] == pytest.approx(0.9, abs=0.02)
-    assert people[0].keypoints[kp.LEFT_ANKLE] == pytest.approx(in_picture(right, shown)[kp.LEFT_ANKLE], abs=2)
-    assert people[1].scores[kp.LEFT_ANKLE] == 0
+    shown = frame(depth=depth_with_a_nearer_right_half(hole=left[kp.LEFT_ANKLE]))
+    (people,) = answering(heat((left, 0.7), (right, scores))).estimate([shown])
+    assert people[1].scores[kp.LEFT_ANKLE] == pytest.approx(0.7, abs=0.02)
+    assert people[1].keypoints[kp.LEFT_ANKLE] == pytest.approx(in_picture(left, shown)[kp.LEFT_ANKLE], abs=2)
+    assert people[0].scores[kp.LEFT_ANKLE] == 0
 
 
 def test_a_joint_that_only_one_of_two_shows_is_not_given_to_both(answering):
