@@ -1,7 +1,7 @@
 """Whether faces are gone from what is published: `python -m pose.bodies.evaluate_anonymisation`.
 
-Held-out rendered frames go through the estimator and `anonymise`; their true face masks tell how many pixels of
-faces are left. Helpers and other children beside the scanned one count as well.
+Held-out rendered frames go through the estimator and `anonymise`; their true face masks tell how many pixels
+of faces are left. Helpers and other children beside the scanned one count as well.
 """
 
 from __future__ import annotations
