@@ -75,7 +75,7 @@ def lying_body(
 
     Args:
         rng, identity, owner, stature: as of `standing_body`.
-        roll: degrees; 0 lies on the back, 90 on the right side, -90 on the left, 180 on the belly.
+        roll: degrees; 0 lies on the back, 90 on the left side, -90 on the right, 180 on the belly.
         heading: degrees; 0 puts the head towards -z, counter-clockwise seen from above.
         at: (3,) metres, the ground below its hips: y is the ground's height.
     """
