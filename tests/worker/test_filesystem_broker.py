@@ -195,16 +195,6 @@ def test_a_deleted_queue_takes_its_messages_and_binding_along(connection, messag
     assert list(messages.iterdir()) == []
 
 
-def test_a_worker_waits_no_longer_for_a_message_than_it_asked_to(folders):
-    with connect({**folders, "polling_interval": 0.01}) as connection:
-        connection.connect()
-        connection.transport.longest_wait = 0.05
-        started = time.monotonic()
-        with connection.Consumer(TASKS), pytest.raises(TimeoutError):
-            connection.drain_events(timeout=20)
-        assert time.monotonic() - started < 5
-
-
 def test_messages_are_json_that_other_programs_can_read(connection, messages):
     send(connection, 3)
     (path,) = messages.iterdir()
