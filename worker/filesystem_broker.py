@@ -13,6 +13,7 @@ What it still cannot do: a worker that is killed loses the message it works on.
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import logging
 import os
@@ -93,19 +94,23 @@ class Channel(filesystem.Channel):
 class Transport(filesystem.Transport):
     """The transport behind `filesystem://`, see `worker.app`.
 
-    A worker's main loop waits two seconds for a message before it looks whether a task has ended, and takes
-    the next one only then. It sets `longest_wait` so as not to idle that long between two scans.
+    Kombu's makes a worker run its other main loop, with threads and with a lock that all processes of its
+    pool wait behind: it looks only every two seconds whether a scan is done, and hangs for ever once a
+    waiting process is killed. This one asks for messages from the event loop, as Redis' does.
     """
 
     Channel = Channel
-    longest_wait: float | None = None
+    implements = filesystem.Transport.implements.extend(asynchronous=True)
 
-    def drain_events(  # type: ignore[override]
-        self, connection: Any, timeout: float | None = None
-    ) -> None:
-        if timeout is not None and self.longest_wait is not None:
-            timeout = min(timeout, self.longest_wait)
-        super().drain_events(connection, timeout)
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        loop.call_repeatedly(self.polling_interval, self._take_all)
+
+    def _take_all(self) -> None:
+        """Deliver what is there, up to what the consumers are willing to take."""
+        # Empty is also raised when they have as much as they may.
+        with contextlib.suppress(Empty):
+            while self.cycle is not None:
+                self.cycle.get(self._deliver)
 
 
 def prune(messages: Path, control: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
