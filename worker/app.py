@@ -12,6 +12,7 @@ import time
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
@@ -26,7 +27,6 @@ from worker.storage import StorageError, open_storages
 log = get_logger(__name__)
 
 EX_CONFIG: Final = 78  # as in sysexits.h
-BETWEEN_SCANS_S: Final = 0.2
 CANNOT_START: Final = signal.SIGRTMIN + 1
 # Same files, same URL, without the half-read messages and forgotten queues of kombu's own.
 TRANSPORT_ALIASES["filesystem"] = "worker.filesystem_broker:Transport"
@@ -48,6 +48,7 @@ class _Start:
     """What the parent knows and its children, forked from it, read."""
 
     parent: int | None = None
+    process: int | None = None  # the one that was started last; in a child that is forked, its parent or none
     processes: int = 1
 
 
@@ -70,15 +71,18 @@ def _before_pool(sender: Any, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _on_ready(sender: Any, **_: Any) -> None:
-    transport = sender.connection.transport
-    if hasattr(transport, "longest_wait"):
-        transport.longest_wait = BETWEEN_SCANS_S
+def _without_processes(sender: Any, **_: Any) -> None:
+    """Pools that have no processes of their own do their work in this one."""
+    if not isinstance(sender.pool, PreforkPool):
+        _start_process()
 
 
 @signals.worker_process_init.connect
 def _start_process(**_: Any) -> None:
     """Load the model before the first scan comes. A process that cannot ends the worker, with the reason."""
+    if _Start.process == os.getpid():
+        return
+    _Start.process = os.getpid()
     settings = load_settings()
     try:
         threads = limit_threads(settings, _Start.processes)

@@ -18,10 +18,11 @@ from kombu import Connection, Consumer
 from rich.table import Table
 from rich.text import Text
 
+from worker.messages import SCAN_ID
 from worker.status import ScanStatus, Status
 
 SHOWN: Final = 40
-_SENT: Final = re.compile(r"'scan_id': '([A-Za-z0-9_-]{1,128})'")
+_SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
 _STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED: "dim"}
 
 
@@ -118,9 +119,11 @@ def scans_of(event: dict[str, Any]) -> list[str]:
     """The scan that an event of Celery speaks of, if any: announced, or started by a worker."""
     kind = event.get("type")
     if kind in ("task-sent", "task-received"):
-        return _SENT.findall(str(event.get("kwargs")))[:1]
+        # Arguments come as the text that Python shows them by.
+        return _SENT.findall(f"{event.get('args')} {event.get('kwargs')}")[:1]
     if kind == "task-progress" and event.get("stage") == "fetch":
-        return [str(event["scan_id"])] if "scan_id" in event else []
+        scan_id = event.get("scan_id")
+        return [scan_id] if isinstance(scan_id, str) and SCAN_ID.fullmatch(scan_id) else []
     return []
 
 
