@@ -84,6 +84,17 @@ class LocalStorage:
                 raise
             os.fsync(folder)
 
+    def delete(self, key: str) -> None:
+        """See Storage. The folder stays, also when nothing is left in it."""
+        *folders, file = split_key(key)
+        with self._errors():
+            try:
+                with _closed(self._open_folder(folders, make=False)) as folder:
+                    os.unlink(file, dir_fd=folder)
+                    os.fsync(folder)
+            except OSError as error:
+                self._check_absent(error)
+
     def _open_folder(self, parts: list[str], make: bool) -> int:
         if make and self._make_root:
             self._root.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+MAX_OBJECTS: Final = 100_000  # of one scan's results
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "json": "application/json", "obj": "model/obj"}
 
 # Called with the stage, the frames done and the number of frames, None until it is known.
@@ -72,11 +73,33 @@ def process(
 
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published") as fields:
-        for name, data in analysis.artefacts.items():
-            results.write(artefact_key(scan_id, name), data, CONTENT_TYPES[name.rpartition(".")[2]])
-        results.write(result_key(scan_id), result.model_dump_json().encode(), CONTENT_TYPES["json"])
-        fields.update(objects=len(analysis.artefacts) + 1)
+        removed = publish(results, result, analysis.artefacts)
+        fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
     return Outcome(result, repeated=False)
+
+
+def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]) -> int:
+    """Store a scan's results, in an order in which `result.json` is there only if all it tells of is.
+
+    What an earlier analysis left is taken away: a picture that is withheld now must not remain from then.
+    Gives the number of objects taken away.
+
+    Raises:
+        StorageUnavailable.
+    """
+    scan_id = result.scan_id
+    new = {artefact_key(scan_id, name): data for name, data in artefacts.items()}
+    stored = {each.key for each in results.objects(scan_id, MAX_OBJECTS)}
+    old = [key for key in sorted(stored - set(new)) if key.startswith(f"{scan_id}/frames/")]
+    if result_key(scan_id) in stored:
+        old.insert(0, result_key(scan_id))
+    for key in old:
+        results.delete(key)
+    for key, data in new.items():
+        results.write(key, data, CONTENT_TYPES[key.rpartition(".")[2]])
+    content = result.model_dump_json(indent=2) + "\n"
+    results.write(result_key(scan_id), content.encode(), CONTENT_TYPES["json"])
+    return len(old)
 
 
 def finished_result(results: Storage, scan_id: str) -> ScanResult | None:

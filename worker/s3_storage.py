@@ -111,6 +111,11 @@ class S3Storage:
                 ContentMD5=checksum,
             )
 
+    def delete(self, key: str) -> None:
+        """See Storage."""
+        with self._errors():
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
     def _key(self, key: str) -> str:
         return self._prefix + "/".join(split_key(key))
 

@@ -83,6 +83,10 @@ class Storage(Protocol):
         """Store an object in place of any that has the key. A reader sees the old or the new one, whole."""
         ...
 
+    def delete(self, key: str) -> None:
+        """Take an object away, if it is there."""
+        ...
+
 
 @dataclass(frozen=True)
 class Limits:

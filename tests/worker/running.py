@@ -19,7 +19,7 @@ from worker.settings import read_settings
 from worker.storage import ObjectMissing, Storage, open_storage
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0  # the machine may be busy with other things
 
 
 def unconfigured() -> dict[str, str]:

@@ -35,7 +35,7 @@ def test_a_link_is_no_object(storage, root):
             storage.read(key, 100)
 
 
-def test_nothing_is_written_through_a_link(storage, root):
+def test_nothing_is_written_or_taken_away_through_a_link(storage, root):
     elsewhere = root.parent / "elsewhere"
     (root / "scan" / "file").symlink_to(elsewhere / "file")
     (root / "scan" / "folder").symlink_to(elsewhere)
@@ -44,6 +44,7 @@ def test_nothing_is_written_through_a_link(storage, root):
     assert not (root / "scan" / "file").is_symlink()
     with pytest.raises(StorageUnavailable):
         storage.write("scan/folder/new", b"ours", "text/plain")
+    storage.delete("scan/folder/file")
     assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == {"file": SECRET}
 
 

@@ -146,6 +146,26 @@ def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
     assert not run().repeated
 
 
+def test_a_picture_that_is_withheld_now_does_not_remain_from_before(run, results, tmp_path, monkeypatch):
+    for name in ("frames/0/blurred.jpg", "frames/7/pose.json", "result.json", "status.json"):
+        results.write(f"scan/{name}", b"{}", "application/json")
+    calls: list[str] = []
+    for method in ("write", "delete"):
+        do = getattr(results, method)
+
+        def noted(key: str, *rest: object, method: str = method, do: Callable[..., None] = do) -> None:
+            calls.append(f"{method} {key}")
+            do(key, *rest)
+
+        monkeypatch.setattr(results, method, noted)
+    run()
+    stored = files_in(tmp_path / "results" / "scan")
+    assert set(stored) == {"frames/0/pose.json", "frames/1/pose.json", "result.json", "status.json"}
+    # No reader sees the old result with anything of the new one.
+    assert calls[0] == "delete scan/result.json"
+    assert calls[-1] == "write scan/result.json"
+
+
 def test_a_broken_frame_is_told_and_the_others_count(run, scans):
     scans.write(f"scan/depth/depth_{PERSON}_1622182020448_100_1.depth", b"not a ZIP", "application/zip")
     statuses = [frame.status for frame in run().result.frames]

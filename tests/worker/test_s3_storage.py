@@ -33,12 +33,13 @@ def closed_port() -> Iterator[int]:
 
 
 def reason_of(storage: S3Storage) -> str:
-    """What all three calls say, without the person's code in the key."""
+    """What all calls say, without the person's code in the key."""
     said = set()
     for call in (
         lambda: storage.read(KEY, 10),
         lambda: storage.write(KEY, b"1", "image/jpeg"),
         lambda: storage.objects("scan", 10),
+        lambda: storage.delete(KEY),
     ):
         with pytest.raises(StorageUnavailable) as error:
             call()

@@ -69,6 +69,16 @@ def test_all_objects_below_a_folder_are_listed_in_order(storage):
     assert storage.objects("scan/a", MANY) == [StoredObject("scan/a/c", 1)]
 
 
+def test_an_object_that_was_taken_away_is_missing(storage):
+    put(storage, scan__a=b"1", scan__b=b"2")
+    for _ in range(2):  # what is not there is no error
+        storage.delete("scan/a")
+    storage.delete("nothing/at/all")
+    assert [each.key for each in storage.objects("scan", MANY)] == ["scan/b"]
+    with pytest.raises(ObjectMissing):
+        storage.read("scan/a", 100)
+
+
 def test_a_folder_that_is_not_there_has_no_objects(storage):
     put(storage, scan__a=b"")
     assert storage.objects("sca", MANY) == []
@@ -103,6 +113,8 @@ def test_no_key_leads_out_of_the_root(storage, key):
         storage.write(key, b"", "text/plain")
     with pytest.raises(InvalidKey):
         storage.objects(key, MANY)
+    with pytest.raises(InvalidKey):
+        storage.delete(key)
 
 
 def test_names_of_files_may_hold_anything_else(storage):
