@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -61,7 +62,7 @@ def worker(world) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def client(world) -> Celery:
+def client(world) -> Iterator[Celery]:
     """A producer with none of our code."""
     queue = f"{world.folder}/.run/broker/queue"
     app = Celery(
@@ -76,7 +77,11 @@ def client(world) -> Celery:
             "data_folder_out": queue,
             "control_folder": f"{world.folder}/.run/broker/control",
         }
-    return app
+    yield app
+    # An answer that goes away unsubscribes from Redis; without a Redis it would try for half a minute, at
+    # whatever moment it is collected.
+    gc.collect()
+    app.close()
 
 
 def library_result(files: dict[str, bytes], scan_id: str) -> dict[str, Any]:
