@@ -98,12 +98,12 @@ class DepthHRNet:
 
     @staticmethod
     def network_input(frame: Frame) -> NDArray[np.float32]:
-        """(3, 192, 160) float32, see `depth_input.network_input`."""
+        """(3, 224, 192) float32, see `depth_input.network_input`."""
         return network_input(frame.depthmap, turns_for_step(frame.step), floor_height(frame.depthmap))
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
-        """(N, 3, 192, 160) → (N, 19, 48, 40) in 0..1: 17 keypoints, trunk, head.
+        """(N, 3, 224, 192) → (N, 19, 56, 48) in 0..1: 17 keypoints, trunk, head.
 
         The mean of the answers to the maps and to their mirror images ("flip test" of the HRNet authors),
         which costs a second pass and puts 1 to 2 % more of the keypoints in their place.
@@ -119,7 +119,7 @@ def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores
     """Peaks → people, the surest first.
 
     Args:
-        image: (3, 192, 160), the network's input.
+        image: (3, 224, 192), the network's input.
         pixels: (19, peaks, 2), positions in it.
         scores: (19, peaks), the highest of each map first.
     """

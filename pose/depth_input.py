@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pose.depthmap import DepthMap
 from pose.orientation import turn_points, unturn_points
 
-INPUT_SIZE: Final = (192, 160)  # rows, columns; the map is upright and squeezed to this, whatever its aspect
+INPUT_SIZE: Final = (224, 192)  # rows, columns; the map is upright and squeezed to this, whatever its aspect
 CHANNELS: Final = 3
 STRIDE: Final = 4
 
@@ -20,7 +20,7 @@ _HIGHEST = 2.0  # metres above the floor; what is higher is no child
 
 
 def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArray[np.float32]:
-    """(3, 192, 160) float32: depth, whether there is a measurement, height above the floor.
+    """(3, 224, 192) float32: depth, whether there is a measurement, height above the floor.
 
     All are 0 where there is no measurement. Without a floor the third is 0 everywhere: the network has learnt
     to do without, less well. Values are scaled for the network: `depth_of` gives metres back.
@@ -51,7 +51,7 @@ def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArra
 
 
 def depth_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Metres (192, 160) from a network's input (3, 192, 160), NaN where there is no measurement.
+    """Metres (224, 192) from a network's input (3, 224, 192), NaN where there is no measurement.
 
     Depths below 0 m and above 3.6 m were cut.
     """

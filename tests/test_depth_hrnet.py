@@ -47,7 +47,7 @@ def weights(tmp_path):
 
 @pytest.fixture
 def answering(weights):
-    """answering(heatmap, …) → an estimator whose network gives these (19, 48, 40), whatever it is shown."""
+    """answering(heatmap, …) → an estimator whose network gives these (19, 56, 48), whatever it is shown."""
 
     class Answering(DepthHRNet):
         answers: Iterator[torch.Tensor]
@@ -72,7 +72,7 @@ def frame(step=100, depth=1.5, order=0, size=(240, 180)):
 
 
 def heat(*people):
-    """(19, 48, 40): what a network answers to these people, each points (19, 2) and scores (19,) or one."""
+    """(19, 56, 48): what a network answers to these people, each points (19, 2) and scores (19,) or one."""
     size = INPUT_SIZE[0] // STRIDE, INPUT_SIZE[1] // STRIDE
     maps = torch.zeros(MAPS, *size)
     for points, scores in people:
@@ -242,7 +242,7 @@ def test_what_goes_through_the_network_together_changes_no_answer(weights):
     together = estimator.heatmaps(inputs)
     alone = torch.cat([estimator.heatmaps(inputs[i : i + 1]) for i in range(4)])
     assert torch.allclose(together, alone, atol=1e-5)
-    assert together.shape == (4, MAPS, 48, 40)
+    assert together.shape == (4, MAPS, 56, 48)
 
 
 def test_the_answer_to_a_mirror_image_is_the_mirrored_answer(weights):

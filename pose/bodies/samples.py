@@ -52,7 +52,7 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
         floor: world y of the floor, as it would be found; None where it would not.
 
     Returns:
-        `input` (3, 192, 160) float16; `centres` (P, 19, 2) float32 in cells, (column, row), the child's
+        `input` (3, 224, 192) float16; `centres` (P, 19, 2) float32 in cells, (column, row), the child's
         first; `present` (P, 19) bool; `weight` (19,) float32. P is `PEOPLE`.
     """
     turns = turns_for_step(rendering.scene.step)

@@ -60,7 +60,8 @@ def sample_scene(
         frame: number of the frame in the scan.
         careful: whether the scan was taken as the guidelines for scanning say: distance and angle within
             the limits of quality, and something within the sensor's reach behind the child.
-        second_person: whether somebody else is there; None leaves it to chance (about one scene in nine).
+        second_person: whether somebody else is there; None leaves it to chance: in about one scan in nine
+            somebody is, in two thirds of the frames.
 
     Raises:
         ValueError: the posture is none of these, or a number is negative.
@@ -76,11 +77,12 @@ def sample_scene(
         fx, fy, cx, cy = (np.array(PHONE) * scan.uniform(0.97, 1.03, 4)).tolist()
         intrinsics = (fx, fy, cx, cy)
     identity, stature = int(scan.integers(2**31)), float(scan.uniform(0.50, 1.30))
-    other = bool(scan.random() < 0.11) if second_person is None else second_person
+    if second_person is None:  # who comes in goes again: three of nine frames show the child alone
+        second_person = bool(scan.random() < 0.11) and (frame // 3) % 3 != seed % 3
     if posture == "lying" or (posture == "empty" and scan.random() < 0.5):
-        step, camera, people, near = _lying(scan, pose, view, identity, stature, other, careful)
+        step, camera, people, near = _lying(scan, pose, view, identity, stature, second_person, careful)
     else:
-        step, camera, people, near = _standing(scan, pose, view, identity, stature, other, careful)
+        step, camera, people, near = _standing(scan, pose, view, identity, stature, second_person, careful)
     if posture == "empty":
         people = []
         near = [shape for shape in near if shape.owner == -1]
@@ -129,10 +131,11 @@ def _standing(
     camera = _phone(spot, aim - spot, np.array([0.0, 1.0, 0.0]), roll, 1)
     people, near = [child], []
     if other:
-        aside = float(scan.choice([-1, 1])) * scan.uniform(0.28, 0.6) + scan.normal(0, 0.05)
-        at = np.array([aside, 0.0, scan.uniform(-0.7, 0.15)])
-        tall = float(scan.uniform(1.45, 1.75)) if scan.random() < 0.7 else float(scan.uniform(0.8, 1.3))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(scan.uniform(-60, 60)), at))
+        (who,) = scan.spawn(1)  # the room stays the same whether or not somebody comes in
+        aside = float(who.choice([-1, 1])) * who.uniform(0.28, 0.6) + who.normal(0, 0.05)
+        at = np.array([aside, 0.0, who.uniform(-0.7, 0.15)])
+        tall = float(who.uniform(1.45, 1.75)) if who.random() < 0.7 else float(who.uniform(0.8, 1.3))
+        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
     if scan.random() < 0.15:  # the height board that a child is measured at
         back = np.array([0.0, 0.65, -0.16 - scan.uniform(0, 0.1)])
         near.append(box("board", back, turn("y", scan.normal(0, 10)), (scan.uniform(0.15, 0.4), 1.3, 0.03)))
@@ -168,10 +171,11 @@ def _lying(
     camera = _phone(spot, aim - spot, np.array([0.0, 0.0, -1.0]), tilt, 3)
     people = [child]
     if other:  # a helper who stands beside, mostly seen as feet and legs, at times whole
-        towards = turn("y", scan.uniform(-180, 180))
-        off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * scan.uniform(0.6, 1.2)])
-        tall = float(scan.uniform(1.45, 1.75))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(scan.uniform(-180, 180)), off))
+        (who,) = scan.spawn(1)
+        towards = turn("y", who.uniform(-180, 180))
+        off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * who.uniform(0.6, 1.2)])
+        tall = float(who.uniform(1.45, 1.75))
+        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
     if scan.random() < 0.2:  # hands that hold the head or the feet: their owner is out of sight
         for _ in range(int(scan.integers(1, 3))):
             hold = child.joints[int(scan.choice([0, 15, 16, 13, 14]))] + scan.normal(0, 0.04, 3)

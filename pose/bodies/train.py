@@ -1,7 +1,7 @@
 """Trains the depth network on renderings: `python -m pose.bodies.train OUT`.
 
 The renderer makes every picture anew, so nothing is seen twice and nothing need be downloaded. The learning
-rate rises, stays, and falls over the last fifth of the steps (Hu et al., MiniCPM, arXiv 2404.06395); a
+rate rises, stays, and falls over the last two fifths of the steps (Hu et al., MiniCPM, arXiv 2404.06395); a
 running mean of the weights is what is kept. A run that was stopped goes on from OUT/state.safetensors, also
 with another number of steps.
 """
@@ -37,7 +37,7 @@ from pose.hrnet import HRNet, build_hrnet
 
 MAP_SIZE = (INPUT_SIZE[0] // STRIDE, INPUT_SIZE[1] // STRIDE)
 EMA = 0.999
-WARM_UP, DECAY = 300, 0.2  # steps; share of all steps
+WARM_UP, DECAY = 300, 0.4  # steps; share of all steps
 
 
 class Lessons(IterableDataset[Sample]):
@@ -63,7 +63,7 @@ def heatmap_loss(logits: Tensor, batch: Sample) -> Tensor:
     quality focal loss of Li et al., "Generalized Focal Loss", NeurIPS 2020, with beta 2).
 
     Args:
-        logits: (N, 19, 48, 40), before the sigmoid.
+        logits: (N, 19, 56, 48), before the sigmoid.
         batch: N samples, see `to_sample`.
 
     Returns:

@@ -83,6 +83,18 @@ def test_a_second_person_comes_when_asked_for_and_by_chance_otherwise():
     assert 0.8 < alone < 0.98
 
 
+def test_who_comes_in_by_chance_goes_again_and_leaves_the_room_as_it_was():
+    seen = 0
+    for seed in range(700_000, 700_060):
+        frames = [sample_scene(seed, "standing", frame=frame) for frame in (0, 3, 6)]
+        counts = sorted(len(frame.people) for frame in frames)
+        assert counts in ([1, 1, 1], [1, 2, 2])
+        seen += counts[-1] == 2
+        rooms = [shape_numbers([s for s in frame.shapes if s.part == "wall"]) for frame in frames]
+        assert len(rooms[0]) == len(rooms[1]) == len(rooms[2])
+    assert seen
+
+
 def test_people_have_numbers_of_their_own_and_stand_apart():
     both = scene(700_000, "standing", second_person=True).people
     assert [{shape.owner for shape in person.shapes} for person in both] == [{0}, {1}]
