@@ -41,7 +41,7 @@ _PEAKS: Final = 3  # people told apart, at most
 _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
 # Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:
 # about what a metre across takes at a metre's distance.
-_PIXELS_PER_METRE: Final = 120.0
+_PIXELS_PER_METRE: Final = 0.75 * INPUT_SIZE[1]
 
 
 class DepthHRNet:

@@ -32,7 +32,7 @@ FIGURE = np.array(
     ],
     float,
 )
-MIDDLE = np.array([79.5, 95.5])
+MIDDLE = np.array([95.5, 111.5])
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +134,8 @@ def depth_with_a_nearer_right_half(hole=None):
 def crossed_wrists():
     """Two people; the right wrist of the one on the right, who is nearer, is stretched out to the other."""
     left, right = MIDDLE + FIGURE - (36, 0), MIDDLE + FIGURE + (36, 0)
-    right[kp.RIGHT_WRIST] = (84.0, 81.0)
-    left[kp.RIGHT_WRIST] = (23.0, 103.0)
+    right[kp.RIGHT_WRIST] = (100.0, 97.0)
+    left[kp.RIGHT_WRIST] = (39.0, 119.0)
     return left, right
 
 
