@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import torch
 import typer
 from rich.console import Console
@@ -20,6 +21,8 @@ import pose
 from pose.bodies import write_scan
 from pose.calibration import parse_calibration
 from pose.depthmap import parse_depth
+from pose.estimator import choose_device
+from pose.hrnet import build_hrnet
 
 
 def main(
@@ -30,6 +33,8 @@ def main(
 ) -> None:
     """Measure the steps of an analysis on a rendered scan of nine frames."""
     torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    device = choose_device(device)
     estimator = pose.load_estimator(model, device=device)
     with tempfile.TemporaryDirectory() as parent:
         folder = write_scan(Path(parent) / "scan", seed=1, posture="standing")
@@ -57,26 +62,43 @@ def main(
             ("lift to 3D", lambda: pose.lift(frame.depthmap, person.keypoints, person.scores, size), 1),
             ("make faces unrecognisable", lambda: pose.anonymise(frame.rgb, people, frame.depthmap), 1),
             ("all of an analysis, a frame", lambda: pose.analyse_scan(scan, estimator), frames),
+            ("for comparison: HRNet w32 at 256x192, forward", _reference(device), 1),
         ]
         table = Table(title=f"{model} on {device}, {threads} thread(s), median of {repeats}")
         table.add_column("step")
         table.add_column("ms", justify="right")
+        table.add_column("of them on the CPU", justify="right")  # on a busy machine only these tell
         for name, step, count in steps:
-            table.add_row(name, f"{1000 * median_s(step, repeats) / count:.1f}")
+            wall, cpu = median_ms(step, repeats)
+            table.add_row(name, f"{wall / count:.1f}", f"{cpu / count:.1f}")
     Console().print(table)
 
 
-def median_s(step: Callable[[], object], repeats: int) -> float:
-    """Seconds that a step takes once it is warm. What a GPU still does is waited for."""
+def _reference(device: str) -> Callable[[], object]:
+    """One pass of the network whose 2D poses are the field's yardstick, by itself."""
+    network = build_hrnet("w32").eval().to(device)
+    picture = torch.zeros(1, 3, 256, 192, device=device)
+
+    def forward() -> torch.Tensor:
+        with torch.inference_mode():
+            heatmaps: torch.Tensor = network(picture)
+            return heatmaps
+
+    return forward
+
+
+def median_ms(step: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Milliseconds by the clock and on the CPU, once a step is warm. What a GPU still does is waited for."""
     step()
-    taken = []
+    wall, cpu = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         step()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+        wall.append(1000 * (time.perf_counter() - start))
+        cpu.append(1000 * (time.process_time() - busy))
+    return statistics.median(wall), statistics.median(cpu)
 
 
 if __name__ == "__main__":
