@@ -18,6 +18,7 @@ import pytest
 from celery import Celery
 
 import pose
+from pose.bodies import write_scan
 from tests.worker.running import Running, World, wait_until
 
 PERSON = "Zoe-1234"
@@ -120,6 +121,24 @@ def test_so_does_a_real_scan(world, worker, plush):
     result = world.json("plush/result.json")
     assert result is not None
     assert without_times(result) == library_result(files, "plush")
+
+
+def test_a_rendered_child_has_the_same_results_from_the_worker_and_from_pose_run(world, worker, tmp_path):
+    folder = write_scan(tmp_path / "rendered", 900_003, "standing", frames=2, second_person=False)
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    world.put_scan("rendered", {str(name): (folder / name).read_bytes() for name in names})
+    world.enqueue("rendered")
+    world.wait_for("rendered", "completed")
+    done = world.call("pose.cli", "run", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    alone = json.loads((tmp_path / "out/rendered/result.json").read_text())
+    assert alone["posture"] == "standing"
+    assert without_times(world.json("rendered/result.json")) == without_times(alone)
+    for order in (0, 1):
+        for name in ("blurred.jpg", "overlay.jpg", "skeleton.obj"):
+            key = f"rendered/frames/{order}/{name}"
+            assert world.results.read(key, 10**8) == (tmp_path / "out" / key).read_bytes()
 
 
 def test_a_producer_with_none_of_our_code_is_answered(world, worker, client, make_scan):
