@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench evaluate train pictures lock clean servers
+.PHONY: help venv demo test lint format bench evaluate faces train pictures lock clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(RUNTIME) ## Measure the speed of each step
 
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.bodies.evaluate $(ARGS)
+
+faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures
+	$(BIN)/python -m pose.bodies.evaluate_anonymisation $(ARGS)
 
 train: $(RUNTIME) ## Train the shipped model anew, on rendered people, into train/new
 	$(BIN)/python -m pose.bodies.train $(or $(ARGS),train/new)
