@@ -39,10 +39,14 @@ def scan_figures(frames: Sequence[Measured]) -> tuple[PostureEstimate, float | N
 
 
 def _median_posture(frames: Sequence[Measured], trust: float) -> PostureEstimate:
-    """Median of the confidences, in which lying counts as negative and unknown as zero."""
-    sign = {Posture.STANDING: 1.0, Posture.LYING: -1.0, Posture.UNKNOWN: 0.0}
-    votes = [sign[frame.posture.posture] * frame.posture.confidence for frame in frames]
-    middle = float(np.median(votes)) if votes else 0.0
+    """Median of the confidences, in which lying counts as negative.
+
+    Frames that cannot tell abstain; the fewer can, the less sure is what they say.
+    """
+    sign = {Posture.STANDING: 1.0, Posture.LYING: -1.0}
+    told = [frame.posture for frame in frames if frame.posture.posture in sign]
+    middle = float(np.median([sign[each.posture] * each.confidence for each in told])) if told else 0.0
     if middle == 0.0:
         return PostureEstimate(Posture.UNKNOWN)
+    trust *= len(told) / len(frames)
     return PostureEstimate(Posture.STANDING if middle > 0 else Posture.LYING, abs(middle) * trust)

@@ -44,6 +44,13 @@ def test_frames_that_disagree_evenly_tell_nothing():
     assert scan_figures(frames)[0] == "unknown"
 
 
+def test_frames_that_cannot_tell_the_posture_abstain_and_leave_it_less_sure():
+    frames = [frame(posture=Posture.UNKNOWN, confidence=0.0) for _ in range(3)] + [frame(confidence=0.8)]
+    posture, _, _ = scan_figures(frames)
+    assert posture == "standing"
+    assert posture.confidence == pytest.approx(0.2)
+
+
 def test_without_frames_that_count_there_is_a_posture_of_half_the_confidence_and_no_length():
     posture, length, used = scan_figures([frame(counts=False)])
     assert posture == "standing"

@@ -56,7 +56,9 @@ def sample_room(
         facing = turn("y", scan.normal(0, 22) + (scan.choice([90, -90]) if number else 0)) @ -away
         frame = np.stack([np.cross(facing, [0, 1, 0]), facing, np.array([0.0, 1.0, 0.0])], axis=1)
         gap = 0.2 + 0.3 * middle[1] if scan.random() < 0.3 else scan.uniform(0.5, 1.6 if careful else 2.5)
-        shapes.append(plane("wall", middle - facing * gap, frame))
+        spot = middle - facing * gap
+        if (camera.position - spot) @ facing > 0.2:  # the phone is in the same room
+            shapes.append(plane("wall", spot, frame))
     for _ in range(int(scan.integers(2, 7)) if crowded else int(scan.integers(0, 5))):
         thing = _furniture(scan, middle) if scan.random() < 0.5 else _things(scan, middle, crowded)
         reach = 0.30 if not crowded else 0.0

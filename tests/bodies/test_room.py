@@ -29,6 +29,14 @@ def test_nothing_stands_between_the_phone_and_the_child():
         assert hits.depth[row - 2 : row + 3, column - 2 : column + 3].min() > distance
 
 
+def test_no_wall_stands_between_them_either():
+    walls = [shape for room in rooms(200) for shape in room if shape.part == "wall"]
+    assert len(walls) > 100
+    for wall in walls:
+        for point in (CAMERA.position, MIDDLE):
+            assert (point - wall.origin) @ wall.frame[:, 1] > 0.1
+
+
 @pytest.mark.parametrize("careful", [True, False])
 def test_a_careful_scan_has_a_wall_behind_the_child(careful):
     walls = [[shape for shape in room if shape.part == "wall"] for room in rooms(careful=careful)]
