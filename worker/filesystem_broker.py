@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 ABANDONED_AFTER_S: Final = 600.0
 PRUNE_EVERY_S: Final = 60.0
 Row = tuple[str, str, str]
+_binding = threading.Lock()
 
 
 class Channel(filesystem.Channel):
@@ -72,6 +74,12 @@ class Channel(filesystem.Channel):
 
     def get_table(self, exchange: str) -> list[Any]:
         return [filesystem.exchange_queue_t(*row) for row in _read_table(self._exchange_file(exchange))]
+
+    def queue_bind(self, *args: Any, **options: Any) -> None:
+        # Kombu notes a binding for the whole process before it is written. A thread that binds the same
+        # queue meanwhile must wait for that, or its first messages have nowhere to go.
+        with _binding:
+            super().queue_bind(*args, **options)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         row = (routing_key or "", pattern or "", queue or "")

@@ -74,6 +74,26 @@ def test_messages_are_taken_in_the_order_in_which_they_came(connection, messages
     assert list(messages.iterdir()) == []
 
 
+def test_a_thread_that_binds_a_queue_just_as_another_does_loses_no_message(folders, monkeypatch):
+    bind = Channel._queue_bind
+
+    def slowly(*args: Any) -> None:
+        time.sleep(0.3)
+        bind(*args)
+
+    monkeypatch.setattr(Channel, "_queue_bind", slowly)
+
+    def write(number: int) -> None:
+        with connect(folders) as connection:
+            send(connection, number)
+
+    with ThreadPoolExecutor(3) as threads:
+        for writer in [threads.submit(write, number) for number in range(3)]:
+            writer.result()
+    with connect(folders) as connection:
+        assert {receive(connection) for _ in range(3)} == {0, 1, 2}
+
+
 @pytest.mark.parametrize(
     ("sender", "receiver"), [(Transport, kombus.Transport), (kombus.Transport, Transport)]
 )
