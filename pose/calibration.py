@@ -19,6 +19,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from pose.errors import InvalidCalibration
 
 MAX_BYTES: Final = 16 * 1024
@@ -88,6 +91,14 @@ class Calibration:
     def depth_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Intrinsics of a depth map of this size."""
         return _scaled(self.depth, width, height)
+
+
+def through(points: ArrayLike, here: Intrinsics, there: Intrinsics) -> NDArray[np.float64]:
+    """Pixels (..., 2) of one camera as another sees them that stands in the same place."""
+    uv = np.asarray(points, np.float64)
+    x = (uv[..., 0] - here.cx) / here.fx
+    y = (here.height - 1 - uv[..., 1] - here.cy) / here.fy  # cy counts from the bottom row
+    return np.stack((x * there.fx + there.cx, there.height - 1 - (y * there.fy + there.cy)), axis=-1)
 
 
 def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pose import keypoints as kp
 from pose import skin
-from pose.calibration import Intrinsics
+from pose.calibration import Intrinsics, through
 from pose.depthmap import DepthMap
 from pose.floor import floor_height
 from pose.joints import place
@@ -111,13 +111,6 @@ def to_picture_pixels(
     """The exact inverse of `to_depth_pixels`, with the same arguments but for the points."""
     camera = color or depthmap.intrinsics.resized(*picture_size)
     return through(points, depthmap.intrinsics, camera)
-
-
-def through(points: NDArray[np.float64], here: Intrinsics, there: Intrinsics) -> NDArray[np.float64]:
-    """Pixels (..., 2) of one camera as another sees them that stands in the same place."""
-    x = (points[..., 0] - here.cx) / here.fx
-    y = (here.height - 1 - points[..., 1] - here.cy) / here.fy  # cy counts from the bottom row
-    return np.stack((x * there.fx + there.cx, there.height - 1 - (y * there.fy + there.cy)), axis=-1)
 
 
 def _nearest(depthmap: DepthMap, at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

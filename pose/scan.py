@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose import archive, calibration, manifest, pictures
-from pose.calibration import Calibration, Intrinsics, parse_calibration
+from pose.calibration import Calibration, Intrinsics, parse_calibration, through
 from pose.depthmap import DepthMap, Encoding, parse_depth
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
 from pose.files import FolderFiles, MemoryFiles, ScanFiles
@@ -66,11 +66,11 @@ class Frame:
         Returns:
             (..., 2) float64 u and v in the depth map, not rounded, maybe outside it.
         """
-        return _through(points, self.color, self.depthmap.intrinsics)
+        return through(points, self.color, self.depthmap.intrinsics)
 
     def to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
         """Where the rays of depth pixels meet the picture: the exact inverse of `to_depth`."""
-        return _through(points, self.depthmap.intrinsics, self.color)
+        return through(points, self.depthmap.intrinsics, self.color)
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,3 @@ class _Reader:
     def _hash(self, role: str, data: bytes) -> None:
         self.digest.update(f"{role} {len(data)}\n".encode())
         self.digest.update(data)
-
-
-def _through(points: ArrayLike, here: Intrinsics, there: Intrinsics) -> NDArray[np.float64]:
-    """Pixels of one camera seen by another that stands in the same place."""
-    uv = np.asarray(points, np.float64)
-    x = (uv[..., 0] - here.cx) / here.fx
-    y = (here.height - 1 - uv[..., 1] - here.cy) / here.fy  # cy counts from the bottom row
-    return np.stack((x * there.fx + there.cx, there.height - 1 - (y * there.fy + there.cy)), axis=-1)

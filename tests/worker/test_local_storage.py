@@ -87,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_object_and_no_draft(storage, root, mo
     storage.write("scan/x", b"old", "text/plain")
 
     def fail(_: int) -> None:
-        raise OSError(28, "No space left on device", "/root/rgb_p1_1_100_1.jpg")
+        raise OSError(28, "No space left on device", "/srv/scans/rgb_p1_1_100_1.jpg")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StorageUnavailable) as error:
