@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pose.analysis import Analysis, FrameAnalysis, analyse_frame, analyse_scan
+from pose.analysis import Analysis, analyse_scan
 from pose.anonymise import Anonymised, anonymise
 from pose.calibration import Calibration, Intrinsics, parse_calibration
 from pose.depthmap import DepthMap, parse_depth, write_depth
@@ -23,6 +23,7 @@ from pose.errors import (
 )
 from pose.estimator import Estimator, Person
 from pose.floor import floor_height
+from pose.frame_analysis import FrameAnalysis, analyse_frame
 from pose.lifting import lift
 from pose.posture import Posture, PostureEstimate, classify_posture
 from pose.quality import QualityLimits

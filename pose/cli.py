@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import pose
-from pose.analysis import Options
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
 from pose.estimator import Estimator
 from pose.export import save, write_csv
+from pose.frame_analysis import Options
 from pose.results import SCAN_ID, FrameStatus, ScanResult
 
 app = typer.Typer(

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 import pose
 from pose import FrameStatus, Posture, QualityLimits
-from pose.analysis import Options, fingerprint_of
+from pose.analysis import fingerprint_of
+from pose.frame_analysis import Options
 from pose.quality import check
 from pose.scan import BrokenFrame, Scan
 from tests.rendered import KnowingEstimator, first, rendered, two_people

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import pose
-from pose.analysis import Options
 from pose.bodies import write_scan
 from pose.cli import run_scan
+from pose.frame_analysis import Options
 from pose.quality import QualityLimits
 from tests.rendered import FIRST_SEED, rendered
 
