@@ -1,7 +1,12 @@
 """Heatmaps → peaks.
 
-Cells and input pixels share one convention: cell (column c, row r) of a heatmap with stride s covers the
-input pixels s*c .. s*c + s-1, so that its middle lies at pixel s*(c + 0.5) - 0.5.
+There are two conventions, and weights know the one with which they were trained:
+
+- Of the embedded depth network (`cells_to_pixels`, `find_peaks`, `draw_gaussians`): cell (column c, row r) of
+  a heatmap with stride s covers the input pixels s*c .. s*c + s-1, so that its middle lies at pixel
+  s*(c + 0.5) - 0.5. The fraction of a cell is the centre of mass.
+- Of HRNet's authors (`find_maxima`, and `crop` for the way back to the picture): cell c stands for pixel s*c.
+  The fraction is a quarter of a cell towards the larger neighbour.
 """
 
 from __future__ import annotations
@@ -64,6 +69,33 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
     offset = _UNSHRINK * offset / mass.clamp_min(1e-6)[..., None]
     position = torch.stack([column, row], dim=-1).float() + offset.clamp(-0.5, 0.5)
     return position.double().cpu().numpy(), values.double().cpu().numpy()
+
+
+def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
+    """The highest cell of each heatmap, as HRNet's authors take it (lib/core/inference.py).
+
+    Args:
+        heatmaps: (N, K, H, W), on any device.
+
+    Returns:
+        positions (N, K, 2) float64 as (column, row) in cells: of equally high ones the first, row by row, and
+        from there a quarter of a cell towards the larger neighbour on each axis. There is no such shift where
+        column or row is 0, 1 or the last one. Where nothing is above 0 the position is (0, 0).
+        values (N, K) float64, the maxima themselves.
+    """
+    h, w = heatmaps.shape[2:]
+    flat = heatmaps.flatten(2)  # (N, K, H*W)
+    where = flat.argmax(dim=2, keepdim=True)
+    values = flat.gather(2, where)[..., 0]
+    where = where.where(values[..., None] > 0, 0)
+    column, row = where[..., 0] % w, where[..., 0] // w
+    position = torch.stack([column, row], dim=-1).double()
+    inside = (column > 1) & (column < w - 1) & (row > 1) & (row < h - 1)
+    for axis, step in enumerate((1, w)):
+        after = flat.gather(2, (where + step).clamp(max=h * w - 1))[..., 0]
+        before = flat.gather(2, (where - step).clamp(min=0))[..., 0]
+        position[..., axis] += torch.where(inside, 0.25 * torch.sign(after - before), 0.0)
+    return position.cpu().numpy(), values.double().cpu().numpy()
 
 
 def _continued(heat: Tensor) -> Tensor:
