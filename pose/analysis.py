@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from pose import results
-from pose.estimator import Estimator
+from pose.drift import LIMIT, Drift, compare
+from pose.errors import InvalidScan
+from pose.estimator import Estimator, Person
 from pose.figures import Measured, scan_figures
 from pose.frame_analysis import Options, analyse_frame, broken_frame
-from pose.results import ScanResult
-from pose.scan import Scan
+from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
+from pose.scan import Frame, Scan
 from pose.stopwatch import Stopwatch
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
@@ -35,6 +36,7 @@ def analyse_scan(
     scan: Scan,
     estimator: Estimator,
     *,
+    compare_with: Estimator | None = None,
     progress: Progress | None = None,
     scan_id: str | None = None,
     fingerprint: str | None = None,
@@ -49,6 +51,7 @@ def analyse_scan(
     Args:
         scan: with at least one frame.
         estimator: finds the people.
+        compare_with: another one; nothing but `drift` tells of what it finds.
         progress: called with the number of frames done and of all frames, first with 0.
         scan_id: [A-Za-z0-9_-]{1,128}; stands in the result and in the pictures' keys. Without one, the
             beginning of the scan's digest.
@@ -57,22 +60,29 @@ def analyse_scan(
 
     Raises:
         pydantic.ValidationError: the scan id is none.
-        PoseError: what the estimator raises.
+        PoseError: what the estimators raise.
     """
     options = options or Options()
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
-    fingerprint = fingerprint_of(scan, estimator, options) if fingerprint is None else fingerprint
+    if fingerprint is None:
+        fingerprint = fingerprint_of(scan, estimator, options, compare_with=compare_with)
     limited = Options(options.lifting, options.cover, options.limits.of(estimator))
 
     total = len(scan.frames) + len(scan.broken)
     analyses = [broken_frame(frame) for frame in scan.broken]
+    ours: list[list[Person]] = []
+    others: list[list[Person]] = []
     if progress is not None:
         progress(0, total)
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
             found = estimator.estimate(batch)
+        if compare_with is not None:
+            with watch("compare"):
+                others += _found_by(compare_with, batch)
+        ours += found
         share = estimating.milliseconds / len(batch)
         for frame, people in zip(batch, found, strict=True):
             with watch("frames"):
@@ -92,24 +102,41 @@ def analyse_scan(
     result = ScanResult(
         scan_id=scan_id,
         fingerprint=fingerprint,
-        model=results.ModelInfo(name=estimator.name, version=estimator.version),
+        model=ModelInfo(name=estimator.name, version=estimator.version),
         posture=posture.posture,
         posture_confidence=round(posture.confidence, 4),
         body_length_m=None if length is None else round(length, 5),
         frames_used=used,
         frames=tuple(analysis.result for analysis in analyses),
+        drift=None if compare_with is None else _drift(compare_with, compare(ours, others)),
         timings_ms=watch.timings(),
     )
     return Analysis(result, {name: data for one in analyses for name, data in one.artefacts.items()})
 
 
-def fingerprint_of(scan: Scan, estimator: Estimator, options: Options | None = None) -> str:
-    """SHA-256 (hex) over all that decides a result: the scan's bytes, the model, the options, this code."""
+def fingerprint_of(
+    scan: Scan, estimator: Estimator, options: Options | None = None, *, compare_with: Estimator | None = None
+) -> str:
+    """SHA-256 (hex) over all that decides a result: the scan's bytes, the models, the options, this code."""
     facts = {
         "analysis": ANALYSIS_VERSION,
-        "schema": results.SCHEMA,
+        "schema": SCHEMA,
         "scan": scan.digest,
         "model": [estimator.name, estimator.version],
         "options": asdict(options or Options()),
     }
+    if compare_with is not None:
+        facts["compared"] = [compare_with.name, compare_with.version, LIMIT]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _found_by(other: Estimator, frames: Sequence[Frame]) -> list[list[Person]]:
+    """People of each frame. Nobody where it cannot use such a scan: that costs no result, which is ours."""
+    try:
+        return other.estimate(frames)
+    except InvalidScan:
+        return [[] for _ in frames]
+
+
+def _drift(other: Estimator, drift: Drift) -> DriftResult:
+    return DriftResult(model=ModelInfo(name=other.name, version=other.version), **asdict(drift))

@@ -108,6 +108,20 @@ class FrameResult(_Model):
     timings_ms: Timings
 
 
+class DriftResult(_Model):
+    """How far the people of another model lie from those of this result; see `pose/drift.py`."""
+
+    model: ModelInfo = Field(description="the other model")
+    frames: int = Field(ge=0, description="in which each model found exactly one person")
+    keypoints: int = Field(ge=0, description="compared: those that both models are sure of")
+    distance: float | None = Field(ge=0, description="median, in torso lengths; null: nothing to compare")
+    offset_px: tuple[Pixels, Pixels] | None = Field(description="median du, dv: the other's less ours")
+    worst_joint: Literal[kp.NAMES] | None  # type: ignore[valid-type]
+    worst_distance: float | None = Field(ge=0, description="median of that joint, in torso lengths")
+    limit: float = Field(gt=0, description="what the distance must not be above")
+    alarm: bool = Field(description="the distance is above the limit: has a sensor moved, is the device new?")
+
+
 class ScanResult(_Model):
     """A scan: the content of `result.json`. Its figures are medians over the frames used."""
 
@@ -120,6 +134,7 @@ class ScanResult(_Model):
     body_length_m: Metres | None = Field(description="null where no frame is used")
     frames_used: int = Field(ge=0)
     frames: tuple[FrameResult, ...]
+    drift: DriftResult | None = Field(default=None, description="null where one model only was at work")
     timings_ms: Timings
 
 

@@ -86,9 +86,9 @@ def _start_process(**_: Any) -> None:
     settings = load_settings()
     try:
         threads = limit_threads(settings, _Start.processes)
-        get_estimator(settings)
+        model = get_estimator(settings).name
         open_storages(settings)
-        log.info("process_ready", threads=threads)
+        log.info("process_ready", model=model, threads=threads)
     except Exception as error:
         # Celery would log this and go on without a model. Where the reason is meant for a person, it is
         # said without the traceback.

@@ -1,4 +1,4 @@
-"""The estimator of this process: loaded once, in the process that uses it.
+"""The estimators of this process: loaded once, in the process that uses them.
 
 `pose` is imported in here only when it is needed. The parent of a prefork pool, `inspect`, `flower` and
 `enqueue` never need it, and a parent that never touched torch forks children that may use a GPU.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from worker.logs import get_logger
 from worker.settings import Settings
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pose import Estimator
 
 log = get_logger(__name__)
+BOTH: Final = "both"
 _lock = threading.Lock()
-_loaded: dict[tuple[int, str, str], Estimator] = {}
+_loaded: dict[tuple[int, Settings], tuple[Estimator, Estimator | None]] = {}
 
 
 def get_estimator(settings: Settings) -> Estimator:
@@ -26,16 +27,33 @@ def get_estimator(settings: Settings) -> Estimator:
 
     Raises:
         pose.PoseError: its weights cannot be used, or the device that was demanded is not there.
-        ValueError: there is no estimator of that name.
+        ValueError: there is no estimator of that name, or it has no such options.
     """
-    key = (os.getpid(), settings.model, settings.device)
+    return _estimators(settings)[0]
+
+
+def get_compared(settings: Settings) -> Estimator | None:
+    """The one that it is compared with, where the settings want both.
+
+    Raises: as `get_estimator`.
+    """
+    return _estimators(settings)[1] if settings.model == BOTH else None
+
+
+def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
+    key = (os.getpid(), settings)
     with _lock:  # the threads pool asks several times at once
         if key not in _loaded:
-            import pose
-
-            _loaded[key] = pose.load_estimator(settings.model, settings.device)
-            log.info("model_loaded", model=_loaded[key].name, version=_loaded[key].version)
+            _loaded[key] = _load(settings)
+            for one in filter(None, _loaded[key]):
+                log.info("model_loaded", model=one.name, version=one.version)
         return _loaded[key]
+
+
+def _load(settings: Settings) -> tuple[Estimator, Estimator | None]:
+    import pose
+
+    return pose.load_estimator(settings.model, settings.device), None
 
 
 def limit_threads(settings: Settings, processes: int) -> int:

@@ -35,7 +35,14 @@ class Outcome:
 
 
 def process(
-    scan_id: str, scans: Storage, results: Storage, estimator: Estimator, limits: Limits, report: Report
+    scan_id: str,
+    scans: Storage,
+    results: Storage,
+    estimator: Estimator,
+    limits: Limits,
+    report: Report,
+    *,
+    compare_with: Estimator | None = None,
 ) -> Outcome:
     """Analyse a scan and store what comes out, `result.json` last. Doing it twice writes the same objects.
 
@@ -54,7 +61,7 @@ def process(
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files)
-    fingerprint = fingerprint_of(scan, estimator)
+    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
     earlier = finished_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint:
         log.info("scan_done_already")
@@ -66,10 +73,17 @@ def process(
     frames = len(scan.frames) + len(scan.broken)
     with _step("scan_analysed") as fields:
         analysis = pose.analyse_scan(
-            scan, estimator, scan_id=scan_id, fingerprint=fingerprint, progress=frame_done
+            scan,
+            estimator,
+            compare_with=compare_with,
+            scan_id=scan_id,
+            fingerprint=fingerprint,
+            progress=frame_done,
         )
         result = analysis.result
         fields.update(posture=result.posture, frames=frames, frames_used=result.frames_used)
+    if result.drift is not None and result.drift.alarm:
+        log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published") as fields:

@@ -70,6 +70,17 @@ def _endpoint(value: str | None) -> str | None:
     return value
 
 
+def _weights_place(value: str | None) -> str | None:
+    """A place as the others, or as `pose weights` takes them: a folder's path, or a server to pull from."""
+    if value is None:
+        return None
+    if value.startswith("/"):
+        value = place_of_folder(Path(value))
+    if value.startswith(("http://", "https://")):
+        return _endpoint(value)
+    return _place(value)
+
+
 BrokerUrl = Annotated[str, _scheme_of(frozenset(TRANSPORT_ALIASES), "redis://host:6379/0")]
 BackendUrl = Annotated[str, _scheme_of(frozenset(BACKEND_ALIASES), "redis://host:6379/1 or file:///folder")]
 Place = Annotated[str, AfterValidator(_place)]
@@ -107,6 +118,20 @@ class Settings(BaseSettings):
     )
     model: Annotated[str, _matches(MODEL, "the name of an estimator")] = Field(
         default="depth-hrnet", validation_alias="MODEL"
+    )
+    weights_url: Annotated[str | None, AfterValidator(_weights_place)] = Field(
+        default=None,
+        validation_alias="WEIGHTS_URL",
+        description="where published weights are; without one, this user's cache",
+    )
+    detector: Annotated[str, _matches(MODEL, "the name of a detector")] = Field(
+        default="fasterrcnn-resnet50-fpn", validation_alias="DETECTOR"
+    )
+    flip_test: bool = Field(
+        default=False, validation_alias="FLIP_TEST", description="a second pass over the mirrored picture"
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, le=4096, validation_alias="BATCH_SIZE", description="None: the model's own"
     )
     device: Annotated[str, _matches(DEVICE, "auto, cpu, cuda or cuda:N")] = Field(
         default="auto", validation_alias="DEVICE"

@@ -13,7 +13,7 @@ from worker.app import app
 from worker.failures import ScanFailed, delay_before, judge
 from worker.logs import get_logger, task_context
 from worker.messages import InvalidArrival, scan_id_of
-from worker.model import get_estimator
+from worker.model import get_compared, get_estimator
 from worker.processing import Outcome, process
 from worker.settings import Settings, load_settings
 from worker.status import Stage, StatusRecord
@@ -58,6 +58,7 @@ def _attempt(task: Task, scan_id: str, attempt: int, settings: Settings) -> dict
             get_estimator(settings),
             Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
             _reporter(task, scan_id, record),
+            compare_with=get_compared(settings),
         )
         record.completed()
     except Exception as error:
