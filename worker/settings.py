@@ -18,10 +18,12 @@ from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.connection import parse_url
 
 from worker.places import InvalidPlace, parse_place, place_of_folder
 
 DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
+REDIS_KEY: Final = re.compile(r"[A-Za-z0-9:._-]{1,200}")
 MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MIB: Final = 1024 * 1024
 
@@ -53,8 +55,8 @@ def _scheme_of(aliases: frozenset[str], example: str) -> Any:
 
 
 def _matches(pattern: re.Pattern[str], expected: str) -> Any:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
+    def check(value: str | None) -> str | None:
+        if value is not None and not pattern.fullmatch(value):
             raise ValueError(f"must be {expected}")
         return value
 
@@ -81,6 +83,22 @@ def _weights_place(value: str | None) -> str | None:
     return _place(value)
 
 
+def _redis(value: str | None) -> str | None:
+    try:
+        # A broker's URL may name several servers; ours is one. The error's own text holds parts of the URL.
+        if value is not None and (";" in value or "://" not in value or not parse_url(value)):
+            raise ValueError
+    except ValueError:
+        raise ValueError("must be redis://host:port/database or rediss://…") from None
+    return value
+
+
+def _redis_of_broker(data: dict[str, Any]) -> str | None:
+    broker: str = data["broker_url"]
+    return broker if broker.startswith(("redis://", "rediss://")) and ";" not in broker else None
+
+
+_REDIS_KEY: Final = _matches(REDIS_KEY, "a Redis key of letters, digits, : . _ and -")
 BrokerUrl = Annotated[str, _scheme_of(frozenset(TRANSPORT_ALIASES), "redis://host:6379/0")]
 BackendUrl = Annotated[str, _scheme_of(frozenset(BACKEND_ALIASES), "redis://host:6379/1 or file:///folder")]
 Place = Annotated[str, AfterValidator(_place)]
@@ -106,6 +124,29 @@ class Settings(BaseSettings):
         default_factory=lambda data: f"file://{data['run_dir'].absolute() / 'states'}",
         validation_alias="CELERY_RESULT_BACKEND",
         repr=False,
+    )
+    redis_url: Annotated[str | None, AfterValidator(_redis)] = Field(
+        default_factory=_redis_of_broker,
+        validation_alias="REDIS_URL",
+        repr=False,
+        description="of events, locks and arrivals; the broker's where that is Redis",
+    )
+    arrivals_list: Annotated[str | None, _REDIS_KEY] = Field(
+        default=None, validation_alias="ARRIVALS_LIST", description="plain JSON arrivals; off where unset"
+    )
+    arrivals_quiet_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        validation_alias="ARRIVALS_QUIET_S",
+        description="after the last object of a scan that S3 told of",
+    )
+    events_stream: Annotated[str, _REDIS_KEY] = Field(default="pose:events", validation_alias="EVENTS_STREAM")
+    max_message_bytes: int = Field(
+        default=256 * 1024,
+        ge=1024,
+        validation_alias="MAX_MESSAGE_BYTES",
+        description="of one message or arrival",
     )
     s3_endpoint_url: Annotated[str | None, AfterValidator(_endpoint)] = Field(
         default=None, validation_alias="AWS_ENDPOINT_URL_S3", description="of an S3 that is not Amazon's"
@@ -174,6 +215,8 @@ class Settings(BaseSettings):
     def _together(self) -> Settings:
         if parse_place(self.scans_url) == parse_place(self.results_url):
             raise ValueError("SCANS_URL and RESULTS_URL must be two places: results would be read as scans")
+        if self.arrivals_list and not self.redis_url:
+            raise ValueError("ARRIVALS_LIST needs a Redis: set REDIS_URL")
         if self.soft_time_limit_s >= self.time_limit_s:
             raise ValueError("SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S")
         return self

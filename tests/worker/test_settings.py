@@ -95,3 +95,24 @@ def test_settings_do_not_change():
     with pytest.raises(ValidationError):
         settings.device = "cpu"
     assert hash(settings) == hash(Settings())
+
+
+def test_redis_is_the_brokers_own_where_that_is_one_redis():
+    assert read_settings(broker_url="rediss://:pw@host:6379/0").redis_url == "rediss://:pw@host:6379/0"
+    assert read_settings(broker_url="redis://a", redis_url="redis://b").redis_url == "redis://b"
+    assert read_settings().redis_url is None
+    assert read_settings(broker_url="redis://a;redis://b").redis_url is None
+
+
+@pytest.mark.parametrize("url", ["host:6379", "http://host", "redis://host:hunter2/0", "redis://a;redis://b"])
+def test_these_name_no_redis(url):
+    with pytest.raises(SettingsError, match="must be redis://host:port/database") as error:
+        read_settings(redis_url=url)
+    assert "hunter2" not in error.value.message
+
+
+def test_arrivals_need_a_redis_and_a_key():
+    with pytest.raises(SettingsError, match="ARRIVALS_LIST needs a Redis"):
+        read_settings(arrivals_list="scans:arrived")
+    with pytest.raises(SettingsError, match="must be a Redis key"):
+        read_settings(arrivals_list="scans arrived", redis_url="redis://host")
