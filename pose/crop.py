@@ -1,7 +1,8 @@
 """Box → network input, and back. Forward and inverse stand side by side.
 
-The convention is that of HRNet's authors (github.com/leoxiaobin/deep-high-resolution-net.pytorch,
-lib/dataset/coco.py `_xywh2cs` and lib/utils/transforms.py `get_affine_transform`); their weights know no other:
+The convention is that of HRNet's authors, and their weights know no other
+(github.com/leoxiaobin/deep-high-resolution-net.pytorch, lib/dataset/coco.py `_xywh2cs` and
+lib/utils/transforms.py `get_affine_transform`):
 
 - The box grows to the input's aspect about its centre, then by a quarter. Its size is in units of 200 pixels.
 - The box's centre comes to the point (W/2, H/2) of the input, which is half a pixel right of and below the

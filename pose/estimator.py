@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.errors import DeviceUnavailable
+from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.scan import Frame
+
+if TYPE_CHECKING:
+    from pose.store import WeightsStore
 
 
 @dataclass(frozen=True)
@@ -50,26 +54,149 @@ class Estimator(Protocol):
         ...
 
 
-ESTIMATORS = ("depth-hrnet",)
+DEPTH: Final = "depth-hrnet"
+DEFAULT_RGB: Final = "hrnet-w48-384x288"
+# RGB variants, the most accurate first (published AP on COCO val2017 with flip test: .767 .761 .756 .749).
+RGB: Final = ("hrnet-w48-384x288", "hrnet-w32-384x288", "hrnet-w48-256x192", "hrnet-w32-256x192")
+ESTIMATORS: Final = (DEPTH, *RGB)
+DEFAULT_DETECTOR: Final = "fasterrcnn-resnet50-fpn"
 
 
-def load_estimator(name: str = "depth-hrnet", device: str = "auto") -> Estimator:
-    """Loads an estimator's weights and puts it on a device.
+def resolve_model(name: str, store: WeightsStore | None = None) -> str:
+    """The estimator that a name means: "auto" is `DEFAULT_RGB` if its weights are stored, else "depth-hrnet".
 
     Args:
-        name: "depth-hrnet", whose weights ship in the package.
-        device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+        name: one of `ESTIMATORS`, or "auto".
+        store: where weights are; None takes the user's own.
 
     Raises:
-        ValueError: there is no such estimator, or that is no device.
-        DeviceUnavailable: a GPU was demanded and is not there. It is never replaced by the CPU.
-        InvalidWeights: the weights are missing or damaged.
+        ValueError: there is no such estimator.
     """
-    if name not in ESTIMATORS:
-        raise ValueError(f"unknown model {name!r}, expected one of {', '.join(ESTIMATORS)}")
-    from pose.depth_hrnet import DepthHRNet  # torch is loaded with the first estimator, not at import
+    known = (*ESTIMATORS, "auto")
+    if name not in known:
+        raise ValueError(f"unknown model {name!r}, expected one of {', '.join(known)}")
+    if name != "auto":
+        return name
+    return DEFAULT_RGB if _store(store).has(DEFAULT_RGB) else DEPTH
 
-    return DepthHRNet(device=choose_device(device))
+
+def load_estimator(
+    name: str = "auto",
+    device: str = "auto",
+    *,
+    store: WeightsStore | None = None,
+    weights: Path | None = None,
+    detector: str = DEFAULT_DETECTOR,
+    detector_weights: Path | None = None,
+    flip_test: bool = False,
+    batch_size: int | None = None,
+) -> Estimator:
+    """Loads an estimator's weights and puts it on a device. Nothing is downloaded.
+
+    Args:
+        name: one of `ESTIMATORS`, or "auto" (see `resolve_model`; with `weights`, what that file is).
+        device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+        store: where weights are; None takes the user's own.
+        weights: an HRNet's file (.pth or .safetensors) instead of the store's.
+        detector: which network finds the people for an RGB model, see `detection.DETECTORS`.
+        detector_weights: its file instead of the store's.
+        flip_test: of an RGB model: the mean over a crop and its mirror image, in twice the time.
+        batch_size: crops (RGB) or depth maps that go through the network at once; None takes the model's own.
+
+    Raises:
+        ValueError: there is no such estimator, detector or device, or an option for RGB models is given to
+            depth-hrnet.
+        DeviceUnavailable: a GPU was demanded and is not there. It is never replaced by the CPU.
+        InvalidWeights: weights are missing, damaged, or of another network.
+    """
+    if name == "auto" and weights is not None:
+        chosen = None  # what the file is
+    elif (chosen := resolve_model(name, store)) == DEPTH:
+        return _load_depth(device, batch_size, _rgb_options(weights, detector, detector_weights, flip_test))
+    from pose.rgb_hrnet import load_rgb  # torch is loaded with the first estimator, not at import
+
+    return load_rgb(
+        chosen,
+        choose_device(device),
+        store=_store(store),
+        weights=weights,
+        detector=detector,
+        detector_weights=detector_weights,
+        flip_test=flip_test,
+        batch_size=batch_size,
+    )
+
+
+def load_pair(
+    name: str = "both",
+    device: str = "auto",
+    *,
+    store: WeightsStore | None = None,
+    weights: Path | None = None,
+    detector: str = DEFAULT_DETECTOR,
+    detector_weights: Path | None = None,
+    flip_test: bool = False,
+    batch_size: int | None = None,
+) -> tuple[Estimator, Estimator]:
+    """The best RGB model whose weights are there, and depth-hrnet, to be compared.
+
+    Args: as of `load_estimator`; `name` is "both". `batch_size` is for both.
+
+    Raises: as `load_estimator`; InvalidWeights too where no RGB model's weights are there.
+    """
+    if name != "both":
+        raise ValueError(f"unknown pair of models {name!r}, expected both")
+    if weights is None:
+        best = next((rgb for rgb in RGB if _store(store).has(rgb)), None)
+        if best is None:
+            raise InvalidWeights(
+                f"both models were asked for, but no RGB model's weights are there: run "
+                f"`pose weights pull {DEFAULT_RGB} {detector}` where there is a network"
+            )
+    else:
+        best = "auto"
+    rgb = load_estimator(
+        best,
+        device,
+        store=store,
+        weights=weights,
+        detector=detector,
+        detector_weights=detector_weights,
+        flip_test=flip_test,
+        batch_size=batch_size,
+    )
+    return rgb, load_estimator(DEPTH, device, batch_size=batch_size)
+
+
+def _rgb_options(
+    weights: Path | None, detector: str, detector_weights: Path | None, flip_test: bool
+) -> tuple[str, ...]:
+    """Names of those options that were chosen, and that RGB models alone have."""
+    chosen = {
+        "weights": weights is not None,
+        "detector": detector != DEFAULT_DETECTOR,
+        "detector_weights": detector_weights is not None,
+        "flip_test": flip_test,
+    }
+    return tuple(option for option, is_chosen in chosen.items() if is_chosen)
+
+
+def _load_depth(device: str, batch_size: int | None, rgb_only: tuple[str, ...]) -> Estimator:
+    if rgb_only:
+        raise ValueError(f"{', '.join(rgb_only)} cannot be chosen for {DEPTH}, which looks at no picture")
+    from pose.depth_hrnet import DepthHRNet
+
+    if batch_size is None:
+        return DepthHRNet(device=choose_device(device))
+    return DepthHRNet(device=choose_device(device), batch_size=batch_size)
+
+
+def _store(store: WeightsStore | None) -> WeightsStore:
+    if store is not None:
+        return store
+    from pose.store import WeightsStore
+
+    return WeightsStore()
 
 
 def choose_device(device: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from pose.depthmap import Encoding
 from pose.errors import InvalidManifest
-from pose.orientation import turns_for_step
 
 MANIFEST: Final = "scan.json"
 CALIBRATION: Final = "camera_calibration.txt"
@@ -26,6 +25,7 @@ MAX_FRAMES: Final = 100
 MAX_FILES: Final = 4096
 MAX_NAME: Final = 512
 MAX_ORDER: Final = 999_999
+MAX_STEP: Final = 999_999_999
 
 RGB_FORMATS: Final = ("rgb", "image/jpeg", "image/png")
 DEPTH_FORMATS: Final = ("depth", "application/zip")
@@ -44,7 +44,8 @@ class Entry:
 
     Attributes:
         order: the frame's number in the scan.
-        step: of the scan, see `orientation`.
+        step: of the scan, 0 to `MAX_STEP`, see `orientation`. It need not be a known one: estimators that
+            look at the picture find out which way is up.
         rgb, depth: names of its files; None where there is none.
         problem: why the frame cannot be read whatever its files hold, or None.
     """
@@ -70,7 +71,7 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
     The order of a frame is its position among all frames by their number. Other names are ignored.
 
     Raises:
-        InvalidManifest: no such names, too many of them, or a step that is none.
+        InvalidManifest: no such names, or too many of them.
     """
     found: dict[tuple[int, int, int, str], dict[str, str]] = {}
     for name in names:
@@ -87,7 +88,6 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
     _check_count(len(found))
     entries = []
     for order, (key, files) in enumerate(sorted(found.items())):
-        turns_for_step(key[2])
         entries.append(Entry(order, key[2], files.get("rgb"), files.get("depth")))
     return Manifest(tuple(entries))
 
@@ -102,7 +102,7 @@ def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name:
 
     Raises:
         InvalidManifest: no JSON of the shape described in the README, no artefacts or too many, or a step
-            that is none.
+            that is no integer from 0 to `MAX_STEP`.
     """
     if len(data) > MAX_BYTES:
         raise InvalidManifest(MANIFEST, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
@@ -115,7 +115,8 @@ def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name:
     step, artifacts = record.get("type"), record.get("artifacts")
     if type(step) is not int:
         raise InvalidManifest(MANIFEST, "type", "missing or no integer", "the step")
-    turns_for_step(step)
+    if not 0 <= step <= MAX_STEP:
+        raise InvalidManifest(MANIFEST, "type", "out of range", f"0 to {MAX_STEP}")
     if not isinstance(artifacts, list) or not artifacts:
         raise InvalidManifest(MANIFEST, "artifacts", "missing or empty", "a list")
     if len(artifacts) > MAX_FILES:

@@ -17,7 +17,7 @@ from pose.depthmap import DepthMap, Encoding, parse_depth
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
 from pose.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.manifest import CALIBRATION, MANIFEST, Entry, manifest_from_json, manifest_from_names
-from pose.orientation import STANDING_STEPS
+from pose.orientation import STANDING_STEPS, is_known
 
 # Of a scan as a whole, whose frames are all in memory at once.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -30,7 +30,7 @@ class Frame:
 
     Attributes:
         order: the frame's number in its scan.
-        step: what was scanned, see `orientation`.
+        step: what was scanned, see `orientation`; not always a known one.
         rgb: (H, W, 3) uint8 RGB. Its size and aspect need not be those of the depth map.
         depthmap: depth, its camera and its pose.
         calibration: of both cameras; None means that they share one view.
@@ -100,8 +100,10 @@ class Scan:
     digest: str
 
     @property
-    def declared(self) -> Literal["standing", "lying"]:
-        """The posture that the scan's step says the child was in."""
+    def declared(self) -> Literal["standing", "lying"] | None:
+        """The posture that the scan's step says the child was in; None if the step is unknown."""
+        if not is_known(self.step):
+            return None
         return "standing" if self.step in STANDING_STEPS else "lying"
 
 
@@ -111,7 +113,7 @@ def read_scan(folder: Path | str) -> Scan:
     A frame that cannot be read is among `Scan.broken`, and does not keep others from being read.
 
     Raises:
-        InvalidScan: no calibration, no frames, an unknown step, or no frame that can be read.
+        InvalidScan: no calibration, no frames, or no frame that can be read.
         OSError: the storage fails; the scan itself may be whole.
     """
     return _read(FolderFiles(folder))

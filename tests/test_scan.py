@@ -168,8 +168,12 @@ def test_a_scan_without_calibration_frames_or_folder_is_refused(tmp_path: Path, 
         read_scan(tmp_path)
     with pytest.raises(InvalidManifest, match="not a folder"):
         read_scan(tmp_path / "nowhere")
-    with pytest.raises(InvalidManifest, match="unknown step 300"):
-        read_scan_files(make_scan(step=300))
+
+
+def test_an_unknown_step_is_read_and_declares_no_posture(make_scan: ScanBuilder):
+    scan = read_scan_files(make_scan(step=300))
+    assert scan.step == scan.frames[0].step == 300
+    assert scan.declared is None
 
 
 def test_a_scan_of_which_nothing_can_be_read_says_why(make_scan: ScanBuilder):
