@@ -1,4 +1,4 @@
-"""What happens to scans, told to whoever listens: CloudEvents 1.0 on a Redis stream, or in a file without Redis.
+"""What happens to scans, told to whoever listens: CloudEvents 1.0 on a Redis stream; without Redis, in a file.
 
 The truth about a scan is its status.json; an event only says that it changed. So an event that cannot be told
 is logged and forgotten, and the same one may come twice, when a scan is done twice.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import json
+import math
 import os
 import time
 import uuid
@@ -31,6 +32,7 @@ SOURCE: Final = "/pose-worker"
 FIELD: Final = "event"
 MAX_EVENTS: Final = 100_000  # of the stream, about 60 MB
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the one before it
+MAX_TEXT: Final = 1000
 TIMEOUT_S: Final = 2.0
 AWAY_S: Final = 10.0
 
@@ -74,10 +76,10 @@ class StreamEvents:
         # A Redis that does not answer would hold up each frame of a scan until its time is over.
         if type is EventType.PROGRESS and self._clock() < self._away_until:
             return
-        event = cloud_event(type, scan_id, data)
         try:
+            event = cloud_event(type, scan_id, data)
             self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, TypeError, ValueError) as error:
             self._away_until = self._clock() + AWAY_S
             _not_told(type, error)
 
@@ -91,10 +93,9 @@ class FileEvents:
 
     def emit(self, type: EventType, scan_id: str, **data: Scalar) -> None:
         """See Events."""
-        line = cloud_event(type, scan_id, data).encode() + b"\n"
         try:
-            self._append(line)
-        except OSError as error:
+            self._append(cloud_event(type, scan_id, data).encode() + b"\n")
+        except (OSError, TypeError, ValueError) as error:
             _not_told(type, error)
 
     def _append(self, line: bytes) -> None:
@@ -139,9 +140,16 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar]) -> str:
         "subject": check_scan_id(scan_id),
         "time": datetime.now(UTC).isoformat(),
         "datacontenttype": "application/json",
-        "data": {name: scrub(value) if isinstance(value, str) else value for name, value in data.items()},
+        "data": {name: _plain(value) for name, value in data.items()},
     }
     return json.dumps(event, allow_nan=False)
+
+
+def _plain(value: Scalar) -> Scalar:
+    if isinstance(value, str):
+        return scrub(value)[:MAX_TEXT]
+    # JSON knows neither of them: no figure.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _not_told(type: EventType, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""One way to reach our Redis: of events, arrivals, locks and attempts. The broker's connections are Celery's own."""
+"""One way to reach our own Redis (`REDIS_URL`). The broker's connections are Celery's, and made elsewhere."""
 
 from __future__ import annotations
 
