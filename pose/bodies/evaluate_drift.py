@@ -23,7 +23,7 @@ from pose import keypoints as kp
 from pose.bodies.evaluate import scan_of
 from pose.bodies.rendering import Rendering
 from pose.bodies.samples import FIRST_TRAINING_SEED
-from pose.drift import LIMIT, Drift, compare
+from pose.drift import LIMIT, MIN_KEYPOINTS, Drift, compare
 from pose.estimator import Person
 
 MOVES: Final = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)  # torso lengths
@@ -74,18 +74,19 @@ def drifts(estimator: pose.Estimator, scans: int, *, careful: bool = True) -> tu
 
 def report(still: Sequence[Drift], away: dict[float, list[Drift]]) -> dict[str, Any]:
     """A record for `json.dumps`: the scans' distances, and the share of moved scans that are noticed."""
-    distances = [drift.distance for drift in still if drift.distance is not None]
+    judged = [drift for drift in still if drift.keypoints >= MIN_KEYPOINTS]
+    distances = [drift.distance for drift in judged if drift.distance is not None]
     percent = (50, 90, 95, 99, 100)
     return {
         "scans": len(still),
-        "compared": len(distances),
+        "judged": len(judged),  # in the others too little is seen of the child
         "limit": LIMIT,
         "distance_percentiles": {
             p: round(float(np.percentile(distances, p)), 4) if distances else None for p in percent
         },
         "alarms": sum(drift.alarm for drift in still),
         "noticed_when_moved_by": {
-            move: round(sum(drift.alarm for drift in moved_scans) / max(1, len(distances)), 3)
+            move: round(sum(drift.alarm for drift in moved_scans) / max(1, len(judged)), 3)
             for move, moved_scans in away.items()
         },
     }

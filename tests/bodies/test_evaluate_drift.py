@@ -1,0 +1,68 @@
+"""The measure of drift, with an estimator that knows the truth and one that is off."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import pose
+from pose.bodies import evaluate_drift
+from pose.bodies.evaluate import scan_of
+from pose.bodies.evaluate_drift import MOVES, drifts, moved, report, torso_px, truth_of
+from pose.drift import LIMIT
+
+SCANS = 4
+
+
+class Knowing:
+    """Knows the held-out scans by their depth; answers the truth, so many torso lengths off."""
+
+    name, version = "knowing", "1"
+
+    def __init__(self, off=0.0):
+        self.people = {}
+        for number in range(SCANS):
+            scan, renderings = scan_of(number // 2, ("standing", "lying")[number % 2])
+            for frame, rendering in zip(scan.frames, renderings, strict=True):
+                truth = truth_of(frame, rendering)
+                offset = np.array([off * torso_px(truth), 0.0])
+                self.people[frame.depthmap.depth.tobytes()] = moved(truth, offset)
+
+    def estimate(self, frames):
+        return [self.people[frame.depthmap.depth.tobytes()] for frame in frames]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return report(*drifts(Knowing(), SCANS))
+
+
+def test_an_estimator_that_knows_the_truth_never_alarms_and_each_move_is_as_far_as_it_says(truth):
+    assert (truth["scans"], truth["alarms"], truth["limit"]) == (SCANS, 0, LIMIT)
+    assert truth["judged"] > 0
+    assert set(truth["distance_percentiles"].values()) == {0.0}
+    noticed = truth["noticed_when_moved_by"]
+    assert list(noticed) == list(MOVES)
+    assert {noticed[move] for move in MOVES if move < LIMIT} == {0.0}
+    assert {noticed[move] for move in MOVES if move > LIMIT} == {1.0}
+
+
+def test_one_that_is_off_alarms():
+    still, _ = drifts(Knowing(off=LIMIT + 0.05), SCANS)
+    assert report(still, {})["alarms"] == report(still, {})["judged"]
+
+
+def test_nothing_measured_is_no_error():
+    assert report([], {})["distance_percentiles"][99] is None
+
+
+def test_the_command_prints_it_as_json(monkeypatch):
+    monkeypatch.setattr(pose, "load_estimator", lambda *_: Knowing(), raising=False)
+    app = evaluate_drift.typer.Typer()
+    app.command()(evaluate_drift.main)
+    done = CliRunner().invoke(app, ["--scans", str(SCANS)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["scans"] == SCANS
