@@ -27,13 +27,14 @@ from pose.frame_analysis import FrameAnalysis, analyse_frame
 from pose.lifting import lift
 from pose.posture import Posture, PostureEstimate, classify_posture
 from pose.quality import QualityLimits
-from pose.results import FrameResult, FrameStatus, PersonResult, ScanResult, result_schema
+from pose.results import DriftResult, FrameResult, FrameStatus, PersonResult, ScanResult, result_schema
 from pose.scan import BrokenFrame, Frame, Scan, read_scan, read_scan_files
 from pose.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from pose import hrnet as hrnet
     from pose.estimator import load_estimator as load_estimator
+    from pose.estimator import load_pair as load_pair
 
 __all__ = [
     "Analysis",
@@ -42,6 +43,7 @@ __all__ = [
     "Calibration",
     "DepthMap",
     "DeviceUnavailable",
+    "DriftResult",
     "Estimator",
     "Frame",
     "FrameAnalysis",
@@ -71,6 +73,7 @@ __all__ = [
     "hrnet",
     "lift",
     "load_estimator",
+    "load_pair",
     "parse_calibration",
     "parse_depth",
     "read_scan",
@@ -81,7 +84,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # These two bring torch with them.
+    # These bring torch with them.
     if name == "hrnet":
         import pose.hrnet as hrnet
 
@@ -90,6 +93,10 @@ def __getattr__(name: str) -> Any:
         from pose.estimator import load_estimator
 
         return load_estimator
+    if name == "load_pair":
+        from pose.estimator import load_pair
+
+        return load_pair
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -17,7 +17,7 @@ from pose.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleto
 from pose.floor import floor_height
 from pose.lifting import Method as LiftMethod
 from pose.lifting import lift
-from pose.orientation import turns_for_step
+from pose.orientation import is_known, turns_for_step, turns_of_person
 from pose.posture import Posture, PostureEstimate, classify_posture
 from pose.quality import QualityLimits
 from pose.render import overlay
@@ -163,11 +163,18 @@ def _distance(frame: Frame, skeleton: Skeleton) -> float:
 def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> dict[str, bytes]:
     if covered.picture is None:
         return {}
-    upright = overlay(covered.picture, people, turns_for_step(frame.step))
+    upright = overlay(covered.picture, people, _turns(frame.step, people))
     return {
         artefact_name(frame.order, BLURRED): encode_jpeg(covered.picture),
         artefact_name(frame.order, OVERLAY): encode_jpeg(upright),
     }
+
+
+def _turns(step: int, people: Sequence[Person]) -> int:
+    """Quarter turns that bring a picture upright: by the step, or else by the surest person, head up."""
+    if is_known(step):
+        return turns_for_step(step)
+    return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
 
 
 def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate | None) -> PersonResult:

@@ -249,6 +249,81 @@ def test_a_fingerprint_tells_what_decides_a_result():
     assert pose.analyse_scan(scan, estimator, fingerprint="mine").result.fingerprint == "mine"
 
 
+def shifted(people, by):
+    """The same people as another model finds them, (du, dv) pixels away."""
+    return {
+        order: [replace(one, keypoints=one.keypoints + np.array(by)) for one in found]
+        for order, found in people.items()
+    }
+
+
+def test_a_second_model_tells_the_drift_and_changes_nothing_else():
+    truth = good()
+    scan, estimator = scan_of(truth, truth)
+    other = KnowingEstimator(shifted(estimator.people, (3.0, -4.0)))
+    other.name = "other"
+    alone = pose.analyse_scan(scan, estimator).result
+    result = pose.analyse_scan(scan, estimator, compare_with=other).result
+    assert alone.drift is None
+    assert result.drift is not None
+    assert (result.model.name, result.drift.model.name) == ("knowing", "other")
+    assert (result.drift.frames, result.drift.offset_px) == (2, (3.0, -4.0))
+    assert not result.drift.alarm
+    assert "compare" in result.timings_ms
+    kept = ("model", "posture", "posture_confidence", "body_length_m", "frames_used")
+    assert [getattr(result, name) for name in kept] == [getattr(alone, name) for name in kept]
+    assert [frame.people for frame in result.frames] == [frame.people for frame in alone.frames]
+
+
+def test_models_that_lie_far_apart_raise_the_alarm():
+    scan, estimator = scan_of(good())
+    far = KnowingEstimator(shifted(estimator.people, (100.0, 0.0)))
+    drift = pose.analyse_scan(scan, estimator, compare_with=far).result.drift
+    assert drift is not None and drift.alarm
+    assert drift.distance is not None and drift.distance > drift.limit
+
+
+def test_frames_are_compared_in_all_batches():
+    truth = good()
+    scan, estimator = scan_of(*[truth] * 20)
+    other = KnowingEstimator(estimator.people)
+    drift = pose.analyse_scan(scan, estimator, compare_with=other).result.drift
+    assert other.batches == [16, 4]
+    assert drift is not None and drift.frames == 20
+
+
+def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
+    class Refuses(KnowingEstimator):
+        def estimate(self, frames):
+            raise pose.InvalidManifest("scan", "step", "unknown step 999")
+
+    scan, estimator = scan_of(good())
+    result = pose.analyse_scan(scan, estimator, compare_with=Refuses({})).result
+    assert result.frames_used == 1
+    assert result.drift is not None
+    assert (result.drift.frames, result.drift.distance, result.drift.alarm) == (0, None, False)
+
+
+def test_the_second_model_is_part_of_the_fingerprint():
+    scan, estimator = scan_of(good())
+    other = KnowingEstimator(estimator.people)
+    prints = {fingerprint_of(scan, estimator), fingerprint_of(scan, estimator, compare_with=other)}
+    other.version = "2"
+    prints.add(fingerprint_of(scan, estimator, compare_with=other))
+    assert len(prints) == 3
+    assert pose.analyse_scan(scan, estimator, compare_with=other).result.fingerprint in prints
+
+
+@pytest.mark.parametrize("posture", ["standing", "lying"])
+def test_a_picture_of_an_unknown_step_is_turned_so_that_the_head_is_up(posture):
+    truth = good(posture)
+    unknown = replace(truth, frame=replace(truth.frame, step=999))
+    known, guessed = (
+        pose.analyse_scan(*scan_of(each)).artefacts["frames/0/overlay.jpg"] for each in (truth, unknown)
+    )
+    assert guessed == known
+
+
 def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
     result = pose.analyse_scan(pose.read_scan(plush), KnowingEstimator({}), scan_id="plush").result
     assert [frame.status for frame in result.frames] == [FrameStatus.NO_PERSON] * len(result.frames)

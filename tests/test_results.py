@@ -8,7 +8,15 @@ from pydantic import ValidationError
 
 import pose
 from pose import keypoints as kp
-from pose.results import FrameResult, JointResult, KeypointResult, ModelInfo, PersonResult, ScanResult
+from pose.results import (
+    DriftResult,
+    FrameResult,
+    JointResult,
+    KeypointResult,
+    ModelInfo,
+    PersonResult,
+    ScanResult,
+)
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def test_the_names_are_those_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
         "schema", "scan_id", "fingerprint", "model", "posture", "posture_confidence", "body_length_m",
-        "frames_used", "frames", "timings_ms",
+        "frames_used", "frames", "drift", "timings_ms",
     ]  # fmt: skip
     assert written["schema"] == "scan-result/1"
     frame = written["frames"][0]
@@ -56,6 +64,31 @@ def test_the_names_are_those_of_the_format(result):
     ]  # fmt: skip
     assert list(someone["keypoints"][0]) == ["name", "u", "v", "score"]
     assert list(someone["skeleton"][0]) == ["name", "x", "y", "z", "score", "distance_px", "observed"]
+
+
+@pytest.fixture
+def compared(result):
+    drift = DriftResult(
+        model=ModelInfo(name="o", version="2"), frames=1, keypoints=17, distance=0.05, offset_px=(1.5, -2.0),
+        worst_joint="left_wrist", worst_distance=0.2, limit=0.2, alarm=False,
+    )  # fmt: skip
+    return result.model_copy(update={"drift": drift})
+
+
+def test_a_result_of_two_models_fits_the_schema_and_is_read_again(compared):
+    written = json.loads(compared.model_dump_json())
+    jsonschema.validate(written, pose.result_schema())
+    assert ScanResult.model_validate(written) == compared
+    assert list(written["drift"]) == [
+        "model", "frames", "keypoints", "distance", "offset_px", "worst_joint", "worst_distance", "limit",
+        "alarm",
+    ]  # fmt: skip
+
+
+def test_a_result_from_before_drift_was_told_can_be_read(result):
+    written = json.loads(result.model_dump_json())
+    del written["drift"]
+    assert ScanResult.model_validate(written) == result
 
 
 def test_a_result_fits_its_schema(result):
