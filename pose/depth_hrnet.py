@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.checkpoints import embedded_path, read_checkpoint
 from pose.depth_input import CHANNELS, INPUT_SIZE, STRIDE, depth_of, input_to_picture, network_input
 from pose.errors import InvalidWeights
 from pose.estimator import Person
@@ -24,7 +25,6 @@ from pose.heatmap import cells_to_pixels, find_peaks
 from pose.hrnet import build_hrnet
 from pose.orientation import turns_for_step
 from pose.scan import Frame
-from pose.weights import embedded_path, read_checkpoint
 
 FloatArray = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ import pytest
 import pose
 from pose.bodies.evaluate import frame_of
 from pose.bodies.rendering import render
+from pose.checkpoints import MAX_BYTES, embedded_path, read_checkpoint
 from pose.hrnet import VARIANTS
-from pose.weights import MAX_BYTES, embedded_path, read_checkpoint
 from tests import tiny  # noqa: F401 - torch on one thread
 
 MAX_SHIPPED = 8_000_000

@@ -16,10 +16,10 @@ from pose.bodies import samples, train
 from pose.bodies.rendering import render
 from pose.bodies.samples import FIRST_TRAINING_SEED, training_sample
 from pose.bodies.train import DECAY, WARM_UP, Lessons, heatmap_loss, learning_rate
+from pose.checkpoints import read_checkpoint
 from pose.depth_hrnet import DepthHRNet
 from pose.heatmap import draw_gaussians
 from pose.hrnet import VARIANTS, build_hrnet
-from pose.weights import read_checkpoint
 from tests.tiny import TINY
 
 sample = cache(training_sample)

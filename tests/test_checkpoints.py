@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import pose.weights
+import pose.checkpoints
+from pose.checkpoints import read_checkpoint
 from pose.errors import InvalidWeights
-from pose.weights import read_checkpoint
 from tests.tiny import FACTS, save_weights
 
 SECRET = "person-1622182020448"
@@ -44,7 +44,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, kept):
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = save_weights(tmp_path / "w.safetensors")
-    monkeypatch.setattr(pose.weights, "MAX_BYTES", 1000)
+    monkeypatch.setattr(pose.checkpoints, "MAX_BYTES", 1000)
     with pytest.raises(InvalidWeights, match="expected at most 1000"):
         read_checkpoint(path)
 
@@ -69,7 +69,7 @@ def test_no_error_tells_a_path(tmp_path, monkeypatch):
     def fail(path, framework):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(pose.weights, "safe_open", fail)
+    monkeypatch.setattr(pose.checkpoints, "safe_open", fail)
     with pytest.raises(InvalidWeights, match=r"weights w\.safetensors: cannot be read") as refused:
         read_checkpoint(whole)
     assert SECRET not in str(refused.value)
