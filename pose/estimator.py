@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.scan import Frame
+from pose.weights import DEFAULT_DETECTOR, DEFAULT_POSE, POSE_MODELS
 
 if TYPE_CHECKING:
     from pose.store import WeightsStore
@@ -55,15 +56,11 @@ class Estimator(Protocol):
 
 
 DEPTH: Final = "depth-hrnet"
-DEFAULT_RGB: Final = "hrnet-w48-384x288"
-# RGB variants, the most accurate first (published AP on COCO val2017 with flip test: .767 .761 .756 .749).
-RGB: Final = ("hrnet-w48-384x288", "hrnet-w32-384x288", "hrnet-w48-256x192", "hrnet-w32-256x192")
-ESTIMATORS: Final = (DEPTH, *RGB)
-DEFAULT_DETECTOR: Final = "fasterrcnn-resnet50-fpn"
+ESTIMATORS: Final = (DEPTH, *POSE_MODELS)
 
 
 def resolve_model(name: str, store: WeightsStore | None = None) -> str:
-    """The estimator that a name means: "auto" is `DEFAULT_RGB` if its weights are stored, else "depth-hrnet".
+    """The estimator that a name means; "auto" is `DEFAULT_POSE` if its weights are stored, else depth-hrnet.
 
     Args:
         name: one of `ESTIMATORS`, or "auto".
@@ -77,7 +74,7 @@ def resolve_model(name: str, store: WeightsStore | None = None) -> str:
         raise ValueError(f"unknown model {name!r}, expected one of {', '.join(known)}")
     if name != "auto":
         return name
-    return DEFAULT_RGB if _store(store).has(DEFAULT_RGB) else DEPTH
+    return DEFAULT_POSE if _store(store).has(DEFAULT_POSE) else DEPTH
 
 
 def load_estimator(
@@ -147,11 +144,11 @@ def load_pair(
     if name != "both":
         raise ValueError(f"unknown pair of models {name!r}, expected both")
     if weights is None:
-        best = next((rgb for rgb in RGB if _store(store).has(rgb)), None)
+        best = next((rgb for rgb in POSE_MODELS if _store(store).has(rgb)), None)
         if best is None:
             raise InvalidWeights(
                 f"both models were asked for, but no RGB model's weights are there: run "
-                f"`pose weights pull {DEFAULT_RGB} {detector}` where there is a network"
+                f"`pose weights pull {DEFAULT_POSE} {detector}` where there is a network"
             )
     else:
         best = "auto"

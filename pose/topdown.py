@@ -18,15 +18,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pose import keypoints as kp
+from pose.checkpoints import Checkpoint, hrnet_state
 from pose.crop import box_to_center_scale, crop, crop_inverse, transform_points
 from pose.errors import InvalidWeights
 from pose.heatmap import find_maxima
 from pose.hrnet import build_hrnet
+from pose.originals import read_weights_file
 
 FloatArray = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 Network = Callable[[Tensor], Tensor]
 
+BATCH: Final = 32  # crops
 STRIDE: Final = 4
 # Of ImageNet's pictures, RGB in 0..1, to which the networks were first trained.
 MEAN: Final = (0.485, 0.456, 0.406)
@@ -37,9 +40,9 @@ class TopDown:
     """Keypoints of people whose boxes are known.
 
     Args:
-        weights: a state dict with the authors' names; or a network of your own, (N, 3, H, W) →
-            (N, 17, H/4, W/4), which is taken as it is.
-        width: of the HRNet, 32 or 48; nothing for a network of your own.
+        weights: a checkpoint, or its state dict with the authors' or mmpose's names; or a network of your
+            own, (N, 3, H, W) → (N, 17, H/4, W/4), which is taken as it is.
+        width: of the HRNet, 32 or 48; None takes that of the weights. Of no meaning for your own network.
         input_size: width and height of the network's input, such as (288, 384).
         device: where the network runs.
         flip_test: the mean of the answers to a crop and to its mirror image; twice the time.
@@ -49,18 +52,18 @@ class TopDown:
         input_size, flip_test, batch_size: as given.
 
     Raises:
-        InvalidWeights: a tensor is missing, is too many or has another shape.
-        ValueError: the batch size is not positive, the input's size no multiple of 32, or the width unknown.
+        InvalidWeights: a tensor is missing, is too many or has another shape; or the width is another.
+        ValueError: the batch size is not positive, or the input's size no multiple of 32.
     """
 
     def __init__(
         self,
-        weights: Mapping[str, Tensor] | Network,
+        weights: Checkpoint | Mapping[str, Tensor] | Network,
         width: int | None = None,
         input_size: tuple[int, int] = (288, 384),
         device: torch.device | str = "cpu",
         flip_test: bool = False,
-        batch_size: int = 32,
+        batch_size: int = BATCH,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -70,6 +73,8 @@ class TopDown:
         self.flip_test = flip_test
         self.batch_size = batch_size
         self._device = torch.device(device)
+        if isinstance(weights, Checkpoint):
+            weights = weights.tensors
         network = _load(weights, width) if isinstance(weights, Mapping) else weights
         self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
 
@@ -80,7 +85,7 @@ class TopDown:
         variant: str | None = None,
         device: torch.device | str = "cpu",
         flip_test: bool = False,
-        batch_size: int = 32,
+        batch_size: int = BATCH,
     ) -> TopDown:
         """With the weights of a .pth or .safetensors file, the authors' own or mmpose's.
 
@@ -90,9 +95,12 @@ class TopDown:
             device, flip_test, batch_size: as of the class.
 
         Raises:
-            InvalidWeights: the file is not there, is damaged, or is not of this variant.
+            InvalidWeights: the file is not there, is damaged, or is not of this variant; or no variant was
+                named and the file does not tell its input's size.
+            ValueError: there is no such variant.
         """
-        raise NotImplementedError
+        checkpoint = read_weights_file(path, variant)
+        return cls(checkpoint, None, input_size_of(checkpoint), device, flip_test, batch_size)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: Tensor) -> Tensor:
@@ -156,10 +164,25 @@ class TopDown:
         return transform_points(cells, crop_inverse(centre, scale, (width // STRIDE, height // STRIDE)))
 
 
-def _load(tensors: Mapping[str, Tensor], width: int | None) -> nn.Module:
-    network = build_hrnet(f"w{width}")
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InvalidWeights(f"weights of HRNet w{width}: {error}") from error
+def input_size_of(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Width and height of an HRNet's input as its checkpoint says ("288x384").
+
+    Raises:
+        InvalidWeights: it does not say.
+    """
+    width, _, height = checkpoint.facts.get("input_size", "").partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise InvalidWeights(
+            f"weights of {checkpoint.facts.get('name', 'an HRNet')}: the input's size is not known; "
+            "name the variant, such as hrnet-w48-384x288"
+        )
+    return int(width), int(height)
+
+
+def _load(state: Mapping[str, Tensor], width: int | None) -> nn.Module:
+    tensors, found = hrnet_state(state)
+    if width not in (None, found):
+        raise InvalidWeights(f"weights of an HRNet of width {found}, expected {width}")
+    network = build_hrnet(f"w{found}")
+    network.load_state_dict(tensors)
     return network

@@ -1,0 +1,172 @@
+"""Persons in a picture: torchvision's detectors with the weights that torchvision publishes for them.
+
+Ren, He, Girshick, Sun: "Faster R-CNN", NIPS 2015 (arXiv 1506.01497), on a feature pyramid (arXiv 1612.03144);
+SSDLite as in "Searching for MobileNetV3" (arXiv 1905.02244). A network is built as torchvision's own function
+builds it when it is given weights (its batch norms are then frozen ones), only that none are downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN, ssdlite320_mobilenet_v3_large
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
+
+from pose.checkpoints import Checkpoint
+from pose.errors import InvalidWeights
+
+FloatArray = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+
+CLASSES: Final = 91  # of COCO as torchvision counts them, the background among them
+PERSON: Final = 1
+MIN_SCORE: Final = 0.9
+
+
+def _resnet50() -> nn.Module:
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3)
+    network = FasterRCNN(backbone, num_classes=CLASSES)
+    # These weights come from before torchvision added an epsilon to frozen batch norms (pytorch/vision#2933).
+    for module in network.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = 0.0
+    return network
+
+
+def _mobilenet() -> nn.Module:
+    return _mobilenet_with()
+
+
+def _mobilenet_320() -> nn.Module:
+    return _mobilenet_with(
+        min_size=320, max_size=640, rpn_pre_nms_top_n_test=150, rpn_post_nms_top_n_test=150
+    )
+
+
+def _mobilenet_with(**options: int) -> nn.Module:
+    backbone = mobilenet_backbone(
+        backbone_name="mobilenet_v3_large", weights=None, fpn=True, trainable_layers=3
+    )
+    anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
+    return FasterRCNN(backbone, CLASSES, rpn_anchor_generator=anchors, rpn_score_thresh=0.05, **options)
+
+
+def _ssdlite() -> nn.Module:
+    # Its batch norms are not frozen, so without weights it is the same network.
+    network: nn.Module = ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=CLASSES
+    )
+    return network
+
+
+DETECTORS: Final[dict[str, Callable[[], nn.Module]]] = {
+    "fasterrcnn-resnet50-fpn": _resnet50,
+    "fasterrcnn-mobilenet-v3-large-fpn": _mobilenet,
+    "fasterrcnn-mobilenet-v3-large-320-fpn": _mobilenet_320,
+    "ssdlite320-mobilenet-v3-large": _ssdlite,
+}
+
+
+def build_detector(name: str) -> nn.Module:
+    """A detector with fresh weights, in training mode, as torchvision builds it for its published ones.
+
+    Raises:
+        ValueError: there is no such detector.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"unknown detector {name!r}, expected one of {', '.join(DETECTORS)}")
+    return DETECTORS[name]()
+
+
+class Detector:
+    """Persons in pictures.
+
+    Args:
+        weights: a checkpoint, or its state dict with torchvision's names.
+        name: one of `DETECTORS`.
+        device: where the network runs.
+        batch_size: pictures that go through the network at once.
+        min_score: a person's score is above it, 0..1.
+
+    Attributes:
+        name: as given.
+        version: of the weights as the checkpoint says; "own" of a state dict.
+        batch_size, min_score: as given.
+
+    Raises:
+        InvalidWeights: a tensor is missing, is too many or has another shape.
+        ValueError: there is no such detector, or the batch size is not positive.
+    """
+
+    def __init__(
+        self,
+        weights: Checkpoint | Mapping[str, Tensor],
+        name: str = "fasterrcnn-resnet50-fpn",
+        device: torch.device | str = "cpu",
+        batch_size: int = 4,
+        min_score: float = MIN_SCORE,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        network = build_detector(name)
+        try:
+            network.load_state_dict(weights.tensors if isinstance(weights, Checkpoint) else weights)
+        except RuntimeError as error:
+            raise InvalidWeights(f"weights of {name}: {error}") from error
+        self.name = name
+        self.version = weights.facts["version"] if isinstance(weights, Checkpoint) else "own"
+        self.batch_size = batch_size
+        self.min_score = min_score
+        self._device = torch.device(device)
+        self._network = network.eval().to(self._device)
+
+    @torch.inference_mode()
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
+        """Persons of each picture, the surest first.
+
+        Args:
+            pictures: (H, W, 3) uint8 RGB each, of any size, upright.
+
+        Returns:
+            For each picture boxes (n, 4) float64, x0, y0, x1, y1 in its pixels and within it, and scores (n,)
+            float64 above `min_score`; n is 0 where nobody is.
+        """
+        empty = np.zeros((0, 4)), np.zeros(0)
+        found = [empty for _ in pictures]
+        for batch in self._batches(pictures):
+            answers = self._network([self._to_tensor(pictures[i]) for i in batch])
+            for i, answer in zip(batch, answers, strict=True):
+                found[i] = self._persons(answer)
+        return found
+
+    def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
+        """Numbers of pictures that go through the network together: of one size only.
+
+        torchvision pads a batch to its largest picture, and what is padded changes the answer a little: a
+        picture's persons must not depend on what else there is.
+        """
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, picture in enumerate(pictures):
+            by_size.setdefault(picture.shape, []).append(i)
+        for alike in by_size.values():
+            for first in range(0, len(alike), self.batch_size):
+                yield alike[first : first + self.batch_size]
+
+    def _to_tensor(self, picture: Picture) -> Tensor:
+        """(3, H, W) float32 in 0..1; the network normalises and scales it itself."""
+        whole = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
+        return whole.permute(2, 0, 1).contiguous().float().div(255)
+
+    def _persons(self, answer: dict[str, Tensor]) -> tuple[FloatArray, FloatArray]:
+        labels = answer["labels"].cpu().numpy()
+        boxes, scores = (answer[key].double().cpu().numpy() for key in ("boxes", "scores"))
+        sure = np.flatnonzero((labels == PERSON) & (scores > self.min_score))
+        best_first = sure[np.argsort(-scores[sure], kind="stable")]
+        return boxes[best_first], scores[best_first]
