@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
@@ -17,10 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import pose
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
-from pose.estimator import Estimator
+from pose.estimator import DEFAULT_DETECTOR, Estimator
 from pose.export import save, write_csv
 from pose.frame_analysis import Options
-from pose.results import SCAN_ID, FrameStatus, ScanResult
+from pose.results import SCAN_ID, DriftResult, FrameStatus, ScanResult
+
+if TYPE_CHECKING:
+    from pose.store import WeightsStore
 
 app = typer.Typer(
     help="A child's 3D skeleton, posture and face-free pictures from a phone's RGB and depth scan.",
@@ -29,7 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DEFAULT_MODEL = "depth-hrnet"
+_MODEL_HELP = "An estimator's name, auto (the best that is here) or both (an RGB model against depth-hrnet)."
+_WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."
 BODY_POSTURES = ("standing", "lying")
 
 
@@ -39,8 +44,16 @@ def run(
     out: Annotated[
         Path, typer.Option(help="Where results go: OUT/<scan folder's name>/result.json and pictures.")
     ],
-    model: Annotated[str, typer.Option(help="Name of the estimator.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help=_MODEL_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    detector: Annotated[str, typer.Option(help="What finds the people for an RGB model.")] = DEFAULT_DETECTOR,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="RGB: mirrored too; twice the time.")
+    ] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Crops or depth maps at once.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="An HRNet's file, instead of stored weights.")] = None,
+    detector_weights: Annotated[Path | None, typer.Option(help="A detector's file, likewise.")] = None,
+    weights_url: Annotated[str | None, typer.Option(envvar="WEIGHTS_URL", help=_WEIGHTS_HELP)] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write one row a person and frame here.")] = None,
     cover: Annotated[str, typer.Option(help="How heads are covered: blur or solid.")] = "blur",
 ) -> None:
@@ -48,14 +61,58 @@ def run(
     if cover not in COVERS:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
     options = Options(cover="solid" if cover == "solid" else "blur")
-    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        estimator = pose.load_estimator(model, device=device)
+        models = load_models(
+            model,
+            device,
+            store=store_at(weights_url),
+            weights=weights,
+            detector=detector,
+            detector_weights=detector_weights,
+            flip_test=flip_test,
+            batch_size=batch_size,
+        )
         csv_file = None if csv is None else csv.open("w", newline="", encoding="utf-8")
     except (PoseError, ValueError, OSError) as error:
         errors.print(f"pose run: {error}", markup=False)
         raise typer.Exit(2) from None
+    errors.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}", markup=False)
+    results, failed = _run_all(scans, out, models, options, errors)
+    if csv_file is not None:
+        with csv_file:
+            write_csv(csv_file, results)
+    if failed:
+        raise typer.Exit(1)
 
+
+def load_models(model: str, device: str, **options: Any) -> tuple[Estimator, ...]:
+    """The estimator of a name, and after it the one that it is compared with where the name is "both".
+
+    Raises: as `pose.load_estimator`, whose other arguments `options` are.
+    """
+    if model == "both":
+        return pose.load_pair(model, device, **options)
+    return (pose.load_estimator(model, device, **options),)
+
+
+def store_at(url: str | None) -> WeightsStore | None:
+    """The weights in the folder that a URL or a path names; None, the user's own, where it names a server.
+
+    What a server has is brought by `pose weights pull`, and never on the way.
+    """
+    if url is None or ("://" in url and not url.startswith("file://")):
+        return None
+    from pose.store import WeightsStore  # with it comes torch
+
+    return WeightsStore(Path(unquote(urlsplit(url).path) if url.startswith("file://") else url))
+
+
+def _run_all(
+    scans: list[Path], out: Path, models: tuple[Estimator, ...], options: Options, errors: Console
+) -> tuple[list[ScanResult], int]:
+    """What came of the scans, told line by line, and how many failed."""
+    console = Console(highlight=False, soft_wrap=True)
     results: list[ScanResult] = []
     failed = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -63,8 +120,7 @@ def run(
     shown_on = console if console.is_terminal else errors
     with Progress(*columns, console=shown_on, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("frames", total=None)
-        names = scan_names(scans)
-        for number, (folder, name) in enumerate(zip(scans, names, strict=True), 1):
+        for number, (folder, name) in enumerate(zip(scans, scan_names(scans), strict=True), 1):
             bar.update(task, description=f"scan {number} of {len(scans)}", completed=0, total=None)
             try:
                 if isinstance(name, ValueError):
@@ -76,9 +132,9 @@ def run(
                     folder,
                     name,
                     out / name,
-                    estimator,
-                    options,
-                    lambda done, total: bar.update(task, completed=done, total=total),
+                    *models,
+                    options=options,
+                    progress=lambda done, total: bar.update(task, completed=done, total=total),
                 )
             except (PoseError, ValueError, OSError) as error:
                 failed += 1
@@ -91,11 +147,9 @@ def run(
                 continue
             results.append(result)
             console.print(summary(result, time.perf_counter() - started), markup=False)
-    if csv_file is not None:
-        with csv_file:
-            write_csv(csv_file, results)
-    if failed:
-        raise typer.Exit(1)
+            if result.drift is not None:
+                console.print(drift_line(result.scan_id, result.drift), markup=False)
+    return results, failed
 
 
 @app.command()
@@ -129,6 +183,8 @@ def run_scan(
     scan_id: str,
     out: Path,
     estimator: Estimator,
+    compare_with: Estimator | None = None,
+    *,
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScanResult:
@@ -139,7 +195,9 @@ def run_scan(
         OSError: a folder cannot be read or written.
     """
     scan = pose.read_scan(folder)
-    analysis = pose.analyse_scan(scan, estimator, scan_id=scan_id, options=options, progress=progress)
+    analysis = pose.analyse_scan(
+        scan, estimator, compare_with=compare_with, scan_id=scan_id, options=options, progress=progress
+    )
     save(out, analysis.result, analysis.artefacts)
     return analysis.result
 
@@ -176,6 +234,19 @@ def summary(result: ScanResult, seconds: float) -> str:
         counts.append(f"{withheld} without picture")
     posture = f"{result.posture.value} ({result.posture_confidence:.2f})"
     return f"{result.scan_id}  {posture}  body length {length}  {', '.join(counts)}  {seconds:.1f} s"
+
+
+def drift_line(scan_id: str, drift: DriftResult) -> str:
+    """One line about how far two models are apart on a scan."""
+    told = f"{scan_id}  drift against {drift.model.name}: "
+    if drift.distance is None or drift.offset_px is None:
+        return told + "nothing to compare"
+    alarm = "ALARM: " if drift.alarm else ""
+    du, dv = drift.offset_px
+    return (
+        f"{told}{alarm}{drift.distance:.3f} torso lengths (limit {drift.limit}), "
+        f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, {drift.frames} frames"
+    )
 
 
 def main() -> None:

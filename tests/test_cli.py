@@ -3,7 +3,11 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -20,7 +24,7 @@ def knowing(monkeypatch):
     """Every model knows the people of `with_face`, and every scan is a frame of it."""
     truth = with_face()
     estimator = KnowingEstimator({0: truth.people})
-    monkeypatch.setattr(pose, "load_estimator", lambda name, device="auto": estimator, raising=False)
+    monkeypatch.setattr(pose, "load_estimator", lambda *_, **__: estimator, raising=False)
 
     def read_scan(folder):
         if not folder.is_dir():
@@ -104,13 +108,101 @@ def test_heads_can_be_covered_with_one_colour(knowing, folders, tmp_path):
 
 
 def test_a_model_that_is_not_there_ends_it_at_once(folders, tmp_path, monkeypatch):
-    def refuse(name, device="auto"):
+    def refuse(name, device, **_):
         raise ValueError(f"no estimator is called {name!r}")
 
     monkeypatch.setattr(pose, "load_estimator", refuse, raising=False)
     done = run(*folders, "--out", tmp_path / "out", "--model", "other")
     assert done.exit_code == 2
     assert "other" in done.stderr
+
+
+def test_the_model_that_is_at_work_is_told(knowing, folders, tmp_path):
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.stderr.splitlines()[0] == "model: knowing 1"
+
+
+def test_what_is_chosen_reaches_the_estimator(knowing, folders, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def load(name, device, **options):
+        asked.update(options, name=name, device=device)
+        return KnowingEstimator({})
+
+    monkeypatch.setattr(pose, "load_estimator", load, raising=False)
+    run(folders[0], "--out", tmp_path / "out")
+    assert (asked["name"], asked["flip_test"], asked["store"], asked["batch_size"]) == (
+        "auto",
+        False,
+        None,
+        None,
+    )
+    chosen = ["--model", "hrnet-w32-256x192", "--device", "cpu", "--flip-test", "--batch-size", "4"]
+    chosen += [
+        "--detector",
+        "ssdlite320-mobilenet-v3-large",
+        "--weights",
+        "w.pth",
+        "--detector-weights",
+        "d.pth",
+    ]
+    run(folders[0], "--out", tmp_path / "out", *chosen)
+    assert asked.pop("store") is None
+    assert asked == {
+        "name": "hrnet-w32-256x192", "device": "cpu", "flip_test": True, "batch_size": 4,
+        "detector": "ssdlite320-mobilenet-v3-large", "weights": Path("w.pth"),
+        "detector_weights": Path("d.pth"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_weights_are_looked_for_where_it_is_said(knowing, folders, tmp_path, monkeypatch, by, form):
+    asked: dict[str, Any] = {}
+
+    def load(*_, **options):
+        asked.update(options)
+        return KnowingEstimator({})
+
+    monkeypatch.setattr(pose, "load_estimator", load, raising=False)
+    url = form.format(tmp_path / "weights")
+    if by == "environment":
+        monkeypatch.setenv("WEIGHTS_URL", url)
+    chosen = ["--weights-url", url] if by == "option" else []
+    run(folders[0], "--out", tmp_path / "out", *chosen)
+    assert asked["store"].folder == tmp_path / "weights"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/weights", "https://host/weights"])
+def test_a_server_of_weights_is_not_asked_on_the_way(url):
+    assert cli.store_at(url) is None
+
+
+@pytest.mark.parametrize(("off", "told"), [(0.0, "0.000 torso lengths"), (200.0, "ALARM: ")])
+def test_both_models_tell_how_far_they_are_apart(knowing, folders, tmp_path, monkeypatch, off, told):
+    other = KnowingEstimator(
+        {0: [replace(one, keypoints=one.keypoints + np.array([off, 0.0])) for one in knowing.people]}
+    )
+    other.name = "other"
+    pair = (KnowingEstimator({0: knowing.people}), other)
+    monkeypatch.setattr(pose, "load_pair", lambda *_, **__: pair, raising=False)
+    done = run(folders[0], "--out", tmp_path / "out", "--model", "both")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[0] == "model: knowing 1 compared with other 1"
+    scan, drift = (line for line in done.stdout.splitlines() if line.strip())
+    assert scan.startswith("a-1  standing")
+    assert drift.startswith(f"a-1  drift against other: {told}")
+    written = json.loads((tmp_path / "out/a-1/result.json").read_text())
+    assert written["drift"]["offset_px"] == [off, 0.0]
+
+
+def test_where_only_one_model_finds_somebody_there_is_nothing_to_compare(
+    knowing, folders, tmp_path, monkeypatch
+):
+    pair = (KnowingEstimator({0: knowing.people}), KnowingEstimator({}))
+    monkeypatch.setattr(pose, "load_pair", lambda *_, **__: pair, raising=False)
+    done = run(folders[0], "--out", tmp_path / "out", "--model", "both")
+    assert "a-1  drift against knowing: nothing to compare" in done.stdout
 
 
 def test_a_csv_that_cannot_be_written_is_told_before_any_work(knowing, folders, tmp_path):
