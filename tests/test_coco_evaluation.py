@@ -30,18 +30,18 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def annotations(folder):
+def data_set(folder):
     return read_annotations(folder / ANNOTATIONS)
 
 
 @pytest.fixture(scope="module")
-def tasks(annotations):
-    return true_boxes(annotations)
+def tasks(data_set):
+    return true_boxes(data_set)
 
 
-def people(annotations):
+def people(data_set):
     """Keypoints (17, 3) and area of each annotated person, in the order of `true_boxes`."""
-    listed = annotations.record["annotations"]
+    listed = data_set.record["annotations"]
     pictures = dict.fromkeys(each["image_id"] for each in listed if each["num_keypoints"])
     return [
         (np.array(each["keypoints"], float).reshape(17, 3), each["area"])
@@ -83,9 +83,9 @@ def drawing(tasks, truths, batch_size=8, **options):
     return TopDown(network, input_size=SIZE, batch_size=batch_size), network
 
 
-def figures_with(annotations, tasks, folder, truths, **options):
+def figures_with(data_set, tasks, folder, truths, **options):
     poser, _ = drawing(tasks, truths, **options)
-    return evaluate(annotations, predict(poser, annotations, tasks, folder / IMAGES))
+    return evaluate(data_set, predict(poser, data_set, tasks, folder / IMAGES))
 
 
 def displaced(points, area, similarity):
@@ -94,8 +94,8 @@ def displaced(points, area, similarity):
     return points[:, :2] + np.sqrt(squared)[:, None] * (0.6, 0.8)
 
 
-def test_a_perfect_network_has_nearly_full_figures(annotations, tasks, folder):
-    figures = figures_with(annotations, tasks, folder, [points[:, :2] for points, _ in people(annotations)])
+def test_a_perfect_network_has_nearly_full_figures(data_set, tasks, folder):
+    figures = figures_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
     assert tuple(figures) == FIGURES
     assert figures["AP"] > 0.95
     assert figures["AP .5"] > 0.98
@@ -105,26 +105,26 @@ def test_a_perfect_network_has_nearly_full_figures(annotations, tasks, folder):
 # Of the ten limits .50, .55, … .95, those up to the similarity are met.
 @pytest.mark.parametrize(("similarity", "met"), [(0.925, 9), (0.725, 5), (0.525, 1), (0.4, 0)])
 def test_a_network_that_is_off_by_a_known_amount_falls_as_similarity_says(
-    annotations, tasks, folder, similarity, met
+    data_set, tasks, folder, similarity, met
 ):
-    known = people(annotations)
+    ids = [task.image_id for task in tasks for _ in task.boxes]
     exact = [
         {
-            "image_id": image,
+            "image_id": i,
             "category_id": 1,
             "score": 1.0,
-            "keypoints": flat(displaced(*known[i], similarity)),
+            "keypoints": flat(displaced(points, area, similarity)),
         }
-        for i, image in enumerate(task.image_id for task in tasks for _ in task.boxes)
+        for i, (points, area) in zip(ids, people(data_set), strict=True)
     ]
-    assert evaluate(annotations, exact)["AP"] == pytest.approx(met / 10, abs=1e-9)
+    assert evaluate(data_set, exact)["AP"] == pytest.approx(met / 10, abs=1e-9)
 
 
 @pytest.mark.parametrize(("similarity", "least", "most"), [(0.725, 0.45, 0.52), (0.525, 0.05, 0.12)])
-def test_so_it_does_through_crop_and_heatmap(annotations, tasks, folder, similarity, least, most):
+def test_so_it_does_through_crop_and_heatmap(data_set, tasks, folder, similarity, least, most):
     # A keypoint that is off by so much that it leaves its crop is not drawn, and is found still farther off.
-    off = [displaced(points, area, similarity) for points, area in people(annotations)]
-    figures = figures_with(annotations, tasks, folder, off)
+    off = [displaced(points, area, similarity) for points, area in people(data_set)]
+    figures = figures_with(data_set, tasks, folder, off)
     assert least <= figures["AP"] <= most
 
 
@@ -132,11 +132,11 @@ def flat(points):
     return np.concatenate([points, np.full((17, 1), 0.9)], axis=1).ravel().tolist()
 
 
-def test_boxes_of_all_pictures_share_batches_and_pictures_come_a_few_at_a_time(annotations, tasks, folder):
-    truths = [points[:, :2] for points, _ in people(annotations)]
+def test_boxes_of_all_pictures_share_batches_and_pictures_come_a_few_at_a_time(data_set, tasks, folder):
+    truths = [points[:, :2] for points, _ in people(data_set)]
     poser, network = drawing(tasks, truths, batch_size=8)
     done: list[int] = []
-    predict(poser, annotations, tasks, folder / IMAGES, boxes_at_once=16, progress=done.append)
+    predict(poser, data_set, tasks, folder / IMAGES, boxes_at_once=16, progress=done.append)
     assert sum(network.batches) == sum(len(task.boxes) for task in tasks)
     assert max(network.batches) == 8
     assert network.batches.count(8) >= 2
@@ -144,18 +144,18 @@ def test_boxes_of_all_pictures_share_batches_and_pictures_come_a_few_at_a_time(a
     assert 1 < len(done) < len(tasks)
 
 
-def test_how_many_boxes_come_at_a_time_changes_nothing(annotations, tasks, folder):
-    truths = [points[:, :2] for points, _ in people(annotations)]
+def test_how_many_boxes_come_at_a_time_changes_nothing(data_set, tasks, folder):
+    truths = [points[:, :2] for points, _ in people(data_set)]
     found = [
-        predict(drawing(tasks, truths)[0], annotations, tasks, folder / IMAGES, boxes_at_once=count)
+        predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES, boxes_at_once=count)
         for count in (1, 10, 1000)
     ]
     assert found[0] == found[1] == found[2]
 
 
-def test_results_are_what_coco_takes(annotations, tasks, folder):
-    truths = [points[:, :2] for points, _ in people(annotations)]
-    results = predict(drawing(tasks, truths)[0], annotations, tasks, folder / IMAGES)
+def test_results_are_what_coco_takes(data_set, tasks, folder):
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     assert json.loads(json.dumps(results)) == results
     for each in results:
         assert set(each) == {"image_id", "category_id", "keypoints", "score"}
@@ -164,22 +164,22 @@ def test_results_are_what_coco_takes(annotations, tasks, folder):
     assert np.median([each["score"] for each in results]) == pytest.approx(0.9, abs=0.05)
 
 
-def test_of_boxes_around_the_same_person_one_is_kept(annotations, tasks, folder):
+def test_of_boxes_around_the_same_person_one_is_kept(data_set, tasks, folder):
     twice = [
         replace(task, boxes=np.repeat(task.boxes, 2, axis=0), scores=np.tile((0.5, 0.8), len(task.boxes)))
         for task in tasks
     ]
-    truths = [points[:, :2] for points, _ in people(annotations) for _ in range(2)]
+    truths = [points[:, :2] for points, _ in people(data_set) for _ in range(2)]
     poser, _ = drawing(twice, truths)
-    results = predict(poser, annotations, twice, folder / IMAGES)
+    results = predict(poser, data_set, twice, folder / IMAGES)
     assert len(results) == sum(len(task.boxes) for task in tasks)
     assert max(each["score"] for each in results) == pytest.approx(0.8 * 0.9, abs=0.02)
-    assert evaluate(annotations, results)["AP"] > 0.95
+    assert evaluate(data_set, results)["AP"] > 0.95
 
 
-def test_boxes_of_a_detector_count_with_their_scores(annotations, tasks, folder, tmp_path):
+def test_boxes_of_a_detector_count_with_their_scores(data_set, tasks, folder, tmp_path):
     """Wrong boxes cost precision where they are surer than right ones, and nothing where they are not."""
-    known = [points[:, :2] for points, _ in people(annotations)]
+    known = [points[:, :2] for points, _ in people(data_set)]
     ids = [task.image_id for task in tasks for _ in task.boxes]
     boxes = np.concatenate([task.boxes for task in tasks])
 
@@ -193,70 +193,70 @@ def test_boxes_of_a_detector_count_with_their_scores(annotations, tasks, folder,
             for i, (x0, y0, x1, y1), score in pair
         ]
         path.write_text(json.dumps(listed))
-        detected = detected_boxes(path, annotations)
+        detected = detected_boxes(path, data_set)
         assert [task.image_id for task in detected] == [task.image_id for task in tasks]
         # In the wrong boxes all keypoints are found at the box's corner.
         corner = [np.tile(box[:2], (17, 1)) for box in boxes]
         truths = [truth for pair in zip(known, corner, strict=True) for truth in pair]
-        return figures_with(annotations, detected, folder, truths)["AP"]
+        return figures_with(data_set, detected, folder, truths)["AP"]
 
     assert precision(0.1) > 0.95
     assert precision(0.9) < 0.6
 
 
 def test_a_limited_data_set_is_evaluated_by_itself(folder):
-    annotations = read_annotations(folder / ANNOTATIONS, limit=6)
-    tasks = true_boxes(annotations)
+    data_set = read_annotations(folder / ANNOTATIONS, limit=6)
+    tasks = true_boxes(data_set)
     assert {task.image_id for task in tasks} <= set(range(70, 76))
-    truths = [points[:, :2] for points, _ in people(annotations)]
-    assert figures_with(annotations, tasks, folder, truths)["AP"] > 0.95
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    assert figures_with(data_set, tasks, folder, truths)["AP"] > 0.95
 
 
 def test_evaluating_changes_neither_annotations_nor_results_and_prints_nothing(
-    annotations, tasks, folder, capsys
+    data_set, tasks, folder, capsys
 ):
-    truths = [points[:, :2] for points, _ in people(annotations)]
-    results = predict(drawing(tasks, truths)[0], annotations, tasks, folder / IMAGES)
-    before = json.dumps([annotations.record, results])
-    first, second = (evaluate(annotations, results) for _ in range(2))
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
+    before = json.dumps([data_set.record, results])
+    first, second = (evaluate(data_set, results) for _ in range(2))
     assert first == second
-    assert json.dumps([annotations.record, results]) == before
+    assert json.dumps([data_set.record, results]) == before
     assert capsys.readouterr().out == ""
 
 
-def test_a_figure_of_people_who_are_not_there_is_minus_one(annotations, tasks, folder):
-    truths = [points[:, :2] for points, _ in people(annotations)]
-    results = predict(drawing(tasks, truths)[0], annotations, tasks, folder / IMAGES)
-    large = [each for each in annotations.record["annotations"] if each["area"] > 96**2]
-    figures = evaluate(replace(annotations, record=annotations.record | {"annotations": large}), results)
+def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, folder):
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
+    large = [each for each in data_set.record["annotations"] if each["area"] > 96**2]
+    figures = evaluate(replace(data_set, record=data_set.record | {"annotations": large}), results)
     assert figures["AP (M)"] == figures["AR (M)"] == -1
 
 
-def test_missing_pictures_are_counted_before_any_work(annotations, tasks, folder, tmp_path):
-    find_pictures(annotations, tasks, folder / IMAGES)
+def test_missing_pictures_are_counted_before_any_work(data_set, tasks, folder, tmp_path):
+    find_pictures(data_set, tasks, folder / IMAGES)
     with pytest.raises(
         InvalidDataSet, match=f"{len(tasks)} of {len(tasks)} pictures are not there, first 0000"
     ):
-        find_pictures(annotations, tasks, tmp_path)
+        find_pictures(data_set, tasks, tmp_path)
 
 
-def test_a_picture_that_goes_missing_is_named(annotations, tasks, tmp_path):
-    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(annotations)])
+def test_a_picture_that_goes_missing_is_named(data_set, tasks, tmp_path):
+    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidDataSet, match=r"^0000\d+\.jpg: No such file"):
-        predict(poser, annotations, tasks, tmp_path)
+        predict(poser, data_set, tasks, tmp_path)
 
 
-def test_a_picture_of_another_size_than_annotated_is_refused(annotations, tasks, tmp_path, make_picture):
-    name = annotations.pictures[tasks[0].image_id]["file_name"]
+def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tmp_path, make_picture):
+    name = data_set.pictures[tasks[0].image_id]["file_name"]
     (tmp_path / name).write_bytes(make_picture((64, 48)))
-    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(annotations)])
+    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=r"size: 64x48 \(expected \d+x\d+, as the annotations say\)"):
-        predict(poser, annotations, tasks, tmp_path)
+        predict(poser, data_set, tasks, tmp_path)
 
 
-def test_a_picture_that_is_none_is_refused(annotations, tasks, tmp_path):
-    name = annotations.pictures[tasks[0].image_id]["file_name"]
+def test_a_picture_that_is_none_is_refused(data_set, tasks, tmp_path):
+    name = data_set.pictures[tasks[0].image_id]["file_name"]
     (tmp_path / name).write_bytes(b"no picture")
-    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(annotations)])
+    poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=f"{name}: format"):
-        predict(poser, annotations, tasks, tmp_path)
+        predict(poser, data_set, tasks, tmp_path)
