@@ -245,7 +245,8 @@ def drift_line(scan_id: str, drift: DriftResult) -> str:
     du, dv = drift.offset_px
     return (
         f"{told}{alarm}{drift.distance:.3f} torso lengths (limit {drift.limit}), "
-        f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, {drift.frames} frames"
+        f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, "
+        f"{drift.frames} frames"
     )
 
 
