@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         description="per process; 0 shares out the cores",
     )
     max_attempts: int = Field(
-        default=6, ge=1, le=100, validation_alias="MAX_ATTEMPTS", description="when storage or network fail"
+        default=60, ge=1, le=1000, validation_alias="MAX_ATTEMPTS", description="when storage or network fail"
     )
     retry_base_s: float = Field(
         default=2.0,
@@ -196,6 +196,41 @@ class Settings(BaseSettings):
         le=60,
         validation_alias="RETRY_BASE_S",
         description="doubled with each attempt",
+    )
+    retry_total_s: float = Field(
+        default=3600.0,
+        ge=0,
+        le=7 * 86_400,
+        validation_alias="RETRY_TOTAL_S",
+        description="after the first failure; then the scan has failed",
+    )
+    max_deaths: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        validation_alias="MAX_DEATHS",
+        description="processes that a scan may take with it before it is set aside",
+    )
+    lock_ttl_s: float = Field(
+        default=60.0,
+        ge=3,
+        le=3600,
+        validation_alias="LOCK_TTL_S",
+        description="after which a scan of a worker that was killed is free for another",
+    )
+    queue_lease_s: float = Field(
+        default=900.0,
+        ge=1,
+        le=7 * 86_400,
+        validation_alias="QUEUE_LEASE_S",
+        description="in the queue; after it the scan is sent again",
+    )
+    reconcile_every_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        validation_alias="RECONCILE_EVERY_S",
+        description="how often Celery's beat looks for scans to send again",
     )
     soft_time_limit_s: int = Field(default=120, ge=1, validation_alias="SOFT_TIME_LIMIT_S")
     time_limit_s: int = Field(default=150, ge=2, le=86_400, validation_alias="TIME_LIMIT_S")

@@ -56,10 +56,15 @@ class ScanStatus(BaseModel):
     frames: int | None = Field(default=None, description="how many the scan has, once that is known")
     reason: str | None = Field(default=None, description="of a failure, or of another attempt")
     attempt: int = Field(default=0, description="0 until a worker takes it")
+    deaths: int = Field(default=0, description="processes that ended without a word while they worked on it")
+    force: bool = Field(default=False, description="analysed anew though it was done")
     task_id: str | None = None
     queued_at: datetime | None = None
     started_at: datetime | None = Field(default=None, description="of this attempt")
     updated_at: datetime
+    lease_until: datetime | None = Field(
+        default=None, description="until then somebody answers for it, and after that it is sent again"
+    )
     finished_at: datetime | None = None
 
 

@@ -1,0 +1,63 @@
+"""The one way in which a scan is announced, whoever heard of it first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from worker.events import EventType, open_events
+from worker.ledger import open_ledger
+from worker.messages import check_scan_id
+from worker.settings import Settings
+from worker.status import ScanStatus, Status, now, write_status
+from worker.storage import Storage
+
+# Called with the message's keyword arguments.
+Send = Callable[[dict[str, object]], object]
+
+
+def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, force: bool = False) -> None:
+    """Write that a scan is queued, see to it that it is not forgotten, tell of it, and send it.
+
+    Sent last: a worker may be done with it before we come back from the broker. What fails before that leaves
+    nothing that does harm; where sending itself fails, the scan is sent again once its lease has run out.
+
+    Args:
+        scan_id: checked here.
+        settings: of this process.
+        results: where statuses are.
+        send: puts a message with these keyword arguments into the queue.
+        force: analyse it anew though it is done, or was set aside.
+
+    Raises:
+        InvalidArrival: the id is not one.
+        StorageUnavailable, LedgerUnavailable: nothing was sent.
+        and what `send` raises.
+    """
+    scan_id = check_scan_id(scan_id)
+    time_now = now()
+    lease_until = time_now + timedelta(seconds=settings.queue_lease_s)
+    write_status(
+        results,
+        ScanStatus(
+            scan_id=scan_id,
+            status=Status.QUEUED,
+            force=force,
+            queued_at=time_now,
+            updated_at=time_now,
+            lease_until=lease_until,
+        ),
+    )
+    ledger = open_ledger(settings)
+    if force:
+        ledger.pardon(scan_id)
+    ledger.announce(scan_id, time.time() + settings.queue_lease_s)
+    open_events(settings).emit(EventType.RECEIVED, scan_id)
+    send(message(scan_id, force=force))
+
+
+def message(scan_id: str, *, force: bool = False, resent: bool = False) -> dict[str, object]:
+    """The keyword arguments of a message to `worker.process_scan`."""
+    asked = {"force": force, "resent": resent}
+    return {"scan_id": scan_id, **{name: True for name, value in asked.items() if value}}
