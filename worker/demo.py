@@ -144,9 +144,13 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
 
 
 def unconfigured_environment() -> dict[str, str]:
-    """Ours without any setting of the worker or of Celery: the demo must not meet a broker in use."""
+    """Ours without any setting of the worker or of Celery: the demo must not meet a broker in use.
+
+    Models of pictures do not know rendered people: the embedded one is at work, whatever weights are here.
+    """
     ours = {field.validation_alias for field in Settings.model_fields.values()}
-    return {name: value for name, value in os.environ.items() if name not in ours and name[:7] != "CELERY_"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours and name[:7] != "CELERY_"}
+    return {**kept, "MODEL": "depth-hrnet"}
 
 
 def rendered(folder: Path, scan: DemoScan) -> tuple[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.logs import get_logger
 from worker.settings import Settings
@@ -52,8 +52,17 @@ def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
 
 def _load(settings: Settings) -> tuple[Estimator, Estimator | None]:
     import pose
+    from worker.weights import open_store
 
-    return pose.load_estimator(settings.model, settings.device), None
+    options: dict[str, Any] = {
+        "store": open_store(settings),
+        "detector": settings.detector,
+        "flip_test": settings.flip_test,
+        "batch_size": settings.batch_size,
+    }
+    if settings.model == BOTH:
+        return pose.load_pair(settings.model, settings.device, **options)
+    return pose.load_estimator(settings.model, settings.device, **options), None
 
 
 def limit_threads(settings: Settings, processes: int) -> int:

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         default_factory=lambda: place_of_folder(Path.cwd() / "results"), validation_alias="RESULTS_URL"
     )
     model: Annotated[str, _matches(MODEL, "the name of an estimator")] = Field(
-        default="depth-hrnet", validation_alias="MODEL"
+        default="auto", validation_alias="MODEL"
     )
     weights_url: Annotated[str | None, AfterValidator(_weights_place)] = Field(
         default=None,
@@ -234,6 +234,13 @@ class Settings(BaseSettings):
     )
     soft_time_limit_s: int = Field(default=120, ge=1, validation_alias="SOFT_TIME_LIMIT_S")
     time_limit_s: int = Field(default=150, ge=2, le=86_400, validation_alias="TIME_LIMIT_S")
+    shutdown_grace_s: float = Field(
+        default=25.0,
+        ge=1,
+        le=3600,
+        validation_alias="SHUTDOWN_GRACE_S",
+        description="from SIGTERM to the end, with the running scans done or handed back",
+    )
     max_object_bytes: int = Field(default=64 * MIB, ge=1, validation_alias="MAX_OBJECT_BYTES")
     max_scan_bytes: int = Field(default=256 * MIB, ge=1, validation_alias="MAX_SCAN_BYTES")
     max_scan_files: int = Field(default=1000, ge=1, validation_alias="MAX_SCAN_FILES")

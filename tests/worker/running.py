@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from worker.settings import read_settings
+from worker.settings import Settings, read_settings
 from worker.storage import ObjectMissing, Storage, open_storage
 
 ROOT = Path(__file__).parents[2]
@@ -23,15 +23,18 @@ PATIENCE_S = 180.0  # the machine may be busy with other things
 
 
 def unconfigured() -> dict[str, str]:
-    """Our environment without any setting of the worker, in which Python finds the project."""
-    ours = {"SCANS_URL", "RESULTS_URL", "MODEL", "DEVICE", "RUN_DIR", "LOG_FORMAT", "LOG_LEVEL"}
+    """Our environment without any setting of the worker, in which Python finds the project.
+
+    Published weights that this user has are not looked at: with nothing set, the embedded model is at work.
+    """
+    ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in ours and not name.startswith(("CELERY_", "AWS_"))
     }
     path = os.pathsep.join(filter(None, [kept.get("PYTHONPATH"), str(ROOT)]))
-    return {**kept, "PYTHONPATH": path, "TORCH_THREADS": "1"}
+    return {**kept, "PYTHONPATH": path, "TORCH_THREADS": "1", "WEIGHTS_URL": "/nowhere/weights"}
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:

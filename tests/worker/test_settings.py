@@ -12,7 +12,8 @@ def test_with_nothing_configured_everything_lies_in_the_current_folder(here):
     assert settings.result_backend == f"file://{here}/.run/states"
     assert settings.scans_url == f"file://{here}/scans"
     assert settings.results_url == f"file://{here}/results"
-    assert (settings.model, settings.device) == ("depth-hrnet", "auto")
+    assert (settings.model, settings.device) == ("auto", "auto")
+    assert (settings.weights_url, settings.flip_test, settings.batch_size) == (None, False, None)
     assert list(here.iterdir()) == []
 
 
@@ -24,6 +25,8 @@ def test_each_setting_comes_from_the_variable_that_users_know(monkeypatch):
         "SCANS_URL": ("scans_url", "s3://bucket"),
         "RESULTS_URL": ("results_url", "s3://out/prefix"),
         "MODEL": ("model", "hrnet-w48-384x288"),
+        "DETECTOR": ("detector", "ssdlite320-mobilenet-v3-large"),
+        "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
         "LOG_FORMAT": ("log_format", "json"),
     }
@@ -31,6 +34,35 @@ def test_each_setting_comes_from_the_variable_that_users_know(monkeypatch):
         monkeypatch.setenv(name, value)
     settings = read_settings()
     assert {field: getattr(settings, field) for field, _ in wanted.values()} == dict(wanted.values())
+
+
+def test_options_of_the_model_are_read_as_what_they_are(monkeypatch):
+    monkeypatch.setenv("FLIP_TEST", "true")
+    monkeypatch.setenv("BATCH_SIZE", "64")
+    settings = read_settings()
+    assert (settings.flip_test, settings.batch_size) == (True, 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("/srv/my weights", "file:///srv/my%20weights"),
+        ("file:///srv/weights", "file:///srv/weights"),
+        ("s3://bucket/weights", "s3://bucket/weights"),
+        ("https://mirror.example/weights/", "https://mirror.example/weights/"),
+    ],
+)
+def test_weights_may_be_in_a_folder_a_bucket_or_a_mirror(given, kept):
+    assert read_settings(weights_url=given).weights_url == kept
+
+
+@pytest.mark.parametrize(
+    "url", ["weights", "ftp://host/x", "s3://B", "https://me:hunter2@host/", "file:/../x"]
+)
+def test_weights_are_nowhere_else(url):
+    with pytest.raises(SettingsError, match="weights_url: must") as error:
+        read_settings(weights_url=url)
+    assert "hunter2" not in error.value.message
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
@@ -47,6 +79,10 @@ def test_all_that_is_wrong_is_reported_at_once_and_by_name(monkeypatch):
         "SCANS_URL": "/data",
         "RESULTS_URL": "s3://X",
         "MODEL": "../weights",
+        "DETECTOR": "a b",
+        "FLIP_TEST": "perhaps",
+        "BATCH_SIZE": "0",
+        "WEIGHTS_URL": "weights",
         "DEVICE": "gpu",
         "MAX_ATTEMPTS": "0",
         "LOG_FORMAT": "xml",
