@@ -59,6 +59,8 @@ def read_checkpoint(path: Path | str, max_bytes: int | None = None) -> Checkpoin
             or its header does not tell name, version and variant.
     """
     path = Path(path)
+    if path == embedded_path() and not path.is_file():
+        raise InvalidWeights(f"weights {path.name}: there is no such file; is the package installed whole?")
     checkpoint = read_safetensors(path, MAX_BYTES if max_bytes is None else max_bytes)
     missing = [name for name in ("name", "version", "variant") if name not in checkpoint.facts]
     if missing:
@@ -268,7 +270,7 @@ def _is_weight(name: object, value: object) -> bool:
 def check_file(path: Path, max_bytes: int) -> None:
     """Refuses, as InvalidWeights, what is no file or is too large."""
     if not path.is_file():
-        raise InvalidWeights(f"weights {path.name}: there is no such file; is the package installed whole?")
+        raise InvalidWeights(f"weights {path.name}: there is no such file")
     size = path.stat().st_size
     if size > max_bytes:
         raise InvalidWeights(f"weights {path.name}: {size} bytes, expected at most {max_bytes}")

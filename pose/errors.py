@@ -49,5 +49,17 @@ class InvalidWeights(PoseError):
     """Weights that are missing, damaged, or that belong to another network."""
 
 
+class DownloadError(PoseError):
+    """Weights could not be fetched. What arrived is kept where going on from it can help."""
+
+
+class WeightsNotFound(DownloadError):
+    """The server or bucket holds no such file."""
+
+
+class NoNetwork(DownloadError):
+    """The server cannot be reached at all."""
+
+
 class DeviceUnavailable(PoseError):
     """A device was demanded and is not there. Never answered by quietly taking another one."""

@@ -40,7 +40,7 @@ class WeightsSource(Protocol):
     converted_first: bool
     """Whether `<name>.safetensors`, as a store writes it, is asked for before the published files."""
 
-    def fetch(self, file_name: str, to: Path, *, max_bytes: int, progress: Progress) -> None:
+    def fetch(self, file_name: str, to: Path, *, max_bytes: int, sha256: str, progress: Progress) -> None:
         """Writes the file to `to`, whole, or raises.
 
         Raises:

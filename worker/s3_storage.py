@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
 from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
@@ -81,6 +82,11 @@ class S3Storage:
 
     def read(self, key: str, max_bytes: int) -> bytes:
         """See Storage."""
+        _, chunks = self.stream(key, max_bytes)
+        return b"".join(chunks)
+
+    def stream(self, key: str, max_bytes: int) -> tuple[int, Iterator[bytes]]:
+        """An object's length, and its content in pieces. Raises as `read`, also while they are taken."""
         with self._errors():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
@@ -88,16 +94,16 @@ class S3Storage:
                 if _code(error) in ("NoSuchKey", "404"):
                     raise ObjectMissing(f"{self.name} holds no such object") from None
                 raise
-            body = answer["Body"]
-            try:
-                content = bytearray()
-                while len(content) <= max_bytes and (chunk := body.read(CHUNK)):
-                    content += chunk
-            finally:
-                body.close()
-        if len(content) > max_bytes:
-            raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
-        return bytes(content)
+        return answer["ContentLength"], self._chunks(answer["Body"], max_bytes)
+
+    def _chunks(self, body: StreamingBody, max_bytes: int) -> Iterator[bytes]:
+        done = 0
+        with self._errors(), closing(body):
+            while chunk := body.read(CHUNK):
+                done += len(chunk)
+                if done > max_bytes:
+                    raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
+                yield chunk
 
     def write(self, key: str, data: bytes, content_type: str) -> None:
         """See Storage."""
