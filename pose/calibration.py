@@ -31,7 +31,7 @@ FOCAL_RANGE: Final = (0.1, 10.0)
 CENTRE_RANGE: Final = (0.0, 1.0)
 POSITION_RANGE: Final = (-1.0, 1.0)  # metres between two cameras of one phone
 
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LABELS: Final = {
     "color camera intrinsic": "color",
     "colour camera intrinsic": "color",

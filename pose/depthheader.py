@@ -27,7 +27,7 @@ MIN_NORM: Final = 0.1
 POSITION_RANGE: Final = (-10_000.0, 10_000.0)  # metres from where the phone began
 
 _SIZE: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,8 @@ def parse_header(line: bytes, file: str) -> Header:
     width, height = _size(fields[0], file)
     scale = _number(fields[1], SCALE_RANGE, file, "scale")
     levels = _number(fields[2], CONFIDENCE_RANGE, file, "largest confidence")
+    if 0 < levels < 1:  # divided by 1e-300 a confidence of 0 is no number
+        raise InvalidDepthFile(file, "largest confidence", f"{levels:g}", "0 for none, or 1 to 255")
     unknown = Header(width, height, scale, levels, np.eye(3), np.zeros(3), False)
     if len(fields) == 3:
         return unknown

@@ -27,7 +27,9 @@ _SOS, _EOI, _DAC = 0xDA, 0xD9, 0xCC
 # Each scan of a progressive JPEG passes over the whole picture, at a price of a few bytes in the file.
 _MAX_SCANS: Final = 64
 _MAX_MARKERS: Final = 1024
-_MAX_CHUNKS: Final = 256
+_MAX_CHUNKS: Final = 8192  # what `MAX_BYTES` are in the pieces of 8 KB that libpng writes, and many more
+# A text or a profile of a few KB inflates to 8 MB before anything is known of it, and there may be many.
+_MAX_OTHER_CHUNKS: Final = 16
 
 
 def decode_picture(data: bytes, file: str = "picture") -> NDArray[np.uint8]:
@@ -112,7 +114,9 @@ def _jpeg_size(data: bytes, file: str) -> tuple[int, int]:
 
 
 def _png_size(data: bytes, file: str) -> tuple[int, int]:
+    # All chunks are walked: the decoder allocates the length that a chunk declares before it reads it.
     size: tuple[int, int] | None = None
+    pixels, others = False, 0
     at = len(_PNG)
     for _ in range(_MAX_CHUNKS):
         if len(data) < at + 12:
@@ -120,16 +124,22 @@ def _png_size(data: bytes, file: str) -> tuple[int, int]:
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if (name == b"IHDR") is not (size is None) or (name == b"IHDR" and length != 13):
             break
+        if len(data) < at + 12 + length:
+            break
         if name == b"IHDR":
-            if len(data) < at + 8 + length:
-                break
             width, height = struct.unpack(">II", data[at + 8 : at + 16])
             size = width, height
         elif name == b"acTL":
             raise InvalidPicture(file, "format", "an animated PNG", "one picture")
         elif name == b"IDAT":
-            if size is None or data.find(b"IEND", at) < 0:
-                raise InvalidPicture(file, "pixels", "truncated", "a whole PNG picture")
+            pixels = True
+        elif name == b"IEND" and size is not None and pixels:
             return size
+        elif (others := others + 1) > _MAX_OTHER_CHUNKS:
+            raise InvalidPicture(
+                file, "format", "too many chunks without pixels", f"at most {_MAX_OTHER_CHUNKS}"
+            )
         at += 12 + length
+    if pixels:
+        raise InvalidPicture(file, "pixels", "damaged or truncated", "a whole PNG picture")
     raise InvalidPicture(file, "header", "damaged or truncated", "a whole PNG picture")

@@ -75,6 +75,8 @@ def test_a_quaternion_is_normalised():
         (with_field(2, "inf"), "largest confidence"),
         (with_field(2, "-1"), "largest confidence"),
         (with_field(2, "256"), "largest confidence"),
+        (with_field(2, "0.5"), "largest confidence"),
+        (with_field(2, "1e-300"), "largest confidence"),
         (with_field(3, "nan"), "quaternion"),
         (with_field(4, "1e999"), "quaternion"),
         (with_field(5, ""), "quaternion"),

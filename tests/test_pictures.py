@@ -129,6 +129,34 @@ def test_endless_markers_are_not_followed(make_picture: PictureBuilder):
             decode_picture(plain[:2] + filler * 10**5 + plain[2:])
 
 
+def test_a_png_whose_last_chunk_claims_more_than_there_is_allocates_nothing(make_picture: PictureBuilder):
+    # The decoder made room for 4 GB, and wrote into all of it, before it noticed that the file ends.
+    plain = make_picture(type=".png")
+    at = plain.rindex(b"IEND") - 4
+    for name in (b"IEND", b"IDAT", b"tEXt"):
+        with pytest.raises(InvalidPicture, match="truncated"):
+            picture_size(plain[:at] + b"\xff\xff\xff\xf0" + name + plain[at + 8 :])
+
+
+def test_many_small_chunks_that_inflate_to_much_are_refused(make_picture: PictureBuilder):
+    plain = make_picture(type=".png")
+    text = b"zTXt" + b"k\0\0" + zlib.compress(bytes(1000))
+    chunk = struct.pack(">L", len(text) - 4) + text + struct.pack(">L", zlib.crc32(text))
+    assert decode_picture(plain[:33] + chunk * 2 + plain[33:]).shape == (48, 64, 3)
+    with pytest.raises(InvalidPicture, match="too many chunks"):
+        decode_picture(plain[:33] + chunk * 100 + plain[33:])
+
+
+def test_a_png_in_many_pieces_is_decoded(make_picture: PictureBuilder):
+    plain = make_picture(type=".png")
+    at = plain.index(b"IDAT") - 4
+    length = int.from_bytes(plain[at : at + 4], "big")
+    pieces = [plain[at + 8 + i : at + 9 + i] for i in range(length)]
+    chunks = [struct.pack(">L", 1) + b"IDAT" + p + struct.pack(">L", zlib.crc32(b"IDAT" + p)) for p in pieces]
+    again = plain[:at] + b"".join(chunks) + plain[at + 12 + length :]
+    assert (decode_picture(again) == decode_picture(plain)).all()
+
+
 def test_a_truncated_picture_is_refused(make_picture: PictureBuilder):
     for data in (make_picture(), make_picture(type=".png")):
         for length in (0, 2, 3, 8, 20, len(data) // 2, len(data) - 3, len(data) - 9):
