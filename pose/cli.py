@@ -1,4 +1,4 @@
-"""`pose run | schema | bodies`: the library's chain at a terminal, without queue or bucket."""
+"""`pose run | weights | evaluate | schema | bodies`: the library at a terminal, without queue or bucket."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import pose
+from pose import weights_cli
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
-from pose.estimator import DEFAULT_DETECTOR, Estimator
+from pose.estimator import Estimator
 from pose.export import save, write_csv
 from pose.frame_analysis import Options
 from pose.results import SCAN_ID, DriftResult, FrameStatus, ScanResult
+from pose.weights import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     from pose.store import WeightsStore
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(weights_cli.app, name="weights")
 
 _MODEL_HELP = "An estimator's name, auto (the best that is here) or both (an RGB model against depth-hrnet)."
 _WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."
@@ -96,16 +98,18 @@ def load_models(model: str, device: str, **options: Any) -> tuple[Estimator, ...
     return (pose.load_estimator(model, device, **options),)
 
 
-def store_at(url: str | None) -> WeightsStore | None:
-    """The weights in the folder that a URL or a path names; None, the user's own, where it names a server.
+def store_at(url: str | None) -> WeightsStore:
+    """The weights in the folder that a URL or a path names; the user's own where it is none or a server.
 
     What a server has is brought by `pose weights pull`, and never on the way.
-    """
-    if url is None or ("://" in url and not url.startswith("file://")):
-        return None
-    from pose.store import WeightsStore  # with it comes torch
 
-    return WeightsStore(Path(unquote(urlsplit(url).path) if url.startswith("file://") else url))
+    Raises:
+        ValueError: it is no such URL.
+    """
+    from pose.weights_sources import open_weights  # with it comes torch
+
+    store, _ = open_weights(url)
+    return store
 
 
 def _run_all(

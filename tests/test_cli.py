@@ -14,9 +14,15 @@ from typer.testing import CliRunner
 import pose
 from pose import cli
 from pose.scan import Scan
+from pose.store import WeightsStore
 from tests.rendered import KnowingEstimator, with_face
 
 runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch):
+    monkeypatch.delenv("WEIGHTS_URL", raising=False)
 
 
 @pytest.fixture
@@ -131,23 +137,12 @@ def test_what_is_chosen_reaches_the_estimator(knowing, folders, tmp_path, monkey
 
     monkeypatch.setattr(pose, "load_estimator", load, raising=False)
     run(folders[0], "--out", tmp_path / "out")
-    assert (asked["name"], asked["flip_test"], asked["store"], asked["batch_size"]) == (
-        "auto",
-        False,
-        None,
-        None,
-    )
+    assert (asked["name"], asked["flip_test"], asked["batch_size"]) == ("auto", False, None)
     chosen = ["--model", "hrnet-w32-256x192", "--device", "cpu", "--flip-test", "--batch-size", "4"]
-    chosen += [
-        "--detector",
-        "ssdlite320-mobilenet-v3-large",
-        "--weights",
-        "w.pth",
-        "--detector-weights",
-        "d.pth",
-    ]
+    chosen += ["--detector", "ssdlite320-mobilenet-v3-large"]
+    chosen += ["--weights", "w.pth", "--detector-weights", "d.pth"]
     run(folders[0], "--out", tmp_path / "out", *chosen)
-    assert asked.pop("store") is None
+    assert asked.pop("store").folder == WeightsStore().folder
     assert asked == {
         "name": "hrnet-w32-256x192", "device": "cpu", "flip_test": True, "batch_size": 4,
         "detector": "ssdlite320-mobilenet-v3-large", "weights": Path("w.pth"),
@@ -175,7 +170,7 @@ def test_weights_are_looked_for_where_it_is_said(knowing, folders, tmp_path, mon
 
 @pytest.mark.parametrize("url", ["s3://bucket/weights", "https://host/weights"])
 def test_a_server_of_weights_is_not_asked_on_the_way(url):
-    assert cli.store_at(url) is None
+    assert cli.store_at(url).folder == WeightsStore().folder
 
 
 @pytest.mark.parametrize(("off", "told"), [(0.0, "0.000 torso lengths"), (200.0, "ALARM: ")])

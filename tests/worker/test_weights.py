@@ -1,0 +1,119 @@
+"""What a worker brings into its cache before the first scan, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pose.weights_sources
+from pose import InvalidWeights
+from pose.errors import DownloadError, WeightsNotFound
+from pose.store import WeightsStore
+from worker.settings import read_settings
+from worker.weights import fetch_weights, open_store
+
+BUCKET = "s3://bucket/weights"
+W48, W32 = "hrnet-w48-384x288", "hrnet-w32-384x288"
+DETECTOR = "fasterrcnn-resnet50-fpn"
+
+
+class Bucket:
+    """A place with weights of these names; notes what is asked for."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.asked: list[str] = []
+
+    def pull(self, name: str, store: WeightsStore, source: object) -> dict[str, str]:
+        assert source is self
+        self.asked.append(name)
+        if name not in self.names:
+            raise WeightsNotFound(f"{name}: not in the bucket")
+        return {"version": "12345678"}
+
+
+@pytest.fixture
+def bucket(monkeypatch, tmp_path) -> Any:
+    def made(*names: str) -> Bucket:
+        found = Bucket(*names)
+        monkeypatch.setattr(pose.weights_sources, "open_weights", lambda _: (WeightsStore(tmp_path), found))
+        monkeypatch.setattr(pose.weights_sources, "pull", found.pull)
+        return found
+
+    return made
+
+
+def fetch(model: str, **values: Any) -> None:
+    fetch_weights(read_settings(model=model, weights_url=BUCKET, **values))
+
+
+@pytest.mark.parametrize("model", ["auto", W48])
+def test_a_models_weights_come_with_its_detectors(bucket, model):
+    place = bucket(W48, DETECTOR)
+    fetch(model)
+    assert place.asked == [W48, DETECTOR]
+
+
+def test_the_detector_that_is_chosen_comes(bucket):
+    place = bucket(W48, "ssdlite320-mobilenet-v3-large")
+    fetch(W48, detector="ssdlite320-mobilenet-v3-large")
+    assert place.asked == [W48, "ssdlite320-mobilenet-v3-large"]
+
+
+def test_auto_does_without_weights_that_the_bucket_does_not_have(bucket):
+    place = bucket(DETECTOR)
+    fetch("auto")
+    assert place.asked == [W48]
+
+
+def test_both_take_the_best_that_there_is(bucket):
+    place = bucket(W32, DETECTOR)
+    fetch("both")
+    assert place.asked == [W48, W32, DETECTOR]
+
+
+@pytest.mark.parametrize(("model", "names"), [(W48, [DETECTOR]), (W48, [W48]), ("auto", [W48])])
+def test_what_was_asked_for_by_name_must_be_there_and_so_must_the_detector(bucket, model, names):
+    bucket(*names)
+    with pytest.raises(WeightsNotFound):
+        fetch(model)
+
+
+def test_a_bucket_that_is_away_is_not_one_without_weights(bucket, monkeypatch):
+    bucket(W48, DETECTOR)
+
+    def away(*_: object) -> None:
+        raise DownloadError("it is away")
+
+    monkeypatch.setattr(pose.weights_sources, "pull", away)
+    with pytest.raises(DownloadError, match="away"):
+        fetch("auto")
+
+
+@pytest.mark.parametrize("model", ["depth-hrnet", "hrnet-w1"])
+def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(bucket, model):
+    place = bucket(W48, DETECTOR)
+    fetch(model)
+    assert place.asked == []
+
+
+@pytest.mark.parametrize("url", [None, "/srv/weights"])
+def test_nothing_comes_from_the_public_network_unasked(monkeypatch, url):
+    asked: list[object] = []
+    monkeypatch.setattr(pose.weights_sources, "pull", lambda *args: asked.append(args))
+    fetch_weights(read_settings(model=W48, weights_url=url))
+    assert asked == []
+
+
+def test_a_folder_is_the_store_itself_and_stays_as_it_is(tmp_path):
+    settings = read_settings(model=W48, weights_url=str(tmp_path / "my weights"))
+    store = open_store(settings)
+    assert store.folder == tmp_path / "my weights"
+    with pytest.raises(InvalidWeights, match="pose weights pull"):
+        store.load(W48)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_it_is_the_users_cache():
+    assert open_store(read_settings()).folder == WeightsStore().folder
