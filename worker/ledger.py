@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import socket
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from worker.settings import Settings
 
 log = get_logger(__name__)
 
+RECONCILER: Final = "*reconciler*"  # the name of its lock; no scan can have it
 KEPT_S: Final = 7 * 86_400.0  # how long deaths are remembered
 RENEWALS: Final = 3  # within the life of a lock
 
@@ -45,7 +45,10 @@ class Ledger(Protocol):
     """
 
     def lock(self, scan_id: str) -> Lease | None:
-        """Take a scan for oneself; None where another has it. It renews itself until it is released."""
+        """Take a scan for oneself; None where another has it. It renews itself until it is released.
+
+        The one name that is no scan id and may be locked is RECONCILER.
+        """
         ...
 
     def free(self, scan_id: str, owner: str) -> None:
@@ -173,8 +176,32 @@ _RUN: Final = uuid.uuid4().hex
 
 
 def owner_of(pid: int) -> str:
-    """What the locks of a process of this worker begin with: host, run of the worker, process id."""
-    return f"{socket.gethostname()}:{_RUN}:{pid}:"
+    """What the locks of a process of this worker begin with: place, run of the worker, process id."""
+    return f"{_place()}:{_RUN}:{pid}:"
+
+
+def has_died(token: str) -> bool:
+    """Whether the process that took a lock is known to be gone; False where that cannot be told from here."""
+    place, _, pid, _ = token.split(":")
+    if place != _place():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+@functools.cache
+def _place() -> str:
+    """Where a process id means one process: this start of this machine, and this namespace of processes."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return f"{uuid.getnode():x}"
 
 
 def new_token() -> str:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from worker.ledger import KEPT_S, Lease, LedgerUnavailable, new_token
+from worker.ledger import KEPT_S, RECONCILER, Lease, LedgerUnavailable, has_died, new_token
 from worker.messages import check_scan_id
 
 BUSY_S: Final = 10.0
@@ -44,8 +44,8 @@ class LocalLedger:
         token = new_token()
         asked_at = time.monotonic()
         with self._change() as tables:
-            row = _one(tables, "SELECT until FROM locks WHERE scan_id = ?", check_scan_id(scan_id))
-            if row is not None and float(str(row[0])) > self._clock():
+            row = _one(tables, "SELECT token, until FROM locks WHERE scan_id = ?", _name(scan_id))
+            if row and float(str(row[1])) > self._clock() and not has_died(str(row[0])):
                 return None
             tables.execute(
                 "INSERT OR REPLACE INTO locks VALUES (?, ?, ?)", (scan_id, token, self._clock() + self._ttl_s)
@@ -67,7 +67,7 @@ class LocalLedger:
         with self._change() as tables:
             tables.execute(
                 "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",
-                (check_scan_id(scan_id), len(owner), owner),
+                (_name(scan_id), len(owner), owner),
             )
 
     def begin(self, scan_id: str) -> int:
@@ -143,6 +143,10 @@ class LocalLedger:
         except OSError as error:
             text = os.strerror(error.errno or 0)
             raise LedgerUnavailable(f"the file of locks in RUN_DIR cannot be used: {text}") from None
+
+
+def _name(scan_id: str) -> str:
+    return scan_id if scan_id == RECONCILER else check_scan_id(scan_id)
 
 
 def _one(tables: sqlite3.Connection, query: str, scan_id: str) -> tuple[object, ...] | None:

@@ -49,6 +49,19 @@ class LocalStorage:
             with _closed(descriptor):
                 return sorted(_files(descriptor, folder, limit), key=lambda each: each.key)
 
+    def folders(self) -> list[str]:
+        """See Storage. A link to a folder is none."""
+        with self._errors():
+            try:
+                entries = os.scandir(self._root)
+            except OSError as error:
+                self._check_absent(error)
+                return []
+            with entries:
+                return sorted(
+                    each.name for each in entries if each.is_dir(follow_symlinks=False) and is_key(each.name)
+                )
+
     def read(self, key: str, max_bytes: int) -> bytes:
         """See Storage."""
         *folders, file = split_key(key)
@@ -157,7 +170,7 @@ def _files(descriptor: int, folder: str, limit: int) -> list[StoredObject]:
             except FileNotFoundError:  # taken away just now
                 continue
             if stat.S_ISREG(about.st_mode) and not name.startswith(DRAFT) and is_key(name):
-                found.append(StoredObject(f"{folder}/{below}{name}", about.st_size))
+                found.append(StoredObject(f"{folder}/{below}{name}", about.st_size, about.st_mtime))
             if len(found) > limit:
                 return found
     return found

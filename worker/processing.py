@@ -43,10 +43,12 @@ def process(
     report: Report,
     *,
     compare_with: Estimator | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Analyse a scan and store what comes out, `result.json` last. Doing it twice writes the same objects.
 
-    A scan whose result is there already, from the same files by the same model, is not analysed again.
+    A scan whose result is there already, from the same files by the same model, is not analysed again, unless
+    `force` is set.
 
     Raises:
         pose.InvalidScan, ScanMissing, ScanTooLarge: the scan cannot be used.
@@ -62,7 +64,7 @@ def process(
 
     scan = pose.read_scan_files(files)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
-    earlier = finished_result(results, scan_id)
+    earlier = None if force else finished_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint:
         log.info("scan_done_already")
         return Outcome(earlier, repeated=True)

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import redis
 
-from worker.ledger import KEPT_S, Lease, LedgerUnavailable, new_token
+from worker.ledger import KEPT_S, RECONCILER, Lease, LedgerUnavailable, new_token
 from worker.messages import check_scan_id
 
 OPEN: Final = "pose:open"
@@ -123,7 +123,7 @@ class RedisLedger:
 
 
 def _lock_key(scan_id: str) -> str:
-    return f"pose:lock:{check_scan_id(scan_id)}"
+    return f"pose:lock:{scan_id if scan_id == RECONCILER else check_scan_id(scan_id)}"
 
 
 def _deaths_key(scan_id: str) -> str:

@@ -75,10 +75,24 @@ class S3Storage:
                     key = each["Key"][len(self._prefix) :]
                     # Among others the empty objects "rgb/" that consoles make and that stand for folders.
                     if is_key(key):
-                        found.append(StoredObject(key, each["Size"]))
+                        found.append(StoredObject(key, each["Size"], each["LastModified"].timestamp()))
                 if len(found) > limit:
                     return found[: limit + 1]
         return sorted(found, key=lambda each: each.key)
+
+    def folders(self) -> list[str]:
+        """See Storage."""
+        found: list[str] = []
+        with self._errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
+            )
+            for page in pages:
+                for each in page.get("CommonPrefixes", []):
+                    name = each["Prefix"][len(self._prefix) :].rstrip("/")
+                    if is_key(name):
+                        found.append(name)
+        return sorted(found)
 
     def read(self, key: str, max_bytes: int) -> bytes:
         """See Storage."""

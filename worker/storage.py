@@ -7,9 +7,10 @@ text holds a key: the keys of inputs are file names, and those hold a person's c
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from worker.messages import check_scan_id
@@ -53,6 +54,7 @@ class StoredObject:
 
     key: str
     size: int
+    modified: float | None = field(default=None, compare=False)  # seconds of the epoch
 
 
 class Storage(Protocol):
@@ -69,6 +71,10 @@ class Storage(Protocol):
 
         It stops after `limit` + 1 objects, so that a caller sees that there are more.
         """
+        ...
+
+    def folders(self) -> list[str]:
+        """The names of all folders right below the root, in order; without those that no key can have."""
         ...
 
     def read(self, key: str, max_bytes: int) -> bytes:
@@ -136,13 +142,17 @@ def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_r
     return S3Storage(place.name, place.prefix, name, endpoint_url)
 
 
-@functools.cache
 def open_storages(settings: Settings) -> tuple[Storage, Storage]:
     """The storages of scans and of results, once per process: connections are kept between scans.
 
     Raises:
         StorageUnavailable: what S3 needs is not there, such as the profile that the environment names.
     """
+    return _open_storages(settings, os.getpid())
+
+
+@functools.cache
+def _open_storages(settings: Settings, _pid: int) -> tuple[Storage, Storage]:
     endpoint = settings.s3_endpoint_url
     scans = open_storage(settings.scans_url, "the storage of scans", endpoint, make_root=False)
     results = open_storage(settings.results_url, "the storage of results", endpoint)
