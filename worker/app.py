@@ -30,6 +30,8 @@ EX_CONFIG: Final = 78  # as in sysexits.h
 CANNOT_START: Final = signal.SIGRTMIN + 1
 # Same files, same URL, without the half-read messages and forgotten queues of kombu's own.
 TRANSPORT_ALIASES["filesystem"] = "worker.filesystem_broker:Transport"
+# Kombu's own ends, for ever, with an entry that is no message.
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.redis_broker:Transport"
 
 
 class Loader(AppLoader):

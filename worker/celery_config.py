@@ -37,6 +37,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         "task_soft_time_limit": settings.soft_time_limit_s,
         "task_time_limit": settings.time_limit_s,
+        "worker_consumer": "worker.consumer:Consumer",
         # Flower shows what it is told.
         "worker_send_task_events": True,
         "task_send_sent_event": True,
@@ -65,6 +66,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             # Look for such messages about every 10 s; the default comes to 100 s.
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
+            "max_message_bytes": settings.max_message_bytes,
         }
     return {}
 

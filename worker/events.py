@@ -1,4 +1,4 @@
-"""What happens to scans, told to whoever listens: CloudEvents 1.0 on a Redis stream; without Redis, in a file.
+"""What happens to scans, for whoever listens: CloudEvents 1.0 on a Redis stream, or without Redis in a file.
 
 The truth about a scan is its status.json; an event only says that it changed. So an event that cannot be told
 is logged and forgotten, and the same one may come twice, when a scan is done twice.

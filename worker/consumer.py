@@ -1,0 +1,67 @@
+"""Takes messages off the queue, as Celery's consumer does, and sets those aside that it could not take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from celery.exceptions import NotRegistered
+from celery.worker import consumer
+from kombu.utils.json import dumps
+
+from worker.envelopes import InvalidMessage, check_task
+from worker.logs import get_logger
+from worker.redis_broker import Channel
+
+log = get_logger(__name__)
+
+
+class Consumer(consumer.Consumer):
+    """A message that is not as Celery expects it ends neither the worker nor up in its log."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def take(message: Any) -> None:
+            try:
+                check_task(message)
+            except InvalidMessage as error:
+                self._set_aside(message, str(error))
+                return
+            try:
+                handle(message)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                # Something that `check_task` does not know of. LookupError: a KeyError would count as a lost
+                # connection, and the message would come again and again.
+                self._set_aside(message, f"Celery cannot take it: {type(error).__name__}")
+
+        return take
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        self._set_aside(message, "it calls no task")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._set_aside(message, "Celery cannot take it as a call of a task")
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        self._set_aside(message, "its body cannot be read as JSON")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._set_aside(message, "there is no such task")
+        headers = message.headers if "id" in message.headers else message.payload
+        # Whoever waits for its result is told.
+        about = SimpleNamespace(name=headers["task"], chord=None, root_id=None, errbacks=None, reply_to=None)
+        try:
+            self.app.backend.mark_as_failure(headers["id"], NotRegistered(headers["task"]), request=about)
+        except Exception as error:  # of any result store there is
+            log.warning("result_not_stored", error=type(error).__name__)
+
+    def _set_aside(self, message: Any, reason: str) -> None:
+        queue = next(iter(self.app.amqp.queues.consume_from))
+        if isinstance(message.channel, Channel):
+            message.channel.set_aside(queue, reason, dumps(message._raw))
+        else:
+            log.error("message_refused", queue=queue, reason=reason)
+        if not message.acknowledged:
+            message.reject_log_error(log, self.connection_errors)

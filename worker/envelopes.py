@@ -1,0 +1,162 @@
+"""What a message in Celery's queue must look like before Celery and kombu are given it.
+
+They take for granted what their own producers write. An entry that differs ends the worker, and does so again
+at each start, since it goes back into the queue.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Annotated, Any, Final, Literal
+
+from celery.utils.time import maybe_iso8601
+from kombu.exceptions import ContentDisallowed
+from kombu.utils.json import loads
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+MAX_NAME: Final = 255
+
+
+class InvalidMessage(ValueError):
+    """A message that cannot be taken. The text never repeats what was sent: anything may stand in it."""
+
+
+def _moment(value: str | None) -> str | None:
+    try:
+        moment = maybe_iso8601(value)
+        # Further away than this, Celery's conversion to a time stamp overflows.
+        if moment is not None and not 1971 <= moment.replace(tzinfo=UTC).year <= 9000:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError("must be a time in ISO 8601") from None
+    return value
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _DeliveryInfo(_Checked):
+    exchange: str
+    routing_key: str | None
+
+
+class _Properties(_Checked):
+    delivery_tag: str
+    delivery_info: _DeliveryInfo
+    body_encoding: Literal["base64"] | None = None
+    priority: Annotated[int, Field(ge=0, le=255)] | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+
+
+class _Headers(_Checked):
+    # A small message could become a huge one.
+    compression: None = None
+
+
+class _Envelope(_Checked):
+    body: str
+    headers: _Headers
+    properties: _Properties
+    content_type: str | None = Field(default=None, alias="content-type")
+    content_encoding: str | None = Field(default=None, alias="content-encoding")
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+_Seconds = Annotated[float, Field(ge=0, le=10**7)]
+_Time = Annotated[str | None, AfterValidator(_moment)]
+
+
+class _Task(_Checked):
+    """What Celery's `Request` reads of a task's headers."""
+
+    task: _Name
+    id: _Name
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    shadow: str | None = None
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+    origin: str | None = None
+    eta: _Time = None
+    expires: _Time = None
+    retries: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    # A tuple becomes a list in JSON.
+    timelimit: Annotated[list[_Seconds | None], Field(min_length=2, max_length=2)] | None = None
+    ignore_result: bool | None = None
+    replaced_task_nesting: int | None = None
+    stamped_headers: list[str] | None = None
+    stamps: dict[str, Any] | None = None
+
+
+class _Arguments(_Checked):
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    embed: dict[str, Any] | None = None
+
+
+def check_envelope(entry: bytes | str, max_bytes: int | None = None) -> dict[str, Any]:
+    """The message in an entry of a queue, if it has all that kombu reads from it.
+
+    Raises:
+        InvalidMessage: it has not, or it has more than `max_bytes`.
+    """
+    if max_bytes is not None and len(entry) > max_bytes:
+        raise InvalidMessage(f"it has more than {max_bytes} bytes")
+    try:
+        found = loads(entry)
+    # Kombu's JSON also makes times, numbers and more of what the text names as such; each has its own errors.
+    except Exception:
+        raise InvalidMessage("it is not JSON") from None
+    if not isinstance(found, dict):
+        raise InvalidMessage("it is not an object, as Celery's messages are")
+    _check(_Envelope, found)
+    if found["properties"].get("body_encoding"):
+        try:
+            base64.b64decode(found["body"].encode())
+        except ValueError:
+            raise InvalidMessage("its body is not base64") from None
+    return found
+
+
+def check_task(message: Any) -> None:
+    """Check the headers and the arguments of a message (kombu.Message) that calls a task.
+
+    Raises:
+        InvalidMessage: they are not as Celery takes them.
+    """
+    try:
+        payload = message.payload
+    except ContentDisallowed:
+        raise InvalidMessage("its body is not JSON, and nothing else is taken") from None
+    except Exception:  # whatever decoders raise
+        raise InvalidMessage("its body cannot be read as JSON") from None
+    if isinstance(payload, Mapping):  # protocol 1
+        _check(_Task, {**payload, **message.headers})
+        _check(_Arguments, {name: payload[name] for name in ("args", "kwargs") if name in payload})
+        return
+    _check(_Task, message.headers)
+    if not isinstance(payload, list) or len(payload) != 3:
+        raise InvalidMessage("its body is not a list of arguments, keyword arguments and options")
+    _check(_Arguments, dict(zip(("args", "kwargs", "embed"), payload, strict=True)))
+
+
+_FIELDS: Final = {
+    field.alias or name
+    for model in (_Envelope, _Properties, _DeliveryInfo, _Headers, _Task, _Arguments)
+    for name, field in model.model_fields.items()
+}
+
+
+def _check(model: type[BaseModel], found: Any) -> None:
+    try:
+        model.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # Of the place, only names of ours; pydantic's text repeats nothing of what was sent.
+        where = ".".join(part for part in first["loc"] if isinstance(part, str) and part in _FIELDS)
+        raise InvalidMessage(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
