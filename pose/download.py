@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import requests
-from tenacity import Future, Retrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import Future, Retrying, retry_if_exception_type, wait_exponential, wait_random
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ReadTimeoutError
 
 from pose.errors import DownloadError, NoNetwork, WeightsNotFound
@@ -99,7 +99,7 @@ def download(
     )
     retrying = Retrying(
         stop=lambda state: state.attempt_number >= _most(state.outcome, tries),
-        wait=wait_exponential_jitter(initial=0.5, max=15, jitter=0.5),
+        wait=wait_exponential(multiplier=0.5, max=15) + wait_random(0, 0.25),
         retry=retry_if_exception_type((_Again, NoNetwork)),
         sleep=sleep,
         reraise=True,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from pose.errors import DownloadError, WeightsNotFound
 from worker.places import Bucket, parse_place
@@ -58,7 +58,7 @@ class S3Source:
         # boto3 tries again to connect, but not when a transfer is cut.
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential_jitter(initial=0.5, max=5),
+            wait=wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.25),
             retry=retry_if_exception_type(StorageUnavailable),
             reraise=True,
         )
