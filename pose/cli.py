@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import pose
 from pose import weights_cli
+from pose.coco_cli import evaluate
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
 from pose.estimator import Estimator
@@ -180,6 +181,9 @@ def bodies(
     except OSError as error:
         Console(stderr=True, soft_wrap=True).print(f"pose bodies: {error}", markup=False)
         raise typer.Exit(2) from None
+
+
+app.command()(evaluate)
 
 
 def run_scan(

@@ -7,21 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from pose.bodies.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from pose.coco import InvalidDataSet, detected_boxes, read_annotations, true_boxes
 from pose.coco_evaluation import FIGURES, evaluate, find_pictures, predict
-from pose.crop import box_to_center_scale, crop_matrix, transform_points
 from pose.errors import InvalidPicture
-from pose.heatmap import draw_gaussians
 from pose.oks import SIGMAS
-from pose.topdown import TopDown
+from tests.drawing import drawing, people
 
 COUNT = 24
-SIZE = (192, 256)
-CELLS = (48, 64)
-STRIDE = 4
 
 
 @pytest.fixture(scope="module")
@@ -37,50 +31,6 @@ def data_set(folder):
 @pytest.fixture(scope="module")
 def tasks(data_set):
     return true_boxes(data_set)
-
-
-def people(data_set):
-    """Keypoints (17, 3) and area of each annotated person, in the order of `true_boxes`."""
-    listed = data_set.record["annotations"]
-    pictures = dict.fromkeys(each["image_id"] for each in listed if each["num_keypoints"])
-    return [
-        (np.array(each["keypoints"], float).reshape(17, 3), each["area"])
-        for picture in pictures
-        for each in listed
-        if each["image_id"] == picture and each["num_keypoints"]
-    ]
-
-
-class DrawingNetwork:
-    """Draws Gaussians at the truth through each box's crop: a perfect network, whatever it is shown.
-
-    Args:
-        truths: keypoints (17, 2) of each crop, in the order in which the crops will come.
-        boxes: of the crops.
-        height: of the Gaussians, hence the keypoints' scores.
-    """
-
-    def __init__(self, truths, boxes, height=0.9):
-        centres = []
-        for truth, box in zip(truths, boxes, strict=True):
-            matrix = crop_matrix(*box_to_center_scale(box), CELLS)
-            centres.append(transform_points(truth, matrix))
-        self.centres = torch.tensor(np.array(centres))
-        self.height = height
-        self.batches: list[int] = []
-
-    def __call__(self, inputs):
-        assert inputs.shape[1:] == (3, SIZE[1], SIZE[0])
-        centres = self.centres[sum(self.batches) : sum(self.batches) + len(inputs)]
-        self.batches.append(len(inputs))
-        present = torch.ones((len(centres), 1, 17), dtype=torch.bool)
-        return self.height * draw_gaussians(centres[:, None], present, (CELLS[1], CELLS[0]), sigma=2)
-
-
-def drawing(tasks, truths, batch_size=8, **options):
-    boxes = np.concatenate([task.boxes for task in tasks])
-    network = DrawingNetwork(truths, boxes, **options)
-    return TopDown(network, input_size=SIZE, batch_size=batch_size), network
 
 
 def figures_with(data_set, tasks, folder, truths, **options):

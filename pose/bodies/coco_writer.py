@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -32,7 +31,7 @@ MAX_COUNT: Final = 100_000
 _SIZES: Final = ((640, 480), (640, 480), (480, 360), (200, 150))
 _EMPTY_EVERY: Final = 9  # so many pictures, the last shows nobody
 _TWO_EVERY: Final = 3
-_LABELS: Final = {"outside": 0, "hidden": 1, "seen": 2}
+UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # COCO's v of a keypoint
 
 
 def write_coco(out: Path | str, count: int, seed: int = 0) -> Path:
@@ -100,35 +99,25 @@ def _annotation(person: Body, picture: Picture, turns: int) -> dict[str, Any] | 
     if not mask.any():
         return None
     rows, columns = np.nonzero(mask)
-    x, y = int(columns.min()), int(rows.min())
-    # From the left edge of the first pixel to the right edge of the last.
-    box = [x, y, int(columns.max()) - x + 1, int(rows.max()) - y + 1]
+    x0, y0, x1, y1 = (int(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max()))
     uv, seen = keypoints_of(person, picture.scene, picture.hits)
+    _, depth = picture.scene.camera.project(person.joints)
     sensor_height, sensor_width = picture.hits.index.shape
     uv = turn_points(uv, turns, sensor_width, sensor_height)
-    keypoints, labelled = _keypoints(uv, seen, mask.shape)
-    area = int(mask.sum())
-    return {"keypoints": keypoints, "num_keypoints": labelled, "bbox": box, "area": area, "iscrowd": 0}
-
-
-def _keypoints(
-    uv: NDArray[np.float64], seen: NDArray[np.bool_], size: tuple[int, ...]
-) -> tuple[list[float], int]:
-    """17 times x, y and v, and how many of them are labelled.
-
-    v is 0 for keypoints outside the picture (x and y are then 0 as well), 1 for hidden ones, 2 for seen ones.
-    """
-    height, width = size
-    flat: list[float] = []
-    labelled = 0
-    for (u, v), visible in zip(uv.tolist(), seen.tolist(), strict=True):
-        inside = 0 <= u <= width - 1 and 0 <= v <= height - 1
-        labelled += inside
-        if inside:
-            flat += [round(u, 2), round(v, 2), _LABELS["seen" if visible else "hidden"]]
-        else:
-            flat += [0, 0, _LABELS["outside"]]
-    return flat, labelled
+    # Who annotates a picture cannot tell a hidden keypoint that lies away from all that is seen of a person.
+    near = ((uv >= (x0, y0)) & (uv <= (x1, y1))).all(axis=1) & (depth > 0)
+    labels = np.where(seen, SEEN, np.where(near, HIDDEN, UNLABELLED))
+    keypoints: list[float] = []
+    for (u, v), label in zip(uv.tolist(), labels.tolist(), strict=True):
+        keypoints += [round(u, 2), round(v, 2), label] if label else [0, 0, UNLABELLED]
+    return {
+        "keypoints": keypoints,
+        "num_keypoints": int((labels > 0).sum()),
+        # From the left edge of the first pixel to the right edge of the last.
+        "bbox": [x0, y0, x1 - x0 + 1, y1 - y0 + 1],
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+    }
 
 
 def _category() -> dict[str, Any]:
