@@ -8,12 +8,15 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import cv2
+import numpy as np
 import torch
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -21,8 +24,12 @@ import pose
 from pose.bodies import write_scan
 from pose.calibration import parse_calibration
 from pose.depthmap import parse_depth
+from pose.detection import Detector, build_detector
 from pose.estimator import choose_device
 from pose.hrnet import build_hrnet
+from pose.orientation import turn_picture
+from pose.topdown import TopDown
+from pose.weights import DETECTORS, POSE_MODELS, slot
 
 
 def main(
@@ -30,6 +37,7 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Of torch, on the CPU.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="The median of so many is shown.")] = 20,
+    rgb_repeats: Annotated[int, typer.Option(min=0, help="The same of the RGB models; 0: none of them.")] = 3,
 ) -> None:
     """Measure the steps of an analysis on a rendered scan of nine frames."""
     torch.set_num_threads(threads)
@@ -72,6 +80,39 @@ def main(
             wall, cpu = median_ms(step, repeats)
             table.add_row(name, f"{wall / count:.1f}", f"{cpu / count:.1f}")
     Console().print(table)
+    if rgb_repeats:
+        Console().print(rgb_table(frame.rgb, device, threads, rgb_repeats))
+
+
+def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: int) -> Table:
+    """Detectors on a whole picture, and each HRNet on one person, with random weights.
+
+    How long a network takes does not depend on its weights; what a detector does after it, a little.
+    """
+    upright = np.ascontiguousarray(turn_picture(picture, 1))
+    height, width = upright.shape[:2]
+    box = np.array([[0.2 * width, 0.1 * height, 0.8 * width, 0.9 * height]])
+    table = Table(title=f"RGB models on {device}, {threads} thread(s), {width}x{height}, median of {repeats}")
+    table.add_column("step")
+    table.add_column("ms", justify="right")
+    table.add_column("of them on the CPU", justify="right")
+
+    def add(name: str, step: Callable[[], object]) -> None:
+        wall, cpu = median_ms(step, repeats)
+        table.add_row(name, f"{wall:.0f}", f"{cpu:.0f}")
+
+    for name in DETECTORS:
+        detector = Detector(build_detector(name).state_dict(), name, device)
+        add(f"{name}, a picture", partial(detector.detect, [upright]))
+    for name in POSE_MODELS:
+        for flip_test in (False, True):
+            published = slot(name)
+            assert published.width and published.input_size
+            weights = build_hrnet(f"w{published.width}").state_dict()
+            model = TopDown(weights, published.width, published.input_size, device, flip_test)
+            label = f"{name}{' with flip test' if flip_test else ''}, a person"
+            add(label, partial(model.predict, [upright], [box]))
+    return table
 
 
 def _reference(device: str) -> Callable[[], object]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import pose
-from pose import weights_cli
+from pose import coco_cli, weights_cli
 from pose.coco_cli import evaluate
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(weights_cli.app, name="weights")
+app.command("evaluate")(coco_cli.evaluate)
 
 _MODEL_HELP = "An estimator's name, auto (the best that is here) or both (an RGB model against depth-hrnet)."
 _WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."

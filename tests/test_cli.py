@@ -214,6 +214,12 @@ def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folder
     assert str(tmp_path) not in done.stdout
 
 
+@pytest.mark.parametrize("command", [["weights", "list"], ["evaluate", "--help"]])
+def test_commands_of_other_files_are_there(command):
+    done = runner.invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+
+
 def test_schema_prints_the_schema():
     done = runner.invoke(cli.app, ["schema"])
     assert json.loads(done.stdout) == pose.result_schema()
