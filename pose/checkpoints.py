@@ -31,6 +31,7 @@ MAX_PUBLISHED_BYTES: Final = 512 * MIB  # of the others': the largest, HRNet w48
 WIDTHS: Final = (32, 48)
 _COUNTER: Final = "num_batches_tracked"  # of a batch norm in training; nothing reads it afterwards
 _SHOWN: Final = 5  # names in an error
+_SHOWN_LENGTH: Final = 200  # characters of what a file says
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        raise InvalidWeights(f"weights {path.name}: not a safetensors file ({error})") from error
+        problem = _printable(str(error))
+        raise InvalidWeights(f"weights {path.name}: not a safetensors file ({problem})") from error
     except OSError as error:  # its own text holds the whole path
         raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from error
 
@@ -285,5 +287,10 @@ def _reason(error: Exception) -> str:
 
 
 def _some(names: Collection[str], separator: str = ", ") -> str:
-    shown = separator.join(list(names)[:_SHOWN])
+    shown = separator.join(_printable(name) for name in list(names)[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _printable(text: str) -> str:
+    """A text that holds parts of a file, as one line of a length that a person reads."""
+    return "".join(each if each.isprintable() else "?" for each in text[:_SHOWN_LENGTH])
