@@ -18,10 +18,10 @@ Send = Callable[[dict[str, object]], object]
 
 
 def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, force: bool = False) -> None:
-    """Write that a scan is queued, see to it that it is not forgotten, tell of it, and send it.
+    """See to it that a scan is not forgotten, write that it is queued, tell of it, and send it.
 
-    Sent last: a worker may be done with it before we come back from the broker. What fails before that leaves
-    nothing that does harm; where sending itself fails, the scan is sent again once its lease has run out.
+    Sent last: a worker may be done with it before we come back from the broker. Where that or the status
+    fails, the scan is sent all the same once its lease has run out.
 
     Args:
         scan_id: checked here.
@@ -36,6 +36,10 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
         and what `send` raises.
     """
     scan_id = check_scan_id(scan_id)
+    ledger = open_ledger(settings)
+    if force:
+        ledger.pardon(scan_id)
+    ledger.announce(scan_id, time.time() + settings.queue_lease_s)
     time_now = now()
     lease_until = time_now + timedelta(seconds=settings.queue_lease_s)
     write_status(
@@ -49,10 +53,6 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
             lease_until=lease_until,
         ),
     )
-    ledger = open_ledger(settings)
-    if force:
-        ledger.pardon(scan_id)
-    ledger.announce(scan_id, time.time() + settings.queue_lease_s)
     open_events(settings).emit(EventType.RECEIVED, scan_id)
     send(message(scan_id, force=force))
 

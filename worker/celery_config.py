@@ -42,10 +42,21 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "task_track_started": True,
+        # `celery -A worker beat`, or `worker -B`. Its own default keeps a file of pickles.
+        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_schedule": {
+            "overdue scans": _every("worker.reconcile", settings.reconcile_every_s),
+            "all scans": _every("worker.reconcile", settings.queue_lease_s, sweep=True),
+        },
         "worker_concurrency": settings.concurrency,
         # A child loads its model before it reports; on a cold disk that takes longer than Celery's 4 s.
         "worker_proc_alive_timeout": 300.0,
     }
+
+
+def _every(task: str, seconds: float, **arguments: object) -> dict[str, Any]:
+    """A beat. A message that nobody took before the next one says nothing that this one does not."""
+    return {"task": task, "schedule": seconds, "kwargs": arguments, "options": {"expires": seconds}}
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""`python -m worker enqueue | status | watch`: the same settings as the worker's, from the environment."""
+"""`python -m worker …`: the same settings as the worker's, from the environment."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final, NoReturn
 
 import typer
@@ -11,9 +12,11 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
-from worker.messages import InvalidArrival, check_scan_id
+from worker.announce import Send, announce
+from worker.ledger import LedgerError, open_ledger
+from worker.messages import SCAN_ID, InvalidArrival, check_scan_id
 from worker.settings import Settings, SettingsError, load_settings
-from worker.status import ScanStatus, Status, now, read_status, write_status
+from worker.status import ScanStatus, Status, now, read_status
 from worker.storage import Storage, StorageError, open_storages
 from worker.watch import Board, Listener, describe, table
 
@@ -28,24 +31,47 @@ ScanIds = Annotated[list[str], typer.Argument(metavar="SCAN_ID...", help="Letter
 
 
 @cli.command()
-def enqueue(scan_ids: ScanIds) -> None:
+def enqueue(
+    scan_ids: ScanIds,
+    force: Annotated[bool, typer.Option("--force", help="Also those that are done, or set aside.")] = False,
+) -> None:
     """Put scans into the queue. Either all of the ids are right, or none is put there."""
-    from worker.tasks import app, process_scan  # makes the app; `status` does without Celery
-
-    # Sending has no use for the result store, but Celery would connect to it all the same.
-    app.backend_cls = "disabled"
-    _, results = _open()
+    settings, _, results = _open()
+    send = _sender()
     for scan_id in _checked(scan_ids):
-        status = ScanStatus(scan_id=scan_id, status=Status.QUEUED, queued_at=now(), updated_at=now())
-        try:
-            # Written first: a worker may be done with it before we come back from the broker.
-            write_status(results, status)
-            process_scan.apply_async(kwargs={"scan_id": scan_id})
-        except StorageError as error:
-            _fail(str(error))
-        except OperationalError:
-            _fail("the broker cannot be reached (CELERY_BROKER_URL)")
+        with _told():
+            announce(scan_id, settings, results, send, force=force)
         typer.echo(f"{scan_id}: queued")
+
+
+@cli.command()
+def replay(
+    scan_ids: Annotated[list[str] | None, typer.Argument(metavar="[SCAN_ID...]")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All scans that have failed.")] = False,
+) -> None:
+    """Put scans back into the queue that have failed, also those set aside (`poison`, time limit)."""
+    if bool(scan_ids) == failed:
+        _fail("give either scan ids or --failed")
+    settings, _, results = _open()
+    send = _sender()
+    with _told():
+        for scan_id in _failed(results) if failed else _checked(scan_ids or []):
+            open_ledger(settings).pardon(scan_id)
+            announce(scan_id, settings, results, send)
+            typer.echo(f"{scan_id}: queued")
+
+
+@cli.command()
+def reconcile(
+    sweep: Annotated[bool, typer.Option("--all", help="Look through all of the storage too.")] = False,
+) -> None:
+    """Put scans back into the queue that were announced and for which nobody answers any more."""
+    from worker.reconcile import reconcile as send_overdue
+
+    settings, scans, results = _open()
+    with _told():
+        for scan_id in send_overdue(settings, scans, results, _sender(), sweep=sweep):
+            typer.echo(f"{scan_id}: queued again")
 
 
 @cli.command()
@@ -54,7 +80,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print status.json as it is stored.")] = False,
 ) -> None:
     """Say what became of a scan. Exit code 1 if it failed, 3 if nothing is known of it."""
-    _, results = _open()
+    _, _, results = _open()
     found = _read(results, _checked([scan_id])[0])
     if found is None:
         errors.print(f"{scan_id}: nothing is known of this scan", markup=False)
@@ -70,7 +96,7 @@ def watch(
 ) -> None:
     """Show scans live. With ids: until all of them are done, exit code 1 if one failed. Without: all scans
     that anybody works on from now on, until Ctrl-C."""
-    _, results = _open()
+    _, _, results = _open()
     wanted = _checked(scan_ids or [])
     board = Board(wanted)
     console = Console()
@@ -89,14 +115,41 @@ def watch(
         raise typer.Exit(1)
 
 
-def _open() -> tuple[Settings, Storage]:
+def _open() -> tuple[Settings, Storage, Storage]:
     try:
         settings = load_settings()
-        return settings, open_storages(settings)[1]
+        return settings, *open_storages(settings)
     except SettingsError as error:
         _fail(error.message)
     except StorageError as error:
         _fail(str(error))
+
+
+def _sender() -> Send:
+    from worker.tasks import app, send  # makes the app; `status` does without Celery
+
+    # Sending has no use for the result store, but Celery would connect to it all the same.
+    app.backend_cls = "disabled"
+    return send
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """End with the reason where something is away."""
+    try:
+        yield
+    except (StorageError, LedgerError) as error:
+        _fail(str(error))
+    except OperationalError:
+        _fail("the broker cannot be reached (CELERY_BROKER_URL)")
+
+
+def _failed(results: Storage) -> Iterator[str]:
+    for scan_id in results.folders():
+        if SCAN_ID.fullmatch(scan_id):
+            status = read_status(results, scan_id)
+            if status is not None and status.status is Status.FAILED:
+                yield scan_id
 
 
 def _checked(scan_ids: Iterable[str]) -> list[str]:

@@ -9,13 +9,19 @@ from typing import Final
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from worker.ledger import LedgerUnavailable
 from worker.storage import ScanMissing, ScanTooLarge, StorageUnavailable
 
 LONGEST_DELAY_S: Final = 60.0
+TOO_LONG: Final = "it took longer than the time limit"
 
 
 class ScanFailed(Exception):
     """A scan ended without a result. The text is the reason, for a person to read."""
+
+
+class SetAside(Exception):
+    """Nobody is to work on this scan before a person has looked at it (`python -m worker replay`)."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,15 @@ def judge(error: Exception) -> Verdict:
     match error:
         case InvalidScan() | ScanMissing() | ScanTooLarge():
             return Verdict(passing=False, expected=True, reason=str(error))
+        case SetAside():
+            return Verdict(passing=False, expected=True, reason=str(error))
         case SoftTimeLimitExceeded():
-            return Verdict(passing=False, expected=True, reason="it took longer than the time limit")
-        case StorageUnavailable():
+            return Verdict(passing=False, expected=True, reason=TOO_LONG)
+        case StorageUnavailable() | LedgerUnavailable():
             return Verdict(passing=True, expected=True, reason=str(error))
+        case MemoryError():
+            # Of this machine at this moment; the error's own text tells what was to be made.
+            return Verdict(passing=True, expected=True, reason="there is not enough memory at the moment")
         case PoseError():
             # The model or its device: broken here, but maybe not at the worker that takes it next.
             return Verdict(passing=True, expected=True, reason=str(error))

@@ -183,15 +183,16 @@ def owner_of(pid: int) -> str:
 def has_died(token: str) -> bool:
     """Whether the process that took a lock is known to be gone; False where that cannot be told from here."""
     place, _, pid, _ = token.split(":")
-    if place != _place():
-        return False
+    return place == _place() and not is_alive(int(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine still does something; one that nobody has reaped yet does not."""
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return False
+    return state not in ("Z", "X")
 
 
 @functools.cache

@@ -136,4 +136,6 @@ def _errors() -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         # Not the error's own text, which holds an address and maybe more.
-        raise LedgerUnavailable(f"Redis (REDIS_URL) cannot be used: {type(error).__name__}") from None
+        raise LedgerUnavailable(
+            f"Redis (REDIS_URL, or the broker's) cannot be used: {type(error).__name__}"
+        ) from None

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.logs import get_logger
-from worker.messages import SCAN_ID, status_key
+from worker.messages import SCAN_ID, result_key, status_key
 from worker.storage import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
@@ -99,6 +99,15 @@ class StatusRecord:
 
     What must be written is: that it started, so that a storage which is away is noticed before the work, and
     that it is completed. The rest is left out when storage is away: the next write says it all.
+
+    A scan that is completed stays so until it is known that there is something to do: most messages for such
+    a scan say what was said before. Until then the record is `held` and writes nothing.
+
+    Args:
+        storage: of results.
+        scan_id, task_id, attempt, force: as they are to stand in it.
+        lease_s: seconds in which an attempt comes to an end, or is ended.
+        clock: the time, UTC.
     """
 
     def __init__(
@@ -107,55 +116,91 @@ class StatusRecord:
         scan_id: str,
         task_id: str | None,
         attempt: int,
+        *,
+        lease_s: float,
+        force: bool = False,
         clock: Callable[[], datetime] = now,
     ) -> None:
         self._storage = storage
         self._clock = clock
+        self._lease_s = lease_s
         self._written: datetime | None = None
         self._status = ScanStatus(
-            scan_id=scan_id, status=Status.QUEUED, attempt=attempt, task_id=task_id, updated_at=clock()
+            scan_id=scan_id,
+            status=Status.QUEUED,
+            attempt=attempt,
+            task_id=task_id,
+            force=force,
+            updated_at=clock(),
         )
+        self.held = False
 
-    def started(self) -> None:
-        """Raises: StorageUnavailable."""
+    def look(self) -> ScanStatus | None:
+        """The status that the scan has so far. Raises: StorageUnavailable."""
         earlier = read_status(self._storage, self._status.scan_id)
-        queued_at = earlier.queued_at if earlier else None
-        self._write(status=Status.STARTED, queued_at=queued_at, started_at=self._clock())
+        if earlier is not None and not earlier.status.final:
+            self._change(queued_at=earlier.queued_at)
+        return earlier
 
-    def progress(self, stage: Stage, frames_done: int, frames: int | None) -> None:
-        """Note a step; written at once for a new stage, and every half second within one."""
+    def started(self, deaths: int = 0, *, held: bool = False) -> None:
+        """Note that the work begins, or, `held`, that it may. Raises: StorageUnavailable."""
+        self._change(status=Status.STARTED, deaths=deaths, started_at=self._clock())
+        self.held = held
+        if not held:
+            self._write(self._lease_s)
+
+    def progress(self, stage: Stage, frames_done: int, frames: int | None) -> bool:
+        """Note a step; written at once for a new stage, and every half second within one. Gives whether."""
         new_stage = stage is not self._status.stage
         due = self._written is None or self._clock() - self._written >= PROGRESS_EVERY
         self._change(status=Status.PROGRESS, stage=stage, frames_done=frames_done, frames=frames)
-        if new_stage or due:
-            self._try_to_write()
+        if stage is not Stage.FETCH:  # what was fetched is new, or it would have been answered
+            self.held = False
+        if self.held or not (new_stage or due):
+            return False
+        self._try_to_write(self._lease_s)
+        return True
 
-    def retrying(self, reason: str) -> None:
-        """Note that the scan is back in the queue, and why."""
+    def retrying(self, reason: str, lease_s: float) -> None:
+        """Note that the scan is back in the queue, why, and in how many seconds it has been taken again."""
         self._change(status=Status.QUEUED, stage=None, frames_done=0, reason=reason)
-        self._try_to_write()
+        if not self.held:
+            self._try_to_write(lease_s)
 
     def completed(self) -> None:
         """Raises: StorageUnavailable."""
         frames = self._status.frames
         done = self._status.frames_done if frames is None else frames
-        self._write(status=Status.COMPLETED, stage=None, frames_done=done, finished_at=self._clock())
+        self._change(status=Status.COMPLETED, stage=None, frames_done=done, finished_at=self._clock())
+        if not self.held:
+            self._write()
 
-    def failed(self, reason: str) -> None:
-        """Note that there will be no result, and why."""
+    def failed(self, reason: str) -> bool:
+        """Note that there will be no result, and why. Gives whether that is written.
+
+        An earlier result is taken away before: it belongs to what the scan was then.
+        """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
-        self._try_to_write()
+        try:
+            self._storage.delete(result_key(self._status.scan_id))
+        except StorageError as error:
+            log.warning("status_not_written", status=self._status.status, reason=str(error))
+            return False
+        return self._try_to_write()
 
     def _change(self, **changes: object) -> None:
         self._status = self._status.model_copy(update={**changes, "updated_at": self._clock()})
 
-    def _write(self, **changes: object) -> None:
-        self._change(**changes)
+    def _write(self, lease_s: float | None = None) -> None:
+        until = None if lease_s is None else self._clock() + timedelta(seconds=lease_s)
+        self._change(lease_until=until)
         write_status(self._storage, self._status)
         self._written = self._clock()
 
-    def _try_to_write(self) -> None:
+    def _try_to_write(self, lease_s: float | None = None) -> bool:
         try:
-            self._write()
+            self._write(lease_s)
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
+            return False
+        return True

@@ -1,96 +1,120 @@
-"""The one task. What it does to a scan is in `processing`, what it makes of an error in `failures`."""
+"""The tasks. What is done to a scan is in `processing`, how a try ends in `attempt`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import Task
+from celery import Task, signals
 from celery.exceptions import Reject
 
 from worker.app import app
-from worker.failures import ScanFailed, delay_before, judge
+from worker.attempt import Attempt, Report
+from worker.failures import ScanFailed
+from worker.job import HEADER, Answer, ComeAgain, Job, Tries
 from worker.logs import get_logger, task_context
 from worker.messages import InvalidArrival, scan_id_of
 from worker.model import get_compared, get_estimator
 from worker.processing import Outcome, process
+from worker.reconcile import reconcile
 from worker.settings import Settings, load_settings
-from worker.status import Stage, StatusRecord
-from worker.storage import Limits, open_storages
+from worker.status import Stage
+from worker.storage import Limits, Storage, open_storages
 
 log = get_logger(__name__)
 
 NAME: Final = "worker.process_scan"
+RECONCILE: Final = "worker.reconcile"
+RECONCILE_LIMIT_S: Final = 600
 
 
 # `throws`: a scan that failed is no fault of this code, and is logged as a line and not as a traceback.
-@app.task(bind=True, name=NAME, throws=(ScanFailed,), max_retries=None)
-def process_scan(self: Task, arrival: Any = None, *, scan_id: Any = None) -> dict[str, Any]:
+@app.task(bind=True, name=NAME, throws=(ScanFailed,), max_retries=None, Request="worker.requests:ScanRequest")
+def process_scan(
+    self: Task, arrival: Any = None, *, scan_id: Any = None, force: Any = False, resent: Any = False
+) -> dict[str, Any]:
     """Analyse a scan: `send_task("worker.process_scan", kwargs={"scan_id": "…"})`.
 
-    One positional object, `args=[{"scan_id": "…"}]`, is taken as well.
+    One positional object, `args=[{"scan_id": "…"}]`, is taken as well. With `force` a scan is analysed anew
+    that is done already. `resent` is for messages that only see to it that a scan comes to an end.
 
     Raises:
         ScanFailed: the scan is done with and has no result; the text says why, as does its status.json.
     """
     try:
         scan_id = scan_id_of(arrival, scan_id)
+        if not isinstance(force, bool) or not isinstance(resent, bool):
+            raise InvalidArrival("force and resent are true or false")
     except InvalidArrival as error:
         # Without an id there is no key, and so no status.json to say it in.
         log.error("arrival_refused", reason=str(error))
         raise ScanFailed(str(error)) from None
-    attempt = self.request.retries + 1
-    with task_context(scan_id=scan_id, attempt=attempt, task_id=self.request.id):
-        return _attempt(self, scan_id, attempt, load_settings())
+    tries = Tries.of((self.request.headers or {}).get(HEADER))
+    job = Job(scan_id, self.request.id, force, resent, tries)
+    with task_context(scan_id=scan_id, attempt=tries.attempt, task_id=self.request.id):
+        try:
+            answer = _attempt(self, job, load_settings())
+        except ComeAgain as again:
+            _try_again(self, again)
+        log.info("scan_completed", repeated=answer.repeated)
+        return _summary(scan_id, answer)
 
 
-def _attempt(task: Task, scan_id: str, attempt: int, settings: Settings) -> dict[str, Any]:
-    scans, results = open_storages(settings)
-    record = StatusRecord(results, scan_id, task.request.id, attempt)
-    try:
-        log.info("scan_started")
-        record.started()
-        outcome = process(
-            scan_id,
+@app.task(
+    name=RECONCILE, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
+)
+def reconcile_scans(sweep: bool = False, restart: bool = False) -> None:
+    """Send scans again for which nobody answers any more; see `worker.reconcile`."""
+    settings = load_settings()
+    with task_context():
+        reconcile(settings, *open_storages(settings), send, sweep=sweep, restart=restart)
+
+
+def send(message: dict[str, object]) -> None:
+    """Put a message for `process_scan` into the queue. Raises: kombu.exceptions.OperationalError."""
+    process_scan.apply_async(kwargs=message)
+
+
+@signals.worker_ready.connect
+def _after_restart(**_: Any) -> None:
+    """The embedded broker loses what a killed worker had taken; nobody else would send it again soon."""
+    if load_settings().broker_url.startswith("filesystem://"):
+        reconcile_scans.apply_async(kwargs={"restart": True})
+
+
+def _attempt(task: Task, job: Job, settings: Settings) -> Answer:
+    scans, _ = open_storages(settings)
+
+    def work(results: Storage, force: bool, report: Report) -> Outcome:
+        return process(
+            job.scan_id,
             scans,
             results,
             get_estimator(settings),
             Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
-            _reporter(task, scan_id, record),
+            report,
             compare_with=get_compared(settings),
+            force=force,
         )
-        record.completed()
-    except Exception as error:
-        verdict = judge(error)
-        if not verdict.expected:
-            log.exception("unexpected_error")
-        if not verdict.passing or attempt >= settings.max_attempts:
-            record.failed(verdict.reason)
-            log.error("scan_failed", reason=verdict.reason)
-            # Not the error itself: Celery would store and log a text that may hold anything.
-            raise ScanFailed(verdict.reason) from None
-        record.retrying(verdict.reason)
-        _try_again(task, verdict.reason, delay_before(attempt + 1, settings.retry_base_s))
-    log.info("scan_completed", repeated=outcome.repeated)
-    return _summary(scan_id, outcome)
+
+    return Attempt(job, settings, work, _teller(task, job.scan_id)).run()
 
 
-def _try_again(task: Task, reason: str, delay_s: float) -> None:
+def _try_again(task: Task, again: ComeAgain) -> None:
     """Always raises: Celery's way to say what becomes of a message."""
-    log.warning("scan_retried", reason=reason, delay_s=round(delay_s, 1))
+    log.warning("scan_retried", reason=again.reason, delay_s=round(again.delay_s, 1))
+    headers = {**(task.request.headers or {}), HEADER: again.tries.header()}
     try:
-        task.retry(exc=ScanFailed(reason), countdown=delay_s)
+        task.retry(exc=ScanFailed(again.reason), countdown=again.delay_s, headers=headers)
     except Reject as error:
         # The new message could not be sent. Celery would drop the old one with it.
         raise Reject(error.reason, requeue=True) from None
 
 
-def _reporter(task: Task, scan_id: str, record: StatusRecord) -> Callable[[Stage, int, int | None], None]:
-    """Tells of progress in status.json, in the task's state and by an event, which is what Flower shows."""
+def _teller(task: Task, scan_id: str) -> Report:
+    """Tells of progress in the task's state and by an event of Celery's, which is what Flower shows."""
 
-    def report(stage: Stage, done: int, frames: int | None) -> None:
-        record.progress(stage, done, frames)
+    def tell(stage: Stage, done: int, frames: int | None) -> None:
         about = {"scan_id": scan_id, "stage": stage.value, "frame": done, "frames": frames}
         text = f"{stage.value}: frame {done} of {frames}" if stage is Stage.ANALYSE else stage.value
         try:
@@ -102,12 +126,12 @@ def _reporter(task: Task, scan_id: str, record: StatusRecord) -> Callable[[Stage
         except Exception as error:  # of any broker and result store there is
             log.warning("progress_not_told", error=type(error).__name__)
 
-    return report
+    return tell
 
 
-def _summary(scan_id: str, outcome: Outcome) -> dict[str, Any]:
+def _summary(scan_id: str, answer: Answer) -> dict[str, Any]:
     """What the task answers, and Flower shows of a scan that is done."""
-    result = outcome.result
+    result = answer.result
     return {
         "scan_id": scan_id,
         "status": "completed",
@@ -115,5 +139,5 @@ def _summary(scan_id: str, outcome: Outcome) -> dict[str, Any]:
         "body_length_m": result.body_length_m,
         "frames_used": result.frames_used,
         "frames": len(result.frames),
-        "repeated": outcome.repeated,
+        "repeated": answer.repeated,
     }

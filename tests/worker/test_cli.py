@@ -76,7 +76,11 @@ def test_enqueue_takes_all_scans_or_none(here):
 def test_enqueue_says_that_the_broker_is_away(here):
     done = command(here, "enqueue", "scan-1", CELERY_BROKER_URL="redis://:hunter2@127.0.0.1:1/0")
     assert done.returncode == 2
-    assert done.stderr == "Error: the broker cannot be reached (CELERY_BROKER_URL)\n"
+    assert done.stderr == "Error: Redis (REDIS_URL, or the broker's) cannot be used: ConnectionError\n"
+    assert not (here / "results").exists()
+    other = {"CELERY_BROKER_URL": "amqp://guest:hunter2@127.0.0.1:1//"}
+    done = command(here, "enqueue", "scan-1", **other)
+    assert (done.returncode, "the broker cannot be reached (CELERY_BROKER_URL)" in done.stderr) == (2, True)
 
 
 def test_enqueue_needs_no_result_store(here):

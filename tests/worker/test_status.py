@@ -35,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def record(storage, clock) -> StatusRecord:
-    return StatusRecord(storage, "scan", "task-1", 2, clock)
+    return StatusRecord(storage, "scan", "task-1", 2, lease_s=100, clock=clock)
 
 
 def away(*_: object) -> None:
@@ -52,6 +52,7 @@ def test_a_scan_goes_from_queued_to_completed(storage, clock, record):
     queued = ScanStatus(scan_id="scan", status=Status.QUEUED, queued_at=START, updated_at=START)
     write_status(storage, queued)
     clock.pass_by(10)
+    record.look()
     record.started()
     status = written(storage)
     assert (status.status, status.attempt, status.task_id) == (Status.STARTED, 2, "task-1")
@@ -80,7 +81,7 @@ def test_a_failure_says_why_and_at_which_stage(storage, record):
 def test_a_scan_that_is_tried_again_is_queued_and_says_why(storage, record):
     record.started()
     record.progress(Stage.ANALYSE, 3, 9)
-    record.retrying("the storage of results: it is full")
+    record.retrying("the storage of results: it is full", 30)
     status = written(storage)
     assert (status.status, status.stage, status.frames_done) == (Status.QUEUED, None, 0)
     assert status.reason == "the storage of results: it is full"
@@ -116,7 +117,7 @@ def test_start_and_completion_must_be_written(record, storage, monkeypatch):
 def test_the_rest_may_be_left_out_while_storage_is_away(record, storage, monkeypatch):
     monkeypatch.setattr(storage, "write", away)
     record.progress(Stage.FETCH, 0, None)
-    record.retrying("away")
+    record.retrying("away", 30)
     record.failed("away")
 
 

@@ -16,6 +16,7 @@ from celery.result import EagerResult
 from tests.worker.estimators import FindsNobody
 from worker import app, tasks
 from worker.failures import ScanFailed
+from worker.job import ComeAgain, Tries
 from worker.settings import Settings, read_settings
 from worker.storage import StorageUnavailable, open_storages
 
@@ -214,23 +215,25 @@ def test_a_retry_that_the_broker_does_not_take_leaves_the_message_in_the_queue(m
 
     monkeypatch.setattr(task, "retry", no_broker)
     with pytest.raises(Reject) as error:
-        tasks._try_again(task, "away", 1.0)
+        tasks._try_again(task, ComeAgain("away", 1.0, Tries(attempt=2)))
     assert error.value.requeue
 
 
 def test_a_retry_waits_for_the_delay(monkeypatch):
     task = tasks.process_scan
     monkeypatch.setattr(task.request, "called_directly", False)
+    monkeypatch.setattr(task.request, "headers", {"theirs": "kept", "pose_tries": [1, 1, None]})
     monkeypatch.setattr(task, "signature_from_request", lambda *_, **options: Sent(options))
 
     class Sent:
         def __init__(self, options: dict[str, Any]) -> None:
             assert options["countdown"] == 7.5
+            assert options["headers"] == {"pose_tries": [2, 1, 5.0], "theirs": "kept"}
 
         def apply_async(self) -> None: ...
 
     with pytest.raises(Retry):
-        tasks._try_again(task, "away", 7.5)
+        tasks._try_again(task, ComeAgain("away", 7.5, Tries(2, 1, 5.0)))
 
 
 def test_a_fault_of_ours_fails_the_scan_and_tells_no_more_than_its_type(run, scan, here, monkeypatch):
