@@ -48,7 +48,8 @@ class RGBHRNet:
     """People from pictures. Implements `pose.Estimator`; the depth maps are not looked at.
 
     A picture is turned upright first, as its step says. Where the step is unknown all four turns are tried,
-    and the one counts whose best person has the highest score. Nobody found is nobody, never the whole picture.
+    and the one counts whose best person has the highest score. Nobody found is nobody: the whole
+    picture is never taken for a person.
 
     Args:
         detector: finds the people.

@@ -18,12 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pose import keypoints as kp
-from pose.checkpoints import Checkpoint, hrnet_state
+from pose.checkpoints import Checkpoint
 from pose.crop import box_to_center_scale, crop, crop_inverse, transform_points
 from pose.errors import InvalidWeights
 from pose.heatmap import find_maxima
 from pose.hrnet import build_hrnet
 from pose.originals import read_weights_file
+from pose.state_dicts import hrnet_state
 
 FloatArray = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -106,10 +107,13 @@ class TopDown:
     def heatmaps(self, inputs: Tensor) -> Tensor:
         """Network inputs (N, 3, H, W) float32, as `network_input` makes them → (N, 17, H/4, W/4)."""
         inputs = inputs.to(self._device)
-        heat = self._network(inputs)
-        if not self.flip_test:
-            return heat
-        mirrored = self._network(inputs.flip(-1)).flip(-1)[:, list(kp.MIRRORED)]
+        # On recent GPUs torch's convolutions keep ten bits of mantissa by default ("TF32"), which moves
+        # heatmaps in the third digit. On a CPU this changes nothing.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            heat = self._network(inputs)
+            if not self.flip_test:
+                return heat
+            mirrored = self._network(inputs.flip(-1)).flip(-1)[:, list(kp.MIRRORED)]
         # Mirrored back, cells lie about one too far to the left, since cell c stands for pixel 4 * c and not
         # for the middle of its four. (SHIFT_HEATMAP of the authors; the first column stays.)
         mirrored[..., 1:] = mirrored[..., :-1].clone()

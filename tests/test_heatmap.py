@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose.heatmap import cells_to_pixels, draw_gaussians, find_peaks, pixels_to_cells
+from pose.heatmap import cells_to_pixels, draw_gaussians, find_maxima, find_peaks, pixels_to_cells
 
 SIZE = (48, 40)
 
@@ -81,3 +81,65 @@ def test_cells_and_pixels_are_each_others_inverse(points, stride):
 
 def test_a_cells_middle_lies_between_the_pixels_that_it_covers():
     assert cells_to_pixels(np.array([0.0, 1.0]), 4) == pytest.approx([1.5, 5.5])
+
+
+# The maxima of HRNet's authors.
+
+
+def reference_maximum(heat):
+    """Of one heatmap (H, W), one step of the published method after the other."""
+    h, w = heat.shape
+    value = heat.max()
+    row, column = next((r, c) for r in range(h) for c in range(w) if heat[r, c] == value)
+    if value <= 0:
+        return (0.0, 0.0), value
+    x, y = float(column), float(row)
+    if 1 < column < w - 1 and 1 < row < h - 1:
+        right, left, below, above = (
+            heat[row, column + 1], heat[row, column - 1], heat[row + 1, column], heat[row - 1, column]
+        )  # fmt: skip
+        x += 0.25 * np.sign(right - left)
+        y += 0.25 * np.sign(below - above)
+    return (x, y), value
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 9), st.integers(3, 9), st.sampled_from([1, 3, 50]))
+def test_maxima_are_those_of_the_published_method(seed, h, w, levels):
+    # Few levels make ties, of the maxima and of their neighbours.
+    random = np.random.default_rng(seed)
+    heat = (random.integers(-levels, levels + 1, (2, 3, h, w)) / levels).astype(np.float32)
+    cells, values = find_maxima(torch.from_numpy(heat))
+    assert cells.shape == (2, 3, 2) and values.shape == (2, 3)
+    assert cells.dtype == values.dtype == np.float64
+    for n in range(2):
+        for k in range(3):
+            place, value = reference_maximum(heat[n, k])
+            assert (tuple(cells[n, k]), values[n, k]) == (place, value)
+
+
+def test_every_place_of_a_maximum_shifts_as_published():
+    heat = np.random.default_rng(0).uniform(0, 0.5, (6 * 5, 1, 6, 5)).astype(np.float32)
+    for i in range(30):
+        heat[i, 0, i // 5, i % 5] = 1
+    cells, _ = find_maxima(torch.from_numpy(heat))
+    assert [tuple(cell[0]) for cell in cells] == [reference_maximum(one[0])[0] for one in heat]
+    shifted = {(i % 5, i // 5) for i in range(30) if (cells[i, 0] % 1).any()}
+    assert shifted == {(column, row) for column in (2, 3) for row in (2, 3, 4)}
+
+
+def test_equal_neighbours_shift_nothing():
+    heat = torch.zeros(1, 1, 7, 7)
+    heat[0, 0, 3, 3] = 1
+    heat[0, 0, 3, 4] = heat[0, 0, 3, 2] = 0.5
+    cells, values = find_maxima(heat)
+    assert cells[0, 0].tolist() == [3, 3]
+    assert values.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("level", [0.0, -0.25])
+def test_nothing_above_zero_is_found_at_the_first_cell(level):
+    heat = torch.full((1, 1, 6, 6), level - 0.5)
+    heat[0, 0, 3, 3] = level
+    cells, values = find_maxima(heat)
+    assert cells[0, 0].tolist() == [0, 0]
+    assert values[0, 0] == level
