@@ -17,6 +17,9 @@ from typer.main import get_command
 import pose
 import pose.cli
 import worker.cli
+from pose.drift import LIMIT
+from pose.estimator import ESTIMATORS
+from pose.weights import DETECTORS, POSE_MODELS, REGISTRY
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -69,13 +72,13 @@ def test_it_names_modules_that_can_be_run():
     ("program", "skip", "cli"), [("pose", 1, pose.cli.app), ("python", 3, worker.cli.cli)]
 )
 def test_it_names_commands_and_options_that_the_command_line_has(program, skip, cli):
-    command = get_command(cli)
-    assert isinstance(command, TyperGroup)
-    known = command.commands
     for words in commands_of(program):
         if program == "python" and words[:3] != ["python", "-m", "worker"]:
             continue
-        options = {option for parameter in known[words[skip]].params for option in parameter.opts}
+        command, rest = get_command(cli), words[skip:]
+        while isinstance(command, TyperGroup) and rest:
+            command, rest = command.commands[rest[0]], rest[1:]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, words
 
 
@@ -113,6 +116,24 @@ def test_the_variables_of_its_examples_are_settings_or_those_of_boto3_or_make():
     used = set(re.findall(r"\$\((?:or \$\()?(\w+)\)", (ROOT / "Makefile").read_text()))
     assert used >= MAKE
     assert names - set(FIELDS) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | MAKE
+
+
+def test_its_models_and_detectors_are_all_that_there_are():
+    rows = re.findall(r"^\| `((?:depth|hrnet)-[a-z0-9-]+)` \|", README, flags=re.M)
+    assert tuple(rows) == ESTIMATORS
+    assert set(DETECTORS) <= set(CODE)
+
+
+def test_the_ap_it_tells_are_those_of_the_registry():
+    told = dict(re.findall(r"^\| `(hrnet-[a-z0-9-]+)` \|[^|]+\|[^|]+\| ([^|]+) \|", README, flags=re.M))
+    assert set(told) == set(POSE_MODELS)
+    for name, text in told.items():
+        published = [f"{100 * (file.ap or 0):.1f}" for file in REGISTRY[name]]
+        assert re.findall(r"[0-9]+[.][0-9]", text) == published
+
+
+def test_the_drift_limit_it_tells_is_the_one():
+    assert f"above {LIMIT}," in " ".join(README.split())
 
 
 def test_its_library_names_are_there():

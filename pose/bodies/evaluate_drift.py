@@ -1,4 +1,4 @@
-"""How far the depth network is from the truth over a scan: `python -m pose.bodies.evaluate_drift`.
+"""How far the depth network is from the truth over a scan: `make drift`.
 
 It is what a perfect model of pictures would be compared with, so it tells where the alarm of `pose.drift` may
 begin: above nearly all scans in order. The same scans with their depth moved against the picture tell which
@@ -93,7 +93,7 @@ def report(still: Sequence[Drift], away: dict[float, list[Drift]]) -> dict[str, 
 
 
 def main(
-    scans: Annotated[int, typer.Option(min=0, max=2 * FIRST_TRAINING_SEED, help=_SCANS)] = 200,
+    scans: Annotated[int, typer.Option(min=0, max=2 * FIRST_TRAINING_SEED, help=_SCANS)] = 400,
     careless: Annotated[bool, typer.Option(help="Views and sensors that the guidelines forbid.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:

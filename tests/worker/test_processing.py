@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 import pose
 from pose.analysis import analyse_scan
 from pose.errors import InvalidManifest
+from tests.rendered import KnowingEstimator, person
 from tests.worker.estimators import FindsNobody
 from worker.places import place_of_folder
 from worker.processing import Outcome, finished_result, process
@@ -120,6 +123,32 @@ def test_it_is_when_its_files_or_the_model_are_others(run, scans, make_depth):
     estimator.version = "2"
     fingerprints.add(run(estimator).result.fingerprint)
     assert estimator.calls == len(fingerprints) == 3
+
+
+def test_a_second_model_is_compared_and_is_part_of_what_is_done_already(run, scans, results, monkeypatch):
+    assert run().result.drift is None
+    first, second = FindsNobody(), FindsNobody()
+
+    def both() -> Outcome:
+        return process("scan", scans, results, first, LIMITS, lambda *_: None, compare_with=second)
+
+    outcome = both()
+    assert not outcome.repeated
+    assert outcome.result.drift is not None
+    assert second.calls == 1
+    assert both().repeated
+
+
+@pytest.mark.parametrize(("apart", "events"), [(1.0, 0), (30.0, 1)])
+def test_models_that_disagree_are_logged(scans, results, apart, events):
+    def found(at: float) -> KnowingEstimator:
+        points = np.column_stack([np.full(17, 10.0 + at), np.linspace(5, 45, 17)])
+        return KnowingEstimator({0: [person(points)], 1: [person(points)]})
+
+    with capture_logs() as logs:
+        process("scan", scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
+    told = [each for each in logs if each["event"] == "models_disagree"]
+    assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
