@@ -87,6 +87,11 @@ def _load(
     on = choose_device(device)
     if weights is not None:
         checkpoint = read_weights_file(weights, model)
+        if "input_size" not in checkpoint.facts:
+            fits = [name for name in POSE_MODELS if name.startswith(f"{checkpoint.facts['name']}-")]
+            raise ValueError(
+                f"{weights.name} does not tell its input's size: give --model {' or '.join(fits)}"
+            )
     else:
         store, _ = open_weights(weights_url)
         checkpoint = store.load(model or DEFAULT_POSE)
@@ -111,8 +116,10 @@ def _predict(
 ) -> list[dict[str, Any]]:
     import torch
 
-    columns = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    counts = (TextColumn("pictures"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    shown = console.is_terminal  # elsewhere it would leave an empty line
+    with Progress(*counts, *times, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("pictures", total=len(tasks))
         try:
             # A few batches at a time, so that few of them are not full.

@@ -74,7 +74,8 @@ def test_it_prints_the_ten_figures_in_percent_and_nothing_else(perfect, folder):
 def test_it_says_what_is_measured_before_it_begins(perfect, folder):
     done = evaluate(folder)
     boxes = sum(len(task.boxes) for task in true_boxes(read_annotations(folder / ANNOTATIONS)))
-    assert f"model: perfect; {boxes} annotated boxes in" in done.stderr
+    assert done.stderr.startswith(f"model: perfect; {boxes} annotated boxes in ")
+    assert done.stderr.count("\n") == 1  # a bar is for terminals
 
 
 def test_it_writes_the_keypoints_in_cocos_format(perfect, folder, tmp_path):
@@ -124,6 +125,15 @@ def test_a_file_of_random_weights_is_evaluated_and_finds_nothing(folder, weights
     assert "hrnet-w32-256x192 own-" in done.stderr
     assert "no flip test, on cpu" in done.stderr
     assert float(figures_of(done.stdout)["AP"]) < 20
+
+
+def test_a_file_that_does_not_tell_its_input_size_needs_the_models_name(folder, weights, tmp_path):
+    mine = tmp_path / "mine.pth"
+    mine.symlink_to(weights)
+    done = evaluate(folder, "--weights", mine, "--device", "cpu")
+    assert done.exit_code == 2
+    assert "mine.pth does not tell its input's size" in done.stderr
+    assert "give --model hrnet-w32-384x288 or hrnet-w32-256x192" in done.stderr
 
 
 def test_a_file_of_another_model_than_asked_for_is_refused(folder, weights):
