@@ -68,7 +68,7 @@ def published_keypoints(network, picture, box, size, flip):
     here = np.array([(cx, cy), (cx, cy - width / 2), (cx - width / 2, cy - width / 2)], np.float32)
     there = np.array([(w / 2, h / 2), (w / 2, h / 2 - w / 2), (0, h / 2 - w / 2)], np.float32)
     crop = cv2.warpAffine(picture, cv2.getAffineTransform(here, there), (w, h), flags=cv2.INTER_LINEAR)
-    mean, deviation = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
+    mean, deviation = np.array([(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)], np.float32)
     normal = (crop.astype(np.float32) / np.float32(255) - mean) / deviation
     tensor = torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)[None]))
     with torch.no_grad():
@@ -92,8 +92,8 @@ def published_keypoints(network, picture, box, size, flip):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_keypoints_are_those_of_the_published_method(network, pictures, flip):
-    # One by one: beyond the picture's edge a crop is its own mirror image, so that two cells of a flip test may
-    # be equally high, and a network's last bits depend on the size of the batch.
+    # One by one: beyond the picture's edge a crop is its own mirror image, so that two cells of a flip test
+    # may be equally high, and a network's last bits depend on the size of the batch.
     found = TopDown(network, input_size=SIZE, flip_test=flip, batch_size=1).predict(pictures, BOXES)
     assert [len(points) for points, _ in found] == [3, 0, 1]
     for picture, boxes, (points, scores) in zip(pictures, BOXES, found, strict=True):
