@@ -1,15 +1,14 @@
 """Weights as files: safetensors, and the `.pth` files that others publish, read without running anything.
 
 `read_pth` reads both formats of torch.save (ZIP, and the one before torch 1.6) with `weights_only=True`.
-`hrnet_state` and `detector_state` bring a state dict to one naming, and refuse any that is not exactly that
-of the network.
+What is read is not looked at any further: `pose.state_dicts` does that.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -18,20 +17,15 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from pose.errors import InvalidWeights
-from pose.hrnet import VARIANTS, build_hrnet
+from pose.state_dicts import printable, some
 
 EMBEDDED: Final = "depth-hrnet.safetensors"
 MIB: Final = 1024 * 1024
 MAX_BYTES: Final = 64 * MIB  # of the depth network's
 MAX_PUBLISHED_BYTES: Final = 512 * MIB  # of the others': the largest, HRNet w48, has 255 MB
-
-WIDTHS: Final = (32, 48)
-_COUNTER: Final = "num_batches_tracked"  # of a batch norm in training; nothing reads it afterwards
-_SHOWN: Final = 5  # names in an error
-_SHOWN_LENGTH: Final = 200  # characters of what a file says
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        problem = _printable(str(error))
+        problem = printable(str(error))
         raise InvalidWeights(f"weights {path.name}: not a safetensors file ({problem})") from error
     except OSError as error:  # its own text holds the whole path
         raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from error
@@ -149,55 +143,8 @@ def read_pth(
         raise InvalidWeights(f"weights {path.name}: holds no state dict")
     others = [str(name) for name, value in state.items() if not _is_weight(name, value)]
     if others:
-        raise InvalidWeights(f"weights {path.name}: not tensors: {_some(others)}")
+        raise InvalidWeights(f"weights {path.name}: not tensors: {some(others)}")
     return state, meta if isinstance(meta, dict) else {}
-
-
-def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """An HRNet's state dict with the authors' names, and the network's width: 32 or 48.
-
-    Args:
-        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); either may have
-            the `module.` of a network that was trained on several GPUs in front.
-
-    Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape. The names are those of
-            the file. Only the counters of batch norms may be missing.
-    """
-    original = {_authors_name(name, _prefixes(state)): name for name in state}
-    tensors = {ours: state[name] for ours, name in original.items()}
-    last = tensors.get("final_layer.weight")
-    if last is None or last.ndim != 4:
-        raise InvalidWeights("weights: not an HRNet's for pose: there is no final_layer.weight")
-    width = int(last.shape[1])
-    if width not in WIDTHS:
-        raise InvalidWeights(f"weights: an HRNet of width {width}, expected {' or '.join(map(str, WIDTHS))}")
-    module, scheme = _prefixes(state)
-
-    def theirs(ours: str) -> str:
-        place = ("head." if ours.startswith("final_layer.") else "backbone.") if scheme else ""
-        return original.get(ours, module + place + ours)
-
-    with torch.device("meta"):
-        network = build_hrnet(VARIANTS[f"w{width}"])
-    return _fitted(network, tensors, theirs), width
-
-
-def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """A detector's state dict with the names that the installed torchvision gives it.
-
-    Files that were published before torchvision renamed some of its layers say so by their version, or by
-    its absence, and are renamed as torchvision does.
-
-    Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape.
-        ValueError: there is no such detector.
-    """
-    from pose.detection import build_detector  # it loads torchvision
-
-    with torch.device("meta"):
-        network = build_detector(name)
-    return _fitted(network, state, str)
 
 
 def stated_input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -207,62 +154,6 @@ def stated_input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
     found = re.findall(r"\binput_size['\"]?\s*[=:]\s*[(\[]\s*(\d{1,5})\s*,\s*(\d{1,5})\s*[)\]]", text)
     sizes = {(int(width), int(height)) for width, height in found}
     return sizes.pop() if len(sizes) == 1 else None
-
-
-def _fitted(network: nn.Module, state: Mapping[str, Tensor], name_in_file: Any) -> dict[str, Tensor]:
-    """`state` as the network, on the meta device, has it; refused unless it fits exactly."""
-    wanted = network.state_dict()
-    wrong = [
-        f"{name_in_file(name)} is {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
-        for name, tensor in state.items()
-        if name in wanted and tensor.shape != wanted[name].shape
-    ]
-    if wrong:
-        raise InvalidWeights(f"weights: tensors of another shape ({len(wrong)}): {_some(wrong, '; ')}")
-    try:
-        # Assigned, not copied: the tensors keep their bits and their precision.
-        found = network.load_state_dict(state, strict=False, assign=True)
-    except RuntimeError as error:
-        raise InvalidWeights(f"weights: {' '.join(str(error).split())[:500]}") from None
-    missing = [name_in_file(name) for name in found.missing_keys if not name.endswith(_COUNTER)]
-    extra = [name_in_file(name) for name in found.unexpected_keys if not _is_counter(name, wanted)]
-    problems = [f"missing ({len(missing)}): {_some(missing)}"] if missing else []
-    problems += [f"not of this network ({len(extra)}): {_some(extra)}"] if extra else []
-    if problems:
-        raise InvalidWeights(f"weights: tensors {'; tensors '.join(problems)}")
-    fitted = {}
-    for name, tensor in network.state_dict().items():
-        if tensor.is_meta:
-            tensor = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
-        if tensor.is_floating_point() != wanted[name].is_floating_point():
-            raise InvalidWeights(f"weights: {name_in_file(name)} holds {tensor.dtype}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InvalidWeights(f"weights: {name_in_file(name)} holds numbers that are not finite")
-        # A copy of its own: in a file several may lie in one storage.
-        fitted[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
-    return fitted
-
-
-def _prefixes(state: Collection[str]) -> tuple[str, bool]:
-    """What all names have in front of them, and whether they are mmpose's after that."""
-    module = "module." if state and all(name.startswith("module.") for name in state) else ""
-    return module, any(name.startswith(f"{module}backbone.") for name in state)
-
-
-def _authors_name(name: str, prefixes: tuple[str, bool]) -> str:
-    module, mmpose = prefixes
-    bare = name.removeprefix(module)
-    if not mmpose:
-        return bare
-    for prefix, rest in (("backbone.", ""), ("head.final_layer.", "final_layer.")):
-        if bare.startswith(prefix):
-            return rest + bare.removeprefix(prefix)
-    return f"?{bare}"  # none of the network's, and so one too many
-
-
-def _is_counter(name: str, wanted: Collection[str]) -> bool:
-    # Frozen batch norms have none; torchvision drops it too.
-    return name.endswith(f".{_COUNTER}") and name.removesuffix(_COUNTER) + "running_mean" in wanted
 
 
 def _is_weight(name: object, value: object) -> bool:
@@ -284,13 +175,3 @@ def _reason(error: Exception) -> str:
     if refused:
         return f"refers to {refused[1]}, which has no place in weights; nothing of it was run"
     return f"not a file of torch.save, or a damaged one ({type(error).__name__})"
-
-
-def _some(names: Collection[str], separator: str = ", ") -> str:
-    shown = separator.join(_printable(name) for name in list(names)[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
-
-
-def _printable(text: str) -> str:
-    """A text that holds parts of a file, as one line of a length that a person reads."""
-    return "".join(each if each.isprintable() else "?" for each in text[:_SHOWN_LENGTH])

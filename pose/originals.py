@@ -26,13 +26,12 @@ from pose.checkpoints import (
     MAX_PUBLISHED_BYTES,
     Checkpoint,
     check_file,
-    detector_state,
-    hrnet_state,
     read_pth,
     read_safetensors,
     stated_input_size,
 )
 from pose.errors import InvalidWeights
+from pose.state_dicts import detector_state, hrnet_state
 from pose.weights import REGISTRY, Published, find_published, slot
 
 DIGEST: Final = "digest"  # SHA-256 over all tensors and all other facts; it stands in a store's files only

@@ -21,13 +21,12 @@ from torch import Tensor
 from pose.checkpoints import (
     MAX_PUBLISHED_BYTES,
     Checkpoint,
-    detector_state,
-    hrnet_state,
     read_checkpoint,
     read_facts,
 )
 from pose.errors import InvalidWeights
 from pose.originals import DIGEST, check_stored, digest, read_weights_file
+from pose.state_dicts import detector_state, hrnet_state
 from pose.weights import REGISTRY, slot
 
 Progress = Callable[[int, int | None], None]

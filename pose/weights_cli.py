@@ -23,7 +23,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-MIB = 1024 * 1024
 _WIDTH = 200  # of a table that goes into a file or a pipe
 
 _Url = Annotated[
@@ -41,19 +40,21 @@ def list_weights(url: _Url = None) -> None:
     """What there is: published weights, and which of them are stored here."""
     store, _ = _open("list", url)
     entries = store.entries()
-    table = Table("name", "stored", "COCO AP", "licence", "file", "from", box=None, header_style="")
+    table = Table("name", "stored", "AP", "licence", "file", box=None, header_style="")
+    table.columns[-1].overflow = "fold"
     for name, files in REGISTRY.items():
         facts = entries[name]
         stored = "-" if facts is None else facts.get("version", "damaged")
         for number, each in enumerate(files):
             first = (name, stored) if number == 0 else ("", "")
-            table.add_row(*first, _ap(each), each.licence, each.file, each.url or "its authors, by hand")
+            table.add_row(*first, _ap(each), each.licence, each.file + ("" if each.url else " (by path)"))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     console.print(table)
     console.print(f"\nstore: {store.folder}", markup=False, soft_wrap=True)
-    console.print("depth-hrnet ships in the package. All others were trained on COCO.")
+    console.print("AP: published, of keypoints with flip test, or of a detector's boxes; on COCO val2017")
+    console.print("depth-hrnet ships in the package; all others were trained on COCO")
 
 
 @app.command()
@@ -142,6 +143,4 @@ def _each(command: str, names: list[str], one: Callable[[str], str]) -> None:
 
 
 def _ap(published: Published) -> str:
-    if published.ap is None:
-        return "-"
-    return f"{100 * published.ap:.1f} {'boxes' if published.kind == 'detector' else 'keypoints'}"
+    return "-" if published.ap is None else f"{100 * published.ap:.1f}"
