@@ -4,13 +4,21 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from typer.testing import CliRunner
 
 import pose
+from pose import ScanResult
 from pose.bodies import write_scan
-from pose.cli import run_scan
+from pose.cli import app, run_scan
+from pose.detection import build_detector
 from pose.frame_analysis import Options
+from pose.hrnet import build_hrnet
 from pose.quality import QualityLimits
+from pose.store import WeightsStore
 from tests.rendered import FIRST_SEED, rendered
+
+DETECTOR = "ssdlite320-mobilenet-v3-large"
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +65,23 @@ def test_nobody_is_found_in_the_plush_scan(estimator, plush, tmp_path):
     result = run_scan(plush, "plush", tmp_path, estimator)
     assert {frame.status.value for frame in result.frames} == {"no_person"}
     assert not list(tmp_path.rglob("*.jpg"))
+
+
+def test_both_models_from_weights_in_a_folder(tmp_path):
+    """Random weights find nobody; that they are taken, and told of, is what is tested."""
+    torch.manual_seed(0)
+    torch.save(build_hrnet("w32").state_dict(), tmp_path / "pose.pth")
+    torch.save(build_detector(DETECTOR).state_dict(), tmp_path / "people.pth")
+    store = WeightsStore(tmp_path / "store")
+    version = store.add("hrnet-w32-256x192", tmp_path / "pose.pth", own=True)["version"]
+    store.add(DETECTOR, tmp_path / "people.pth", own=True)
+    write_scan(tmp_path / "scan-1", 900_003, "standing", frames=1, second_person=False)
+    models = ["--model", "both", "--detector", DETECTOR, "--weights-url", str(tmp_path / "store")]
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "scan-1"), "--out", str(tmp_path / "out"), *models])
+    assert done.exit_code == 0, done.output
+    result = ScanResult.model_validate_json((tmp_path / "out/scan-1/result.json").read_text())
+    assert result.model.name == "hrnet-w32-256x192"
+    assert result.model.version.startswith(version)
+    assert result.drift is not None
+    assert result.drift.model.name == "depth-hrnet"
+    assert (result.frames[0].status.value, result.drift.frames) == ("no_person", 0)
