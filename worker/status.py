@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.logs import get_logger
 from worker.messages import SCAN_ID, result_key, status_key
@@ -42,14 +42,17 @@ class Stage(StrEnum):
 
 
 class ScanStatus(BaseModel):
-    """The content of `status.json`. Times are UTC; one that has not come yet is null."""
+    """The content of `status.json`. Times are UTC; one that has not come yet is null.
+
+    A time without its zone is refused: it could not be compared with the clock.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
 
     schema_: Literal["scan-status/1"] = Field(default="scan-status/1", alias="schema")
-    scan_id: str = Field(pattern=SCAN_ID.pattern)
+    scan_id: str = Field(pattern=f"^{SCAN_ID.pattern}$")
     status: Status
     stage: Stage | None = None
     frames_done: int = 0
@@ -59,13 +62,13 @@ class ScanStatus(BaseModel):
     deaths: int = Field(default=0, description="processes that ended without a word while they worked on it")
     force: bool = Field(default=False, description="analysed anew though it was done")
     task_id: str | None = None
-    queued_at: datetime | None = None
-    started_at: datetime | None = Field(default=None, description="of this attempt")
-    updated_at: datetime
-    lease_until: datetime | None = Field(
+    queued_at: AwareDatetime | None = None
+    started_at: AwareDatetime | None = Field(default=None, description="of this attempt")
+    updated_at: AwareDatetime
+    lease_until: AwareDatetime | None = Field(
         default=None, description="until then somebody answers for it, and after that it is sent again"
     )
-    finished_at: datetime | None = None
+    finished_at: AwareDatetime | None = None
 
 
 def read_status(storage: Storage, scan_id: str) -> ScanStatus | None:
@@ -75,9 +78,10 @@ def read_status(storage: Storage, scan_id: str) -> ScanStatus | None:
         StorageUnavailable.
     """
     try:
-        return ScanStatus.model_validate_json(storage.read(status_key(scan_id), MAX_BYTES))
+        status = ScanStatus.model_validate_json(storage.read(status_key(scan_id), MAX_BYTES))
     except (ObjectMissing, ScanTooLarge, ValidationError):
         return None
+    return status if status.scan_id == scan_id else None
 
 
 def write_status(storage: Storage, status: ScanStatus) -> None:

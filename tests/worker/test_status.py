@@ -121,7 +121,26 @@ def test_the_rest_may_be_left_out_while_storage_is_away(record, storage, monkeyp
     record.failed("away")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"status": "done"}', b"x" * 100_000])
+AT = "2026-01-02T03:04:05"
+FOREIGN = (
+    {"scan_id": "scan", "status": "started", "updated_at": AT},  # its zone is missing
+    {"scan_id": "scan", "status": "started", "updated_at": f"{AT}Z", "queued_at": AT},
+    {"scan_id": "another", "status": "started", "updated_at": f"{AT}Z"},
+    {"scan_id": "../scan", "status": "started", "updated_at": f"{AT}Z"},
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"status": "done"}',
+        b"x" * 100_000,
+        *(json.dumps(each).encode() for each in FOREIGN),
+    ],
+)
 def test_a_status_that_cannot_be_read_counts_as_none(storage, record, content):
     storage.write("scan/status.json", content, "application/json")
     assert read_status(storage, "scan") is None
