@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 import pose.weights_sources
 from pose import InvalidWeights
+from pose.detection import build_detector
 from pose.errors import DownloadError, WeightsNotFound
+from pose.hrnet import build_hrnet
 from pose.store import WeightsStore
-from worker.settings import read_settings
+from worker.model import get_estimator
+from worker.settings import load_settings, read_settings
 from worker.weights import fetch_weights, open_store
 
 BUCKET = "s3://bucket/weights"
@@ -34,7 +39,7 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(monkeypatch, tmp_path) -> Any:
+def having(monkeypatch, tmp_path) -> Any:
     def made(*names: str) -> Bucket:
         found = Bucket(*names)
         monkeypatch.setattr(pose.weights_sources, "open_weights", lambda _: (WeightsStore(tmp_path), found))
@@ -49,39 +54,39 @@ def fetch(model: str, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("model", ["auto", W48])
-def test_a_models_weights_come_with_its_detectors(bucket, model):
-    place = bucket(W48, DETECTOR)
+def test_a_models_weights_come_with_its_detectors(having, model):
+    place = having(W48, DETECTOR)
     fetch(model)
     assert place.asked == [W48, DETECTOR]
 
 
-def test_the_detector_that_is_chosen_comes(bucket):
-    place = bucket(W48, "ssdlite320-mobilenet-v3-large")
+def test_the_detector_that_is_chosen_comes(having):
+    place = having(W48, "ssdlite320-mobilenet-v3-large")
     fetch(W48, detector="ssdlite320-mobilenet-v3-large")
     assert place.asked == [W48, "ssdlite320-mobilenet-v3-large"]
 
 
-def test_auto_does_without_weights_that_the_bucket_does_not_have(bucket):
-    place = bucket(DETECTOR)
+def test_auto_does_without_weights_that_the_bucket_does_not_have(having):
+    place = having(DETECTOR)
     fetch("auto")
     assert place.asked == [W48]
 
 
-def test_both_take_the_best_that_there_is(bucket):
-    place = bucket(W32, DETECTOR)
+def test_both_take_the_best_that_there_is(having):
+    place = having(W32, DETECTOR)
     fetch("both")
     assert place.asked == [W48, W32, DETECTOR]
 
 
 @pytest.mark.parametrize(("model", "names"), [(W48, [DETECTOR]), (W48, [W48]), ("auto", [W48])])
-def test_what_was_asked_for_by_name_must_be_there_and_so_must_the_detector(bucket, model, names):
-    bucket(*names)
+def test_what_was_asked_for_by_name_must_be_there_and_so_must_the_detector(having, model, names):
+    having(*names)
     with pytest.raises(WeightsNotFound):
         fetch(model)
 
 
-def test_a_bucket_that_is_away_is_not_one_without_weights(bucket, monkeypatch):
-    bucket(W48, DETECTOR)
+def test_a_bucket_that_is_away_is_not_one_without_weights(having, monkeypatch):
+    having(W48, DETECTOR)
 
     def away(*_: object) -> None:
         raise DownloadError("it is away")
@@ -92,8 +97,8 @@ def test_a_bucket_that_is_away_is_not_one_without_weights(bucket, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["depth-hrnet", "hrnet-w1"])
-def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(bucket, model):
-    place = bucket(W48, DETECTOR)
+def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(having, model):
+    place = having(W48, DETECTOR)
     fetch(model)
     assert place.asked == []
 
@@ -117,3 +122,33 @@ def test_a_folder_is_the_store_itself_and_stays_as_it_is(tmp_path):
 
 def test_without_a_place_it_is_the_users_cache():
     assert open_store(read_settings()).folder == WeightsStore().folder
+
+
+@pytest.fixture
+def own_settings() -> Iterator[None]:
+    """The process reads its settings anew, and forgets them afterwards."""
+    load_settings.cache_clear()
+    yield
+    load_settings.cache_clear()
+
+
+def test_weights_come_from_a_real_bucket_and_are_used_without_it(
+    s3_place, s3_client, s3_server, own_settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
+    model, detector = "hrnet-w32-256x192", "ssdlite320-mobilenet-v3-large"
+    made = WeightsStore(tmp_path / "made")
+    bucket, _, prefix = s3_place.partition("/")
+    for name, network in ((model, build_hrnet("w32")), (detector, build_detector(detector))):
+        torch.save(network.state_dict(), tmp_path / "weights.pth")
+        made.add(name, tmp_path / "weights.pth", own=True)
+        s3_client.upload_file(str(made.path(name)), bucket, f"{prefix}/{name}.safetensors")
+    settings = read_settings(model=model, detector=detector, device="cpu", weights_url=f"s3://{s3_place}")
+    fetch_weights(settings)
+    found = get_estimator(settings)
+    assert (found.name, found.version.split("/")[0]) == (model, made.verify(model)["version"])
+    s3_client.delete_object(Bucket=bucket, Key=f"{prefix}/{model}.safetensors")
+    fetch_weights(settings)  # what is here is not asked for again
+    with pytest.raises(WeightsNotFound, match="holds none of"):
+        fetch_weights(read_settings(model=W48, weights_url=f"s3://{s3_place}"))
