@@ -1,6 +1,7 @@
 """The ledger in an SQLite file, for workers of one machine. See `worker.ledger.Ledger` for the contract.
 
-SQLite locks the file while it changes it, and undoes what a killed process had begun.
+SQLite locks the file while it changes it, and undoes what a killed process had begun. A process must not be
+forked while another of its threads is at it: the new one would find the file locked for ever.
 """
 
 from __future__ import annotations

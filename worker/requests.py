@@ -25,6 +25,8 @@ log = get_logger(__name__)
 
 DEATH_S: Final = 10.0  # in which a process that is killed is gone
 
+Note = Callable[[Ledger, str], None]
+
 
 class ScanRequest(Request):
     """A message for `process_scan`.
@@ -54,30 +56,41 @@ class ScanRequest(Request):
             self._beside(None)
         super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _beside(self, note: Callable[[Ledger, str], None] | None) -> None:
-        """Note something, and let go of the lock once its process is gone, in a thread."""
+    def _beside(self, note: Note | None) -> None:
+        """Note something, and let go of the lock once its process is gone."""
         try:
             scan_id = scan_id_of(*self._named())
         except InvalidArrival:
             return
-        pid = self.worker_pid
-        threading.Thread(target=_after_death, args=(scan_id, pid, note), daemon=True).start()
+        settings = load_settings()
+        if settings.redis_url:
+            about = (open_ledger(settings), scan_id, self.worker_pid, note)
+            threading.Thread(target=_after_death, args=about, daemon=True).start()
+        elif note is not None:
+            # Not in a thread: a process that is forked while the file is locked would find it locked for
+            # ever. The lock of a dead process counts for nothing there.
+            _quietly(lambda: note(open_ledger(settings), scan_id))
 
     def _named(self) -> tuple[Any, Any]:
         arguments = self._args or [None]
         return arguments[0], (self._kwargs or {}).get("scan_id")
 
 
-def _after_death(scan_id: str, pid: int | None, note: Callable[[Ledger, str], None] | None) -> None:
+def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | None) -> None:
+    if note is not None:
+        _quietly(lambda: note(ledger, scan_id))
+    if pid is None:
+        return
+    deadline = time.monotonic() + DEATH_S
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if not is_alive(pid):
+        _quietly(lambda: ledger.free(scan_id, owner_of(pid)))
+
+
+def _quietly(step: Callable[[], None]) -> None:
+    """A lock ends by itself, and each death is counted: the scan comes to an end all the same."""
     try:
-        ledger = open_ledger(load_settings())
-        if note is not None:
-            note(ledger, scan_id)
-        deadline = time.monotonic() + DEATH_S
-        while pid is not None and is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if pid is not None and not is_alive(pid):
-            ledger.free(scan_id, owner_of(pid))
+        step()
     except LedgerError as error:
-        # The lock ends by itself, and each death is counted: it comes to an end all the same.
-        log.warning("ledger_not_told", scan_id=scan_id, reason=str(error))
+        log.warning("ledger_not_told", reason=str(error))
