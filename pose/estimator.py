@@ -106,15 +106,17 @@ def load_estimator(
         DeviceUnavailable: a GPU was demanded and is not there. It is never replaced by the CPU.
         InvalidWeights: weights are missing, damaged, or of another network.
     """
-    if name == "auto" and weights is not None:
-        chosen = None  # what the file is
-    elif (chosen := resolve_model(name, store)) == DEPTH:
-        return _load_depth(device, batch_size, _rgb_options(weights, detector, detector_weights, flip_test))
+    # With a file of its own, "auto" is what that file is.
+    chosen = None if name == "auto" and weights is not None else resolve_model(name, store)
+    if chosen == DEPTH:
+        _refuse_rgb_options(name, weights, detector, detector_weights, flip_test)
+        return _load_depth(choose_device(device), batch_size)
+    chosen_device = choose_device(device)
     from pose.rgb_hrnet import load_rgb  # torch is loaded with the first estimator, not at import
 
     return load_rgb(
         chosen,
-        choose_device(device),
+        chosen_device,
         store=_store(store),
         weights=weights,
         detector=detector,
@@ -165,27 +167,32 @@ def load_pair(
     return rgb, load_estimator(DEPTH, device, batch_size=batch_size)
 
 
-def _rgb_options(
-    weights: Path | None, detector: str, detector_weights: Path | None, flip_test: bool
-) -> tuple[str, ...]:
-    """Names of those options that were chosen, and that RGB models alone have."""
-    chosen = {
+def _refuse_rgb_options(
+    name: str, weights: Path | None, detector: str, detector_weights: Path | None, flip_test: bool
+) -> None:
+    """For the depth network, which looks at no picture."""
+    options = {
         "weights": weights is not None,
         "detector": detector != DEFAULT_DETECTOR,
         "detector_weights": detector_weights is not None,
         "flip_test": flip_test,
     }
-    return tuple(option for option, is_chosen in chosen.items() if is_chosen)
+    given = ", ".join(option for option, is_given in options.items() if is_given)
+    if given and name == "auto":
+        raise ValueError(
+            f"{given} cannot be chosen for {DEPTH}, which auto means as long as the weights of "
+            f"{DEFAULT_POSE} are not there: run `pose weights pull {DEFAULT_POSE}`"
+        )
+    if given:
+        raise ValueError(f"{given} cannot be chosen for {DEPTH}, which looks at no picture")
 
 
-def _load_depth(device: str, batch_size: int | None, rgb_only: tuple[str, ...]) -> Estimator:
-    if rgb_only:
-        raise ValueError(f"{', '.join(rgb_only)} cannot be chosen for {DEPTH}, which looks at no picture")
+def _load_depth(device: str, batch_size: int | None) -> Estimator:
     from pose.depth_hrnet import DepthHRNet
 
-    if batch_size is None:
-        return DepthHRNet(device=choose_device(device))
-    return DepthHRNet(device=choose_device(device), batch_size=batch_size)
+    return (
+        DepthHRNet(device=device) if batch_size is None else DepthHRNet(device=device, batch_size=batch_size)
+    )
 
 
 def _store(store: WeightsStore | None) -> WeightsStore:

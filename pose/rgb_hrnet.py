@@ -58,7 +58,7 @@ class RGBHRNet:
         weights_version: of the weights of `pose`.
 
     Attributes:
-        name: as given.
+        detector, pose, name: as given.
         version: all else that decides the result: both networks' weights, the detector's limit if it is not
             the usual one, and the flip test.
     """
@@ -67,8 +67,8 @@ class RGBHRNet:
 
     def __init__(self, detector: PersonFinder, pose: TopDown, name: str, weights_version: str) -> None:
         self.name = name
-        self._detector = detector
-        self._pose = pose
+        self.detector = detector
+        self.pose = pose
         parts = [weights_version, f"{detector.name}-{detector.version}"]
         if detector.min_score != MIN_SCORE:
             parts.append(f"above-{detector.min_score:g}")
@@ -80,8 +80,8 @@ class RGBHRNet:
         """People of each frame, the surest first; an empty list where nobody is."""
         views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
         pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
-        detected = self._detector.detect(pictures)
-        posed = self._pose.predict(pictures, [boxes for boxes, _ in detected])
+        detected = self.detector.detect(pictures)
+        posed = self.pose.predict(pictures, [boxes for boxes, _ in detected])
         seen = [
             _people(frame, turns, boxes, box_scores, keypoints, scores)
             for (frame, turns), (boxes, box_scores), (keypoints, scores) in zip(

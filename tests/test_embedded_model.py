@@ -23,7 +23,7 @@ FIRST_SEED = 800_000  # held out, and no part of what `evaluate` measures
 
 @pytest.fixture(scope="module")
 def estimator():
-    return pose.load_estimator(device="cpu")
+    return pose.load_estimator("depth-hrnet", device="cpu")
 
 
 @cache
