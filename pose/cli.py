@@ -59,12 +59,13 @@ def run(
     detector_weights: Annotated[Path | None, typer.Option(help="A detector's file, likewise.")] = None,
     weights_url: Annotated[str | None, typer.Option(envvar="WEIGHTS_URL", help=_WEIGHTS_HELP)] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write one row a person and frame here.")] = None,
-    cover: Annotated[str, typer.Option(help="How heads are covered: blur or solid.")] = "blur",
+    cover: Annotated[str, typer.Option(help="How heads are covered: blur, mosaic or solid.")] = "blur",
 ) -> None:
     """Analyse scans: one line each. Exit code 1 if any of them failed, 2 if nothing could be begun."""
-    if cover not in COVERS:
+    method = next((known for known in COVERS if known == cover), None)
+    if method is None:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
-    options = Options(cover="solid" if cover == "solid" else "blur")
+    options = Options(cover=method)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         models = load_models(

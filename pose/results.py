@@ -13,12 +13,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pose import keypoints as kp
+from pose.cover import Method as CoverMethod
 from pose.posture import Posture
 
 SCHEMA: Final = "scan-result/1"
 SCAN_ID: Final = r"^[A-Za-z0-9_-]{1,128}$"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Pixels = float
 Metres = float
 Timings = dict[str, Annotated[float, Field(ge=0)]]
@@ -92,8 +94,25 @@ class PersonResult(_Model):
     posture: Posture = Field(description="unknown where there is no 3D, or where it cannot be told")
 
 
+class CoveringResult(_Model):
+    """How a published picture was covered, and where."""
+
+    method: CoverMethod
+    grid: int = Field(ge=1, description="shades on each side of a covered part")
+    levels: int = Field(ge=1, description="tones that a covered part can have; nothing else of it is left")
+    noise: float = Field(ge=0, description="sigma of the shades about the tone, of 256")
+    regions: tuple[tuple[tuple[int, int], ...], ...] = Field(
+        description="outlines (u, v) in pixels of what was covered; they may reach out of the picture"
+    )
+    second_look: int = Field(
+        default=0,
+        ge=0,
+        description="faces covered that no person's head told of, found in the picture itself",
+    )
+
+
 class FrameResult(_Model):
-    """A frame; also the content of its `pose.json`."""
+    """A frame; also the content of its `pose.json`, without the timings: equal analyses, equal bytes."""
 
     order: int = Field(ge=0)
     status: FrameStatus
@@ -105,7 +124,8 @@ class FrameResult(_Model):
     child_distance_m: Metres | None = Field(description="from the camera; with exactly one person")
     quality: tuple[str, ...] = Field(description="limits that the frame does not keep; see pose/quality.py")
     picture: str | None = Field(description="key of the picture without faces; null where it was withheld")
-    timings_ms: Timings
+    covering: CoveringResult | None = Field(default=None, description="null where there is no picture")
+    timings_ms: Timings = Field(default_factory=dict)
 
 
 class DriftResult(_Model):
@@ -134,6 +154,11 @@ class ScanResult(_Model):
     body_length_m: Metres | None = Field(description="null where no frame is used")
     frames_used: int = Field(ge=0)
     frames: tuple[FrameResult, ...]
+    artefacts: dict[str, Sha256] = Field(
+        default_factory=dict,
+        description="SHA-256 of each artefact by name, as frames/0/pose.json: what is read and has another one"
+        " belongs to another analysis",
+    )
     drift: DriftResult | None = Field(default=None, description="null where one model only was at work")
     timings_ms: Timings
 

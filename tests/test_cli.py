@@ -105,10 +105,10 @@ def test_run_writes_a_csv(knowing, folders, tmp_path):
         assert [row["scan_id"] for row in csv.DictReader(file)] == ["a-1", "b_2"]
 
 
-def test_heads_can_be_covered_with_one_colour(knowing, folders, tmp_path):
-    for cover in ("blur", "solid"):
+def test_heads_can_be_covered_in_three_ways(knowing, folders, tmp_path):
+    for cover in ("blur", "mosaic", "solid"):
         assert run(folders[0], "--out", tmp_path / cover, "--cover", cover).exit_code == 0
-    names = [tmp_path / cover / "a-1/frames/0/blurred.jpg" for cover in ("blur", "solid")]
+    names = [tmp_path / cover / "a-1/frames/0/blurred.jpg" for cover in ("blur", "mosaic", "solid")]
     assert names[0].read_bytes() != names[1].read_bytes()
     assert run(folders[0], "--out", tmp_path / "x", "--cover", "nothing").exit_code == 2
 

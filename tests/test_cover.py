@@ -1,9 +1,12 @@
 """Covering parts of a picture for good."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from pose.cover import GRID, LEVELS, METHODS, SOLID_COLOUR, cover, encode_jpeg
+from pose.cover import METHODS, SOLID_COLOUR, cover, encode_jpeg, parameters
+from pose.results import CoveringResult
 
 
 @pytest.fixture
@@ -42,33 +45,54 @@ def test_solid_leaves_nothing(picture, mask):
     assert (cover(picture, mask, "solid")[mask] == SOLID_COLOUR).all()
 
 
-def test_blur_depends_on_nothing_but_a_few_mean_colours(picture, mask):
-    """Pixels moved about inside a cell of the grid change nothing but the noise."""
-    covered = cover(picture, mask, "blur").astype(int)
-    steps = np.abs(np.diff(covered, axis=1))[:, :-1][mask[:, 2:] & mask[:, :-2]]
+def test_blur_is_smooth_and_mosaic_is_tiles(picture, mask):
+    blurred, tiled = (cover(picture, mask, method).astype(int) for method in ("blur", "mosaic"))
+    steps = np.abs(np.diff(blurred, axis=1))[:, :-1][mask[:, 2:] & mask[:, :-2]]
     assert steps.max() <= 8  # smooth, though the source is noise of full strength
-    # 4 x 4 colours, smoothly drawn: no more than four different rows of them, but for rounding.
-    small = covered[50:131, 100:181, 0]
-    assert np.linalg.matrix_rank(small - small.mean(), tol=60) <= GRID
+    grid = parameters("mosaic").grid
+    assert 1 < len(np.unique(tiled[mask], axis=0)) <= grid**2
 
 
-def test_two_faces_of_equal_means_look_alike(mask):
-    """What the 4 x 4 means do not tell is gone: stripes and their mirror image give the same."""
-    base = np.full((200, 300, 3), 120, np.uint8)
-    one, other = base.copy(), base.copy()
-    stripes = (np.arange(300) // 3 % 2 * 160).astype(np.uint8)
-    one[mask] = np.broadcast_to(stripes[None, :, None], base.shape)[mask]
-    other[mask] = np.broadcast_to(stripes[None, ::-1, None], base.shape)[mask]
-    difference = np.abs(cover(one, mask).astype(int) - cover(other, mask).astype(int))[mask]
-    # Rounding and the noise, which differs with each source, are all that can differ.
-    assert difference.max() < 6 * LEVELS
-    assert difference.mean() < LEVELS
+@pytest.mark.parametrize("method", ["blur", "mosaic"])
+def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
+    """Covered sources of all kinds lie about as many means as there are levels, and show no pattern."""
+    rng = np.random.default_rng(1)
+    u = np.arange(300)[None, :].repeat(200, axis=0)
+    means, slopes = [], []
+    for _ in range(60):
+        base = np.full((200, 300, 3), rng.uniform(0, 255, 3))
+        side = rng.choice([-1.0, 1.0])
+        source = np.clip(base + side * (u - 140)[..., None], 0, 255).astype(np.uint8)
+        shown = cover(source, mask, method).astype(float)
+        means.append(shown[mask].mean())
+        left, right = shown[mask & (u < 120)].mean(), shown[mask & (u > 160)].mean()
+        slopes.append(side * (right - left))
+    known = parameters(method)
+    middles = np.sort(means)
+    cuts = np.flatnonzero(np.diff(middles) > 2 * known.noise)
+    assert len(cuts) + 1 == known.levels
+    assert all(group.std() < known.noise for group in np.split(middles, cuts + 1))
+    # The sources rise by 120 from left to right, or fall by it; what is shown does neither.
+    assert abs(np.mean(slopes)) < 3 * np.std(slopes) / np.sqrt(len(slopes))
 
 
-def test_a_colour_comes_from_the_covered_part_only(mask):
+def test_a_part_is_light_or_dark_as_it_was(mask):
+    for value, light in ((60, False), (200, True)):
+        shown = cover(np.full((200, 300, 3), value, np.uint8), mask)[mask].mean()
+        assert (shown > 126) == light
+
+
+def test_a_tone_comes_from_the_covered_part_only(mask):
     picture = np.zeros((200, 300, 3), np.uint8)
     picture[~mask] = 255
-    assert cover(picture, mask)[mask].max() <= 4 * LEVELS
+    assert cover(picture, mask)[mask].mean() < 126
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_result_can_say_what_a_method_leaves(method):
+    said = asdict(parameters(method))
+    assert CoveringResult(method=method, **said, regions=(((1, 2), (3, 4), (5, 0)),)).second_look == 0
+    assert (said["levels"] == 1) == (method == "solid")
 
 
 def test_equal_pictures_give_equal_bytes(picture, mask):

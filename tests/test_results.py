@@ -56,7 +56,7 @@ def test_the_names_are_those_of_the_format(result):
     frame = written["frames"][0]
     assert list(frame) == [
         "order", "status", "reason", "people", "floor_height_m", "camera_angle_deg", "missing_depth",
-        "child_distance_m", "quality", "picture", "timings_ms",
+        "child_distance_m", "quality", "picture", "covering", "timings_ms",
     ]  # fmt: skip
     someone = frame["people"][0]
     assert list(someone) == [
