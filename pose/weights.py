@@ -163,4 +163,5 @@ def slot(name: str) -> Published:
 
 def find_published(sha256: str) -> Published | None:
     """The published file with this hash (64 hex digits)."""
-    return next((each for each in _ALL if each.is_hash(sha256)), None)
+    files = (each for files in REGISTRY.values() for each in files)
+    return next((each for each in files if each.is_hash(sha256)), None)
