@@ -18,7 +18,7 @@ from pose.scan import Frame, Scan
 from pose.stopwatch import Stopwatch
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
-ANALYSIS_VERSION: Final = 1
+ANALYSIS_VERSION: Final = 2
 BATCH: Final = 16  # frames that an estimator is given at once
 
 Progress = Callable[[int, int], None]
@@ -99,6 +99,7 @@ def analyse_scan(
             if one.posture is not None and one.skeleton is not None
         ]
     )
+    artefacts = {name: data for one in analyses for name, data in one.artefacts.items()}
     result = ScanResult(
         scan_id=scan_id,
         fingerprint=fingerprint,
@@ -108,10 +109,11 @@ def analyse_scan(
         body_length_m=None if length is None else round(length, 5),
         frames_used=used,
         frames=tuple(analysis.result for analysis in analyses),
+        artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
         drift=None if compare_with is None else _drift(compare_with, compare(ours, others)),
         timings_ms=watch.timings(),
     )
-    return Analysis(result, {name: data for one in analyses for name, data in one.artefacts.items()})
+    return Analysis(result, artefacts)
 
 
 def fingerprint_of(

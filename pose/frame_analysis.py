@@ -113,7 +113,7 @@ def analyse_frame(
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
         timings_ms=watch.timings(),
     )
-    artefacts[artefact_name(frame.order, POSE)] = (result.model_dump_json(indent=2) + "\n").encode()
+    artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
     return FrameAnalysis(result, artefacts, skeleton, posture)
 
 
@@ -132,8 +132,11 @@ def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
         picture=None,
         timings_ms={},
     )
-    data = (result.model_dump_json(indent=2) + "\n").encode()
-    return FrameAnalysis(result, {artefact_name(frame.order, POSE): data})
+    return FrameAnalysis(result, {artefact_name(frame.order, POSE): _pose_json(result)})
+
+
+def _pose_json(result: FrameResult) -> bytes:
+    return (result.model_dump_json(indent=2, exclude={"timings_ms"}) + "\n").encode()
 
 
 def _lift(frame: Frame, person: Person, method: LiftMethod, floor: float | None) -> Skeleton:

@@ -156,7 +156,7 @@ class ScanResult(_Model):
     frames: tuple[FrameResult, ...]
     artefacts: dict[str, Sha256] = Field(
         default_factory=dict,
-        description="SHA-256 of each artefact by name, as frames/0/pose.json: what is read and has another one"
+        description="SHA-256 of each artefact by name, as frames/0/pose.json: an object that has another one"
         " belongs to another analysis",
     )
     drift: DriftResult | None = Field(default=None, description="null where one model only was at work")

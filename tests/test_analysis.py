@@ -1,5 +1,6 @@
 """The chain, with an estimator that knows who is there."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -97,7 +98,15 @@ def test_the_face_is_in_none_of_the_pictures():
 def test_pose_json_is_the_frames_part_of_the_result():
     analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
     written = json.loads(analysis.artefacts["frames/0/pose.json"])
-    assert written == json.loads(analysis.result.frames[0].model_dump_json())
+    assert written == json.loads(analysis.result.frames[0].model_dump_json(exclude={"timings_ms"}))
+    assert pose.results.FrameResult.model_validate(written).order == 0
+
+
+def test_the_result_tells_the_digest_of_each_artefact():
+    analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in analysis.artefacts.items()}
+    assert "frames/0/pose.json" in digests
+    assert analysis.result.artefacts == digests
 
 
 def test_several_persons_give_a_picture_and_no_skeleton():
@@ -222,8 +231,7 @@ def test_equal_input_gives_equal_output_but_for_times():
         written = json.loads(analysis.result.model_dump_json(exclude={"timings_ms"}))
         for frame in written["frames"]:
             frame.pop("timings_ms")
-        pictures = {name: data for name, data in analysis.artefacts.items() if not name.endswith("pose.json")}
-        return written, pictures
+        return written, analysis.artefacts
 
     assert content(pose.analyse_scan(*scan_of(good()))) == content(pose.analyse_scan(*scan_of(good())))
 

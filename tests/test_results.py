@@ -50,7 +50,7 @@ def test_the_names_are_those_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
         "schema", "scan_id", "fingerprint", "model", "posture", "posture_confidence", "body_length_m",
-        "frames_used", "frames", "drift", "timings_ms",
+        "frames_used", "frames", "artefacts", "drift", "timings_ms",
     ]  # fmt: skip
     assert written["schema"] == "scan-result/1"
     frame = written["frames"][0]
