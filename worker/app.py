@@ -17,6 +17,7 @@ from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
+from worker.arrivals_list import TakeArrivals
 from worker.celery_config import celery_config, make_folders
 from worker.logs import get_logger
 from worker.logs import setup_logging as setup_our_logging
@@ -44,6 +45,7 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader)
+app.steps["worker"].add(TakeArrivals)
 
 
 class _Start:

@@ -81,14 +81,17 @@ class ArrivalsList:
         self._clock = clock
         self._seen: set[bytes] = set()
 
-    def take(self, wait_s: float) -> bool:
+    def take(self, wait_s: int) -> bool:
         """Do the next entry, or wait for one. Gives whether there was one.
+
+        Args:
+            wait_s: 1 or more; 0 would be without end.
 
         Raises:
             PASSING: the entry is back on the list, unless it is Redis that is away.
         """
         # From the right: producers put entries in with LPUSH, as Celery's do.
-        entry = self._client.blmove(self._list, self._work, int(wait_s), "RIGHT", "LEFT")
+        entry = self._client.blmove(self._list, self._work, wait_s, "RIGHT", "LEFT")
         if entry is None:
             return False
         raw = cast("bytes", entry)
