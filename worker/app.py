@@ -12,7 +12,6 @@ import time
 from typing import Any, Final
 
 from celery import Celery, signals
-from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
@@ -22,8 +21,11 @@ from worker.celery_config import celery_config, make_folders
 from worker.logs import get_logger
 from worker.logs import setup_logging as setup_our_logging
 from worker.model import get_estimator, limit_threads
+from worker.ready import WaitForProcesses, say_ready
 from worker.settings import load_settings
+from worker.shutdown import HandBack
 from worker.storage import StorageError, open_storages
+from worker.weights import fetch_weights
 
 log = get_logger(__name__)
 
@@ -45,7 +47,8 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader)
-app.steps["worker"].add(TakeArrivals)
+app.steps["worker"].update((WaitForProcesses, TakeArrivals))
+app.steps["consumer"].add(HandBack)
 
 
 class _Start:
@@ -75,10 +78,8 @@ def _before_pool(sender: Any, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _without_processes(sender: Any, **_: Any) -> None:
-    """Pools that have no processes of their own do their work in this one."""
-    if not isinstance(sender.pool, PreforkPool):
-        _start_process()
+def _tell_ready(**_: Any) -> None:
+    log.info("worker_ready", processes=_Start.processes)
 
 
 @signals.worker_process_init.connect
@@ -90,9 +91,11 @@ def _start_process(**_: Any) -> None:
     settings = load_settings()
     try:
         threads = limit_threads(settings, _Start.processes)
+        fetch_weights(settings)
         model = get_estimator(settings).name
         open_storages(settings)
         log.info("process_ready", model=model, threads=threads)
+        say_ready()
     except Exception as error:
         # Celery would log this and go on without a model. Where the reason is meant for a person, it is
         # said without the traceback.
