@@ -19,7 +19,7 @@ from pose.checkpoints import MAX_PUBLISHED_BYTES
 from pose.download import download
 from pose.errors import DownloadError, InvalidWeights, NoNetwork, WeightsNotFound
 from pose.store import Progress, WeightsSource, WeightsStore
-from pose.weights import REGISTRY, Published, slot
+from pose.weights import REGISTRY, Published
 
 GROUP: Final = "pose.weights_sources"
 
@@ -81,14 +81,13 @@ def pull(
         ValueError: there is no such name.
         OSError: the store cannot be written.
     """
-    slot(name)
     report = progress or (lambda _done, _all: None)
+    # Before the lock too: a store that is whole may be one that cannot be written.
+    if stored := _stored(name, store):
+        return stored
     with store.lock(name):
-        if store.has(name):
-            try:
-                return store.load(name).facts
-            except InvalidWeights:
-                pass  # it is replaced
+        if stored := _stored(name, store):
+            return stored
         try:
             return _publisher(name, store, report) if source is None else _source(name, store, source, report)
         except NoNetwork as error:
@@ -96,6 +95,14 @@ def pull(
                 f"{error}; no network? Run `pose weights pull {name}` on a machine that has one, then `pose "
                 f"weights add {name} FILE` here; or point WEIGHTS_URL at a folder or bucket that has it"
             ) from None
+
+
+def _stored(name: str, store: WeightsStore) -> dict[str, str] | None:
+    """The header of what is there; None if nothing is, or if it is damaged, and so to be replaced."""
+    try:
+        return store.load(name).facts if store.has(name) else None
+    except InvalidWeights:
+        return None
 
 
 def _publisher(name: str, store: WeightsStore, progress: Progress) -> dict[str, str]:

@@ -83,6 +83,12 @@ def test_what_is_there_is_not_pulled_again(store, file, server):
     assert len(server.requests) == 1
 
 
+def test_what_is_there_is_found_in_a_store_that_cannot_be_written(store, file, monkeypatch):
+    facts = pull(NAME, store)
+    monkeypatch.setattr(WeightsStore, "lock", lambda self, name: pytest.fail("the store was written to"))
+    assert pull(NAME, store) == facts
+
+
 def test_what_is_damaged_is_pulled_again(store, file, server):
     facts = pull(NAME, store)
     store.path(NAME).write_bytes(b"damaged")
