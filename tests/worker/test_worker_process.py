@@ -293,11 +293,18 @@ def test_a_scan_whose_process_dies_is_done_by_the_next_one(world, worker, make_s
 
 NO_DEVICE = ({"DEVICE": "cuda:63"}, "device 'cuda:63' was demanded, but torch sees")
 NO_MODEL = ({"MODEL": "hrnet-w1"}, "unknown model 'hrnet-w1', expected one of")
+NO_WEIGHTS = ({"MODEL": "hrnet-w48-384x288"}, "the weights of hrnet-w48-384x288 are not there: run `pose")
 
 
 @pytest.mark.parametrize(
     ("pool", "environment", "reason"),
-    [("prefork", *NO_DEVICE), ("prefork", *NO_MODEL), ("solo", *NO_DEVICE), ("threads", *NO_DEVICE)],
+    [
+        ("prefork", *NO_DEVICE),
+        ("prefork", *NO_MODEL),
+        ("prefork", *NO_WEIGHTS),
+        ("solo", *NO_DEVICE),
+        ("threads", *NO_DEVICE),
+    ],
 )
 def test_a_worker_that_cannot_start_says_why_and_ends(embedded, pool, environment, reason):
     with embedded.start_worker("-n", "w5@%h", "--pool", pool, **environment) as worker:
