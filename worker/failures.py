@@ -20,6 +20,10 @@ class ScanFailed(Exception):
     """A scan ended without a result. The text is the reason, for a person to read."""
 
 
+class OutOfMemory(Exception):
+    """The GPU's memory is full, whoever has it. It may be free later."""
+
+
 class SetAside(Exception):
     """Nobody is to work on this scan before a person has looked at it (`python -m worker replay`)."""
 
@@ -50,7 +54,7 @@ def judge(error: Exception) -> Verdict:
             return Verdict(passing=False, expected=True, reason=str(error))
         case SoftTimeLimitExceeded():
             return Verdict(passing=False, expected=True, reason=TOO_LONG)
-        case StorageUnavailable() | LedgerUnavailable():
+        case StorageUnavailable() | LedgerUnavailable() | OutOfMemory():
             return Verdict(passing=True, expected=True, reason=str(error))
         case MemoryError():
             # Of this machine at this moment; the error's own text tells what was to be made.

@@ -44,13 +44,25 @@ def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
     key = (os.getpid(), settings)
     with _lock:  # the threads pool asks several times at once
         if key not in _loaded:
-            _loaded[key] = _load(settings)
+            _loaded[key] = _sparing(settings)
             for one in filter(None, _loaded[key]):
                 log.info("model_loaded", model=one.name, version=one.version)
         return _loaded[key]
 
 
-def _load(settings: Settings) -> tuple[Estimator, Estimator | None]:
+def _sparing(settings: Settings) -> tuple[Estimator, Estimator | None]:
+    """With an answer to a GPU's memory that is full."""
+    from worker.memory import Sparing
+
+    first, second = _load(settings, settings.device)
+    to_cpu = settings.oom_to_cpu
+    return (
+        Sparing(first, (lambda: _load(settings, "cpu")[0]) if to_cpu else None),
+        second and Sparing(second, (lambda: _load(settings, "cpu")[1] or second) if to_cpu else None),
+    )
+
+
+def _load(settings: Settings, device: str) -> tuple[Estimator, Estimator | None]:
     import pose
     from worker.weights import open_store
 
@@ -61,8 +73,8 @@ def _load(settings: Settings) -> tuple[Estimator, Estimator | None]:
         "batch_size": settings.batch_size,
     }
     if settings.model == BOTH:
-        return pose.load_pair(settings.model, settings.device, **options)
-    return pose.load_estimator(settings.model, settings.device, **options), None
+        return pose.load_pair(settings.model, device, **options)
+    return pose.load_estimator(settings.model, device, **options), None
 
 
 def limit_threads(settings: Settings, processes: int) -> int:

@@ -204,6 +204,11 @@ class Settings(BaseSettings):
         validation_alias="RETRY_TOTAL_S",
         description="after the first failure; then the scan has failed",
     )
+    oom_to_cpu: bool = Field(
+        default=False,
+        validation_alias="OOM_TO_CPU",
+        description="where not even one frame fits in the GPU's memory, the CPU does it",
+    )
     max_deaths: int = Field(
         default=3,
         ge=1,
