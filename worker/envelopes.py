@@ -24,10 +24,12 @@ class InvalidMessage(ValueError):
 
 
 def _moment(value: str | None) -> str | None:
+    if value is None:
+        return None
     try:
-        moment = maybe_iso8601(value)
+        moment = maybe_iso8601(value)  # None for an empty text, which Celery cannot take
         # Further away than this, Celery's conversion to a time stamp overflows.
-        if moment is not None and not 1971 <= moment.replace(tzinfo=UTC).year <= 9000:
+        if moment is None or not 1971 <= moment.replace(tzinfo=UTC).year <= 9000:
             raise ValueError
     except (ValueError, TypeError, OverflowError):
         raise ValueError("must be a time in ISO 8601") from None
