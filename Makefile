@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench evaluate faces drift train pictures lock clean servers
+.PHONY: help venv demo test fuzz lint format bench evaluate faces drift train pictures lock clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(RUNTIME) ## See it work: a worker takes two rendered scans
 
 test: $(DEVELOPMENT) servers lint ## All checks and tests; sets up what they need
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads (ARGS="--count 20000 --target depth")
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 lint: $(DEVELOPMENT) ## Ruff and mypy
 	$(BIN)/ruff check .

@@ -1,0 +1,135 @@
+"""Readers of the worker, and of weights: messages, envelopes of Celery's queues, stored records, files."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Final, cast
+
+from celery import Celery
+from celery.worker.request import Request
+from kombu.asynchronous.timer import to_timestamp
+from kombu.transport.virtual import Channel, Message
+
+from pose.checkpoints import read_checkpoint
+from pose.errors import InvalidWeights
+from tests.fuzz import seeds, strategies
+from tests.fuzz.targets import SCAN_TARGETS, Target, memory_folder, promise
+from worker.envelopes import InvalidMessage, check_envelope, check_task
+from worker.messages import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key, scan_id_of
+from worker.processing import finished_result
+from worker.status import read_status
+from worker.storage import Storage
+
+MAX_MESSAGE: Final = 64 * 1024
+
+
+class _Stored:
+    """A storage that holds one object, whatever its key."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        return self._data[:max_bytes]
+
+
+def _stored(data: bytes) -> Storage:
+    return cast(Storage, _Stored(data))
+
+
+class WeightsFile:
+    """A file of weights, written anew for each input."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+
+    def __call__(self, data: bytes) -> None:
+        if self._path is None:
+            self._path = memory_folder() / "weights.safetensors"
+        self._path.write_bytes(data)
+        checkpoint = read_checkpoint(self._path)
+        promise({"name", "version", "variant"} <= set(checkpoint.facts), "the facts that are asked for")
+        size = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+        promise(size <= len(data), "no more in the tensors than in the file")
+
+
+def read_arrival(data: bytes) -> None:
+    """Celery gives a task what was JSON, of a message that is not too large."""
+    try:
+        value = json.loads(data[:MAX_MESSAGE])
+    except (ValueError, RecursionError):
+        return
+    for arrival, scan_id in ((value, None), (None, value), (value, value)):
+        try:
+            found = scan_id_of(arrival, scan_id)
+        except InvalidArrival as error:
+            promise(seeds.CODE not in str(error), "a text without what was sent")
+            continue
+        promise(SCAN_ID.fullmatch(found), "a scan id")
+        key = artefact_key(found, "frames/0/pose.json")
+        promise(key.count("/") == 3 and ".." not in key, "a key below the scan")
+    if isinstance(value, str):
+        try:
+            key = artefact_key(seeds.SCAN_ID, value)
+        except ValueError:
+            return
+        promise(ARTEFACT.fullmatch(key.partition("/")[2]), "an artefact's key")
+
+
+def read_stored_status(data: bytes) -> None:
+    status = read_status(_stored(data), seeds.SCAN_ID)
+    if status is not None:
+        promise(status.scan_id == seeds.SCAN_ID, "the status of the scan asked for")
+        times = (status.updated_at, status.queued_at, status.started_at, status.finished_at)
+        promise(all(time is None or time.tzinfo is not None for time in times), "times that can be compared")
+        status.model_dump_json()
+
+
+def read_stored_result(data: bytes) -> None:
+    result = finished_result(_stored(data), seeds.SCAN_ID)
+    if result is not None:
+        result.model_dump_json()
+
+
+class _Decoding:
+    """As much of a channel as a message needs to decode its body."""
+
+    codecs = Channel.codecs
+    decode_body = Channel.decode_body
+
+
+def _nothing() -> None: ...
+
+
+class Envelopes:
+    """What stands between Celery and its queue: what it lets through, Celery must be able to take."""
+
+    def __init__(self) -> None:
+        self._app = Celery("fuzz", broker="memory://", set_as_current=False)
+        self._task = self._app.task(name="worker.process_scan")(_nothing)
+
+    def __call__(self, data: bytes) -> None:
+        message = Message(check_envelope(data, MAX_MESSAGE), channel=_Decoding())
+        message.accept = {"application/json"}
+        check_task(message)
+        if isinstance(message.payload, list):  # Celery turns its older protocol into this one
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        request = Request(message, app=self._app, task=self._task, hostname="fuzz")
+        for moment in (request.eta, request.expires):
+            promise(moment is None or math.isfinite(to_timestamp(moment)), "times that can be waited for")
+        promise(str(request) and isinstance(request.info(safe=True), dict), "what log and inspect show")
+        request.maybe_expire()
+
+
+WORKER_TARGETS: Final = (
+    Target("arrival", 40, read_arrival, seeds.ARRIVALS, strategies.arrivals, ()),
+    Target("envelope", 40, Envelopes(), seeds.ENVELOPES, strategies.envelopes, (InvalidMessage,)),
+    Target("status", 30, read_stored_status, seeds.STATUSES, strategies.statuses, ()),
+    Target("result", 10, read_stored_result, seeds.RESULTS, strategies.statuses, ()),
+    Target("weights", 50, WeightsFile(), seeds.SAFETENSORS, strategies.safetensors, (InvalidWeights,)),
+)
+TARGETS: Final = {target.name: target for target in (*SCAN_TARGETS, *WORKER_TARGETS)}
