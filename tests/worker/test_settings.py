@@ -68,7 +68,7 @@ def test_weights_are_nowhere_else(url):
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
     for name in ("CELERY_BROKER_URL", "AWS_ENDPOINT_URL_S3", "DEVICE", "MAX_ATTEMPTS"):
         monkeypatch.setenv(name, "")
-    assert (read_settings().device, read_settings().max_attempts) == ("auto", 6)
+    assert (read_settings().device, read_settings().max_attempts) == ("auto", 60)
 
 
 def test_all_that_is_wrong_is_reported_at_once_and_by_name(monkeypatch):
