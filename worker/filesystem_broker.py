@@ -12,7 +12,6 @@ What it still cannot do: a worker that is killed loses the message it works on.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import logging
@@ -29,6 +28,8 @@ from typing import Any, Final
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
+
+from worker.envelopes import InvalidMessage, check_envelope
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ class Channel(filesystem.Channel):
             text = taken.read_bytes()
             taken.unlink()
             try:
-                return _check_envelope(loads(text))
-            except ValueError as error:
+                return check_envelope(text)
+            except InvalidMessage as error:
                 # The worker would end with this, and again at each start if the file stayed.
                 log.error("a message that is not Celery's was thrown away: %s", error)
         raise Empty
@@ -148,18 +149,6 @@ def prune(messages: Path, control: Path, older_than_s: float = ABANDONED_AFTER_S
 
 def _is_listener(queue: str) -> bool:
     return queue.startswith("celeryev.") or queue.endswith(".celery.pidbox")
-
-
-def _check_envelope(message: Any) -> dict[str, Any]:
-    """What kombu reads from a message without looking whether it is there."""
-    fields = {"body": str, "headers": dict, "properties": dict}
-    if not isinstance(message, dict) or not all(isinstance(message.get(k), t) for k, t in fields.items()):
-        raise ValueError("no envelope with body, headers and properties")
-    if not {"delivery_info", "delivery_tag"} <= set(message["properties"]):
-        raise ValueError("no delivery in its properties")
-    if message["properties"].get("body_encoding") == "base64":
-        base64.b64decode(message["body"])
-    return message
 
 
 def _write_whole(path: Path, text: str) -> None:
