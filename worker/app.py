@@ -18,6 +18,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from worker.arrivals_list import TakeArrivals
 from worker.celery_config import celery_config, make_folders
+from worker.health import SignOfLife
 from worker.logs import get_logger
 from worker.logs import setup_logging as setup_our_logging
 from worker.model import get_estimator, limit_threads
@@ -48,7 +49,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader)
 app.steps["worker"].update((WaitForProcesses, TakeArrivals))
-app.steps["consumer"].add(HandBack)
+app.steps["consumer"].update((HandBack, SignOfLife))
 
 
 class _Start:

@@ -115,6 +115,24 @@ def watch(
         raise typer.Exit(1)
 
 
+@cli.command()
+def health(
+    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="As in `celery worker -n`.")] = None,
+) -> None:
+    """Say whether the worker of this machine does its work. Exit code 1 if it does not."""
+    from worker.health import Unhealthy, check, file_of, read_sign, waiting_messages
+
+    try:
+        path = file_of(load_settings(), node)
+        check(lambda: read_sign(path), waiting_messages)
+    except SettingsError as error:
+        _fail(error.message)
+    except Unhealthy as error:
+        typer.echo(f"unhealthy: {error}")
+        raise typer.Exit(1) from None
+    typer.echo("healthy")
+
+
 def _open() -> tuple[Settings, Storage, Storage]:
     try:
         settings = load_settings()
