@@ -138,7 +138,7 @@ def test_no_error_holds_the_persons_code(tmp_path: Path, make_scan: ScanBuilder)
         {name: b"x" if "/" in name else data for name, data in good.items()},
         {name: data for name, data in good.items() if name.startswith("rgb")},
         good | {"camera_calibration.txt": PERSON.encode()},
-        {name.replace("_100_", "_105_"): data for name, data in good.items()},
+        good | {"scan.json": json.dumps({"id": PERSON, "type": -1}).encode()},
         good | {"scan.json": json.dumps({"id": PERSON, "type": PERSON}).encode()},
     ):
         with pytest.raises(InvalidScan) as caught:
