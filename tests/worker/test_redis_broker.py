@@ -15,6 +15,7 @@ from kombu.utils.json import dumps
 from tests.worker.running import Running, World, wait_until
 
 LIMIT = 64 * 1024
+AT_THE_START = [b"[1", b"{}", b'{"scan_id": "a"}', b'{"body": "abc", "headers": {}, "properties": {}}']
 SECRET = "Zoe-1234"
 
 
@@ -51,6 +52,7 @@ def producer(world) -> Iterator[Celery]:
 
 @pytest.fixture(scope="module")
 def worker(world, client) -> Iterator[Running]:
+    client.lpush("celery", *AT_THE_START)
     with world.start_worker() as worker:
         worker.wait_for_event("process_ready")
         yield worker
@@ -133,6 +135,11 @@ MALFORMED: dict[str, Any] = {
     "a name of another type": ({"headers": {"shadow": {}}}, "shadow"),
     "too large": (b'{"body": "' + b"x" * LIMIT + b'"}', f"more than {LIMIT} bytes"),
 }
+
+
+def test_entries_that_are_there_already_do_not_keep_a_worker_from_starting(client, worker):
+    wait_until(lambda: client.llen("celery:dead") == len(AT_THE_START), "them to be set aside", 20)
+    assert client.llen("celery") == 0
 
 
 @pytest.mark.parametrize("case", MALFORMED)
