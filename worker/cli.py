@@ -14,6 +14,7 @@ from rich.live import Live
 
 from worker.announce import Send, announce
 from worker.ledger import LedgerError, open_ledger
+from worker.logs import setup_logging
 from worker.messages import SCAN_ID, InvalidArrival, check_scan_id
 from worker.settings import Settings, SettingsError, load_settings
 from worker.status import ScanStatus, Status, now, read_status
@@ -190,5 +191,6 @@ def _fail(reason: str) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What it says goes to standard output; the log, to standard error."""
+    setup_logging(level="WARNING")
     cli()

@@ -125,5 +125,5 @@ def _send_again(
         write_status(results, known.model_copy(update=changes))
         ledger.announce(scan_id, clock() + settings.queue_lease_s)
     send(message(scan_id, force=known.force, resent=True))
-    log.warning("scan_sent_again", scan_id=scan_id)
+    log.info("scan_sent_again", scan_id=scan_id)
     return True

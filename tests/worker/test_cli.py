@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from worker import cli
+from worker.ledger import open_ledger
 from worker.places import place_of_folder
 from worker.settings import Settings, read_settings
-from worker.status import ScanStatus, Status, now, write_status
+from worker.status import ScanStatus, Status, now, read_status, write_status
 from worker.storage import Storage, open_storages
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +141,59 @@ def test_watch_exits_with_1_when_a_scan_failed(results):
     assert "no frames" in text
 
 
+@pytest.fixture
+def sent(settings, monkeypatch) -> list[dict[str, object]]:
+    """The messages that were sent."""
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(cli, "_sender", lambda: sent.append)
+    return sent
+
+
+def test_a_scan_that_is_forced_is_pardoned_and_says_so(settings, sent):
+    open_ledger(settings).set_aside("scan", "poison: …")
+    assert call("enqueue", "scan", "--force") == (0, "scan: queued\n")
+    assert sent == [{"scan_id": "scan", "force": True}]
+    assert open_ledger(settings).aside("scan") is None
+
+
+def test_replay_puts_scans_back_that_were_set_aside(settings, results, sent):
+    put(results, "scan", Status.FAILED, reason="poison: …")
+    open_ledger(settings).set_aside("scan", "poison: …")
+    assert call("replay", "scan") == (0, "scan: queued\n")
+    assert sent == [{"scan_id": "scan"}]
+    assert open_ledger(settings).aside("scan") is None
+    status = read_status(results, "scan")
+    assert status is not None
+    assert status.status is Status.QUEUED
+
+
+def test_replay_of_all_that_failed_leaves_the_others(results, sent):
+    for scan_id, status in (("a", Status.FAILED), ("b", Status.COMPLETED), ("c", Status.FAILED)):
+        put(results, scan_id, status)
+    results.write("no scan at all/x", b"", "text/plain")
+    assert call("replay", "--failed") == (0, "a: queued\nc: queued\n")
+    assert sent == [{"scan_id": "a"}, {"scan_id": "c"}]
+
+
+@pytest.mark.parametrize("arguments", [(), ("scan", "--failed")])
+def test_replay_wants_either_scans_or_all(sent, arguments):
+    code, text = call("replay", *arguments)
+    assert (code, "either scan ids or --failed" in text) == (2, True)
+    assert sent == []
+
+
+def test_reconcile_sends_what_is_overdue_and_says_which(settings, here, sent):
+    (here / "scans").mkdir()
+    open_ledger(settings).announce("late", 1.0)
+    open_ledger(settings).announce("early", 1e12)
+    code, text = call("reconcile")
+    assert (code, "late: queued again\n" in text) == (0, True)
+    code, text = call("reconcile", "--all")
+    assert (code, "queued again" in text) == (0, False)
+    assert sent == [{"scan_id": "late", "resent": True}]
+
+
 def test_help_lists_the_commands():
     code, text = call("--help")
     assert code == 0
-    assert all(command in text for command in ("enqueue", "status", "watch"))
+    assert all(command in text for command in ("enqueue", "status", "watch", "replay", "reconcile"))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.announce import announce, message
+from worker.ledger import Ledger, LedgerUnavailable, open_ledger
+from worker.messages import InvalidArrival
+from worker.settings import Settings, read_settings
+from worker.status import read_status
+from worker.storage import Storage, StorageUnavailable, open_storages
+
+
+@pytest.fixture
+def settings(here) -> Settings:
+    return read_settings(queue_lease_s=100)
+
+
+@pytest.fixture
+def results(settings) -> Storage:
+    return open_storages(settings)[1]
+
+
+@pytest.fixture
+def ledger(settings) -> Ledger:
+    return open_ledger(settings)
+
+
+def events(here: Path) -> list[str]:
+    file = here / ".run" / "events.jsonl"
+    return [json.loads(line)["type"] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here):
+    seen: list[Any] = []
+
+    def send(asked: dict[str, object]) -> None:
+        seen.append((asked, read_status(results, "scan"), ledger.overdue(float("inf")), events(here)))
+
+    announce("scan", settings, results, send)
+    ((asked, status, open_scans, told),) = seen
+    assert asked == {"scan_id": "scan"}
+    assert (status.status, status.attempt, status.force) == ("queued", 0, False)
+    assert (status.lease_until - status.queued_at).total_seconds() == 100
+    assert open_scans == ["scan"]
+    assert ledger.overdue(status.lease_until.timestamp() - 5) == []
+    assert told == ["org.pose-worker.scan.received"]
+
+
+def test_force_is_a_pardon_and_stands_in_message_and_status(settings, results, ledger):
+    ledger.set_aside("scan", "poison: …")
+    sent: list[dict[str, object]] = []
+    announce("scan", settings, results, sent.append)
+    assert ledger.aside("scan") == "poison: …"
+    announce("scan", settings, results, sent.append, force=True)
+    assert ledger.aside("scan") is None
+    assert sent == [{"scan_id": "scan"}, {"scan_id": "scan", "force": True}]
+    status = read_status(results, "scan")
+    assert status is not None
+    assert status.force
+
+
+def test_a_message_says_no_more_than_it_must():
+    assert message("a") == {"scan_id": "a"}
+    assert message("a", resent=True) == {"scan_id": "a", "resent": True}
+
+
+def test_what_is_no_scan_id_leaves_nothing_behind(settings, results, here):
+    with pytest.raises(InvalidArrival):
+        announce("../etc", settings, results, lambda _: None)
+    assert list(here.iterdir()) == []
+
+
+def test_without_the_ledger_nothing_is_written_or_sent(settings, results, monkeypatch):
+    class Away:
+        def announce(self, *_: object) -> None:
+            raise LedgerUnavailable("away")
+
+    monkeypatch.setattr("worker.announce.open_ledger", lambda _: Away())
+    sent: list[dict[str, object]] = []
+    with pytest.raises(LedgerUnavailable):
+        announce("scan", settings, results, sent.append)
+    assert (sent, read_status(results, "scan")) == ([], None)
+
+
+def test_a_scan_that_could_not_be_sent_is_not_forgotten(settings, results, ledger, monkeypatch):
+    def away(*_: object) -> None:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(results, "write", away)
+    sent: list[dict[str, object]] = []
+    with pytest.raises(StorageUnavailable):
+        announce("scan", settings, results, sent.append)
+    assert sent == []
+    assert ledger.overdue(float("inf")) == ["scan"]

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.ledger import RECONCILER, Ledger, open_ledger
+from worker.reconcile import REASON, reconcile
+from worker.settings import Settings, read_settings
+from worker.status import ScanStatus, Status, read_status, write_status
+from worker.storage import Storage, open_storages
+
+LEASE_S = 100.0
+START = time.time()
+
+
+class World:
+    """The storages, the ledger, and a clock that is moved by hand."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, scans: Storage, results: Storage) -> None:
+        self.settings, self.ledger, self.scans, self.results = settings, ledger, scans, results
+        self.now = START
+        self.sent: list[dict[str, object]] = []
+
+    def reconcile(self, **options: bool) -> list[str]:
+        return reconcile(
+            self.settings, self.scans, self.results, self.sent.append, clock=lambda: self.now, **options
+        )
+
+    def put(self, scan_id: str, status: Status, **fields: object) -> None:
+        known = {"scan_id": scan_id, "status": status, "updated_at": self.time(), **fields}
+        write_status(self.results, ScanStatus.model_validate(known))
+
+    def put_files(self, scan_id: str, folder: Path, age_s: float) -> None:
+        self.scans.write(f"{scan_id}/rgb/1.jpg", b"1", "image/jpeg")
+        changed = self.now - age_s
+        os.utime(folder / "scans" / scan_id / "rgb" / "1.jpg", (changed, changed))
+
+    def time(self, seconds: float = 0) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC) + timedelta(seconds=seconds)
+
+    def status(self, scan_id: str) -> ScanStatus:
+        found = read_status(self.results, scan_id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture(params=["file", "redis"])
+def world(request, here) -> World:
+    url = request.getfixturevalue("redis_server").url(8) if request.param == "redis" else None
+    settings = read_settings(queue_lease_s=LEASE_S, redis_url=url)
+    (here / "scans").mkdir()
+    ledger = open_ledger(settings)
+    for scan_id in ledger.overdue(float("inf")):
+        ledger.close(scan_id)
+    return World(settings, ledger, *open_storages(settings))
+
+
+def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
+    world.put("scan", Status.PROGRESS, stage="analyse", frames_done=3, attempt=2, deaths=1)
+    world.ledger.announce("scan", world.now - 1)
+    assert world.reconcile() == ["scan"]
+    assert world.sent == [{"scan_id": "scan", "resent": True}]
+    status = world.status("scan")
+    assert (status.status, status.reason) == ("queued", REASON)
+    # What is known of a process that may have died stays.
+    assert (status.stage, status.frames_done, status.attempt, status.deaths) == ("analyse", 3, 2, 1)
+    assert status.lease_until is not None
+    assert abs(status.lease_until - world.time(LEASE_S)) < timedelta(seconds=60)
+
+
+def test_once_for_each_lease(world):
+    world.ledger.announce("scan", world.now - 1)
+    assert world.reconcile() == ["scan"]
+    world.now += LEASE_S - 1
+    assert world.reconcile() == []
+    world.now += 2
+    assert world.reconcile() == ["scan"]
+    assert len(world.sent) == 2
+
+
+def test_one_that_was_never_written_down_is_sent_too(world):
+    world.ledger.announce("scan", world.now - 1)
+    assert world.reconcile() == ["scan"]
+    assert world.status("scan").status is Status.QUEUED
+
+
+def test_one_that_was_forced_is_forced_again(world):
+    world.put("scan", Status.QUEUED, force=True)
+    world.ledger.announce("scan", world.now - 1)
+    world.reconcile()
+    assert world.sent == [{"scan_id": "scan", "force": True, "resent": True}]
+
+
+@pytest.mark.parametrize("final", [Status.COMPLETED, Status.FAILED])
+def test_a_final_one_is_closed(world, final):
+    world.put("scan", final)
+    world.ledger.announce("scan", world.now - 1)
+    assert world.reconcile() == []
+    assert world.ledger.overdue(float("inf")) == []
+    assert world.status("scan").status is final
+
+
+def test_one_that_somebody_works_on_is_left_to_them(world):
+    world.put("scan", Status.PROGRESS)
+    world.ledger.announce("scan", world.now - 1)
+    with world.ledger.lock("scan"):
+        assert world.reconcile(sweep=True) == []
+    assert world.reconcile() == ["scan"]
+
+
+def test_while_another_reconciles_nothing_is_done(world):
+    world.ledger.announce("scan", world.now - 1)
+    with world.ledger.lock(RECONCILER):
+        assert world.reconcile() == []
+    assert world.reconcile() == ["scan"]
+
+
+def test_without_the_sweep_storage_is_not_looked_through(world, here):
+    world.put_files("scan", here, LEASE_S + 1)
+    assert world.reconcile() == []
+
+
+def test_the_sweep_finds_what_the_ledger_does_not_know(world, here):
+    for scan_id in ("done", "failed", "working", "stuck", "old-version", "never-sent"):
+        world.put_files(scan_id, here, LEASE_S + 1)
+    world.put_files("just-now", here, LEASE_S - 1)
+    (here / "scans" / "empty").mkdir()
+    (here / "scans" / "not a scan").mkdir()
+    world.put("done", Status.COMPLETED)
+    world.put("failed", Status.FAILED)
+    world.put("working", Status.PROGRESS, lease_until=world.time(1))
+    world.put("stuck", Status.PROGRESS, lease_until=world.time(-1))
+    world.put("old-version", Status.QUEUED, updated_at=world.time(-LEASE_S - 1))
+    assert sorted(world.reconcile(sweep=True)) == ["never-sent", "old-version", "stuck"]
+    # They are known now, and each is sent once.
+    assert world.reconcile(sweep=True) == []
+
+
+def test_a_scan_that_is_overdue_and_found_is_sent_once(world, here):
+    world.put_files("scan", here, LEASE_S + 1)
+    world.ledger.announce("scan", world.now - 1)
+    assert world.reconcile(sweep=True) == ["scan"]
+    assert len(world.sent) == 1
+
+
+def test_after_a_restart_that_lost_the_queue_all_open_ones_are_sent(world):
+    world.put("queued", Status.QUEUED)
+    world.put("at-work", Status.PROGRESS)
+    for scan_id in ("queued", "at-work"):
+        world.ledger.announce(scan_id, world.now + 50)
+    assert world.reconcile() == []
+    with world.ledger.lock("at-work"):
+        assert world.reconcile(restart=True) == ["queued"]
+
+
+def test_a_broker_that_goes_away_leaves_the_rest_for_the_next_time(world):
+    for scan_id in ("a", "b", "c"):
+        world.ledger.announce(scan_id, world.now - 1)
+    sent = world.sent
+
+    class BrokerAway(Exception): ...
+
+    def send(message: dict[str, object]) -> None:
+        if len(sent) == 1:
+            raise BrokerAway
+        sent.append(message)
+
+    with pytest.raises(BrokerAway):
+        reconcile(world.settings, world.scans, world.results, send, clock=lambda: world.now)
+    assert len(sent) == 1
+    assert len(world.reconcile()) == 1
+    # The one that could not be sent has a lease by now.
+    world.now += LEASE_S + 1
+    assert len(world.reconcile()) == 3
