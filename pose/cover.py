@@ -37,7 +37,7 @@ class Parameters:
 
 
 _TONES: Final = np.array([(108, 82, 68), (196, 160, 138)], np.float64)  # of skin, dark and light
-_HALFWAY: Final = 126.0  # mean of R, G and B; a part that is lighter gets the light tone
+_HALFWAY: Final = 115.0  # mean of R, G and B; a part whose middle is lighter gets the light tone
 _SHADES: Final = Parameters(grid=4, levels=len(_TONES), noise=14.0)
 SOLID_COLOUR: Final = (128, 128, 128)
 JPEG_QUALITY: Final = 90
@@ -133,7 +133,11 @@ def _cover_part(
 def _shades(source: NDArray[np.uint8], part: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Colours (4, 4, 3): the part's tone and noise about it."""
     pixels = source[part]
-    tone = _TONES[int(pixels.mean() > _HALFWAY)]
+    height, width = part.shape
+    middle = np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    # Around a head there is what is behind it.
+    inner = source[middle][part[middle]] if part[middle].any() else pixels
+    tone = _TONES[int(inner.mean() > _HALFWAY)]
     # Noise that whoever has the source could compute, and nobody else: equal scans give equal files.
     digest = hashlib.blake2b(pixels.tobytes() + np.packbits(part).tobytes(), digest_size=16).digest()
     noise = np.random.default_rng(int.from_bytes(digest, "big"))

@@ -42,12 +42,15 @@ def render(
     frame: int = 0,
     careful: bool = True,
     second_person: bool | None = None,
+    looks: int | None = None,
 ) -> Rendering:
     """Renders a frame of the scan with this seed. The same arguments give the same bytes.
 
     The arguments and errors are those of `sample_scene`.
     """
-    scene = sample_scene(seed, posture, size, frame=frame, careful=careful, second_person=second_person)
+    scene = sample_scene(
+        seed, posture, size, frame=frame, careful=careful, second_person=second_person, looks=looks
+    )
     hits = cast(scene.camera, scene.shapes)
     of_scan, of_frame = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
     depth, confidence = sense(hits, scene.shapes, of_scan, of_frame, careful=careful)

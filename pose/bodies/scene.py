@@ -30,7 +30,7 @@ class Scene:
         people: the scanned child first; empty in an empty room.
         shapes: all volumes, those of the people included.
         intrinsics: fx, fy, cx, cy of the phone, normalised as in the calibration file.
-        careful: see `sample_scene`.
+        careful, looks: see `sample_scene`.
     """
 
     posture: str
@@ -40,6 +40,7 @@ class Scene:
     shapes: list[Shape]
     intrinsics: tuple[float, float, float, float]
     careful: bool
+    looks: int | None = None
 
 
 def sample_scene(
@@ -50,6 +51,7 @@ def sample_scene(
     frame: int = 0,
     careful: bool = True,
     second_person: bool | None = None,
+    looks: int | None = None,
 ) -> Scene:
     """The scene of a seed. Frames of one seed share child, room and phone; pose and view move on.
 
@@ -62,6 +64,8 @@ def sample_scene(
             the limits of quality, and something within the sensor's reach behind the child.
         second_person: whether somebody else is there; None leaves it to chance: in about one scan in nine
             somebody is, in two thirds of the frames.
+        looks: who the child is: stature, measures, skin, hair and face come from this number and not from
+            the seed, so that one child can be met again elsewhere, in clothes of another colour.
 
     Raises:
         ValueError: the posture is none of these, or a number is negative.
@@ -77,6 +81,9 @@ def sample_scene(
         fx, fy, cx, cy = (np.array(PHONE) * scan.uniform(0.97, 1.03, 4)).tolist()
         intrinsics = (fx, fy, cx, cy)
     identity, stature = int(scan.integers(2**31)), float(scan.uniform(0.50, 1.30))
+    if looks is not None:
+        who = np.random.default_rng([looks, 16])
+        identity, stature = int(who.integers(2**31)), float(who.uniform(0.60, 1.30))
     if second_person is None:  # who comes in goes again: three of nine frames show the child alone
         second_person = bool(scan.random() < 0.11) and (frame // 3) % 3 != seed % 3
     if posture == "lying" or (posture == "empty" and scan.random() < 0.5):
@@ -92,7 +99,7 @@ def sample_scene(
     for person in people:
         shapes += person.shapes
     camera = replace(camera, intrinsics=_intrinsics(intrinsics, size))
-    return Scene(posture, step, camera, people, shapes, intrinsics, careful)
+    return Scene(posture, step, camera, people, shapes, intrinsics, careful, looks)
 
 
 def _intrinsics(normalised: tuple[float, ...], size: tuple[int, int]) -> Intrinsics:

@@ -126,3 +126,32 @@ def test_the_same_arguments_give_the_same_bytes_and_another_frame_other_noise():
     assert one.rgb.tobytes() != other.rgb.tobytes()
     assert np.abs(one.rgb.astype(int) - other.rgb).max() < 25
     assert np.array_equal(one.face, other.face)
+
+
+def tone(shown, part):
+    pixels = shown.rgb[of_parts(shown, part)]
+    return np.median(pixels, axis=0) if len(pixels) > 20 else None
+
+
+def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
+    skins, clothes = {}, {}
+    for looks in range(6):
+        scenes = [sample_scene(seed, "standing", second_person=False, looks=looks) for seed in range(8)]
+        assert len({scene.people[0].measures for scene in scenes}) == 1
+        shown = [take_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
+        for tones, part in ((skins, "head"), (clothes, "top")):
+            seen = [each for each in (tone(picture, part) for picture in shown) if each is not None]
+            if len(seen) > 3:
+                tones[looks] = np.array(seen)
+    assert len(skins) > 3
+    own = np.mean([tones.std(axis=0) for tones in skins.values()])
+    assert np.std([tones.mean(axis=0) for tones in skins.values()], axis=0).mean() > 2 * own
+    assert np.mean([tones.std(axis=0) for tones in clothes.values()]) > 2 * own
+
+
+def test_looks_change_nothing_but_the_child():
+    with_looks, without = (sample_scene(740_003, "standing", looks=looks) for looks in (5, None))
+    rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_looks, without)]
+    assert len(rooms[0]) == len(rooms[1])
+    assert with_looks.step == without.step
+    assert with_looks.people[0].measures != without.people[0].measures
