@@ -173,5 +173,5 @@ def _reason(error: Exception) -> str:
     """Why torch.load refused, without its advice to trust the file."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
-        return f"refers to {refused[1]}, which has no place in weights; nothing of it was run"
+        return f"refers to {printable(refused[1])}, which has no place in weights; nothing of it was run"
     return f"not a file of torch.save, or a damaged one ({type(error).__name__})"

@@ -222,9 +222,23 @@ SAFETENSORS: Final = tuple(
     )
 )
 
-ARRIVALS: Final = changed_json(
+MESSAGES: Final = changed_json(
     {"scan_id": SCAN_ID}, [SCAN_ID], {"args": [{"scan_id": SCAN_ID}], "kwargs": {}}, {"scan_id": CODE * 20}
 )
+_STORED: Final = {
+    "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+    "s3": {"bucket": {"name": "scans"}, "object": {"key": f"in/{SCAN_ID}/rgb/{CODE}+%281%29.jpg", "size": 5}},
+}  # fmt: skip
+_WEBHOOK: Final = {
+    "key": f"/buckets/scans/in/{SCAN_ID}/{artefact_names()[1]}", "event_type": "create",
+    "message": {"new_entry": {"name": CODE, "is_directory": False}},
+}  # fmt: skip
+ARRIVALS: Final = changed_json(
+    {"scan_id": SCAN_ID}, {"scan_ids": [SCAN_ID, "scan-2"]}, {"Records": [_STORED, _STORED]},
+    {"EventName": "s3:ObjectCreated:Put", "Key": CODE, "Records": [{**_STORED, "eventSource": "ceph:s3"}]},
+    [{"Event": [_STORED], "EventTime": "2024-05-01T10:00:00Z"}], _WEBHOOK,
+    {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "scans"},
+)  # fmt: skip
 _TIME: Final = "2024-05-01T10:00:00Z"
 STATUSES: Final = changed_json(
     {"schema": "scan-status/1", "scan_id": SCAN_ID, "status": "progress", "stage": "analyse",

@@ -124,12 +124,25 @@ safetensors: Final = (
 ).map(lambda header: struct.pack("<Q", len(header)) + header + bytes(160)) | binaries  # fmt: skip
 
 _ids: Final = st.just(seeds.SCAN_ID) | values
+messages: Final = st.one_of(st.fixed_dictionaries({"scan_id": _ids}), st.lists(_ids), values).map(to_json)
+_record: Final = st.fixed_dictionaries(
+    {"eventName": st.sampled_from(("ObjectCreated:Put", "s3:ObjectRemoved:Delete")) | values,
+     "s3": st.fixed_dictionaries({
+         "bucket": st.fixed_dictionaries({"name": st.just("scans") | values}),
+         "object": st.fixed_dictionaries({"key": _texts.map("in/{}".format) | values}),
+     }) | values},
+    optional={"eventSource": st.just("ceph:s3") | values},
+)  # fmt: skip
+_records: Final = st.lists(_record | values, max_size=3)
 arrivals: Final = st.one_of(
     st.fixed_dictionaries({"scan_id": _ids}),
-    st.fixed_dictionaries({"scan_ids": values}),
-    st.lists(_ids),
+    st.fixed_dictionaries({"scan_ids": st.lists(_ids, max_size=3) | values}),
+    st.fixed_dictionaries({"Records": _records | values}),
+    st.lists(st.fixed_dictionaries({"Event": _records | values}), max_size=3),
+    st.fixed_dictionaries({"key": _texts.map("/buckets/scans/in/{}".format) | values,
+                           "event_type": st.just("create") | values, "message": values}),
     values,
-).map(to_json)
+).map(to_json)  # fmt: skip
 statuses: Final = (
     st.fixed_dictionaries(
         {"scan_id": _ids, "status": st.sampled_from(("queued", "failed")) | values,

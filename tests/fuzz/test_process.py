@@ -25,7 +25,7 @@ def test_an_input_that_a_reader_cannot_bear_is_kept(tmp_path: Path, name: str, k
     first = next(number for number, data in enumerate(made) if is_long(data))
     count = first + 3  # it goes on after the one that ended it
     faults = sum(map(is_long, made[:count]))
-    tally = run_target(Work(name, SEED, count, 0, tmp_path, module="tests.fuzz.faulty", hangs_after_s=2))
+    tally = run_target(Work(name, SEED, count, 0, tmp_path, module="tests.fuzz.faulty", hangs_after_s=1))
     assert tally.kinds == {"taken": count - faults, kind: faults}
     assert tally.inputs == count
     (text,) = tally.faults.values()
