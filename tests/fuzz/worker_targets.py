@@ -1,7 +1,7 @@
 """Readers of the worker, and of weights: messages, envelopes of Celery's queues, stored records, files.
 
-Files of torch.save are not among them: only those are read whose hash is published or which their owner gives,
-and torch itself takes seconds for one that names a function by some thousand letters.
+Files of torch.save are not among them: only those are read whose hash is published or whose owner gives them,
+and torch takes seconds for one that names a function by some thousand letters.
 """
 
 from __future__ import annotations
