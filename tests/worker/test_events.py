@@ -325,3 +325,22 @@ def test_the_example_finishes_what_it_had_not_acknowledged(world, stream):
 def test_the_example_is_short():
     code = (ROOT / "examples" / "consume_events.py").read_text().split("import redis\n")[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+def test_each_try_is_told_of_and_without_redis_by_the_file(tmp_path):
+    world = World(
+        tmp_path, {"SCANS_URL": f"file://{tmp_path}/not-there", "MAX_ATTEMPTS": "2", "RETRY_BASE_S": "0.1"}
+    )
+    with world.start_worker() as worker:
+        worker.wait_for_event("process_ready")
+        world.enqueue("scan-1")
+        world.wait_for("scan-1", "failed")
+        path = tmp_path / ".run" / "events.jsonl"
+        wait_until(lambda: EventType.FAILED in path.read_text(), "the last event", 20)
+    events = [checked(line) for line in path.read_text().splitlines()]
+    assert [
+        (event["type"].removeprefix("org.pose-worker.scan."), event["data"].get("attempt"))
+        for event in events
+        if event["type"] != EventType.PROGRESS
+    ] == [("received", None), ("started", 1), ("started", 2), ("failed", 2)]
+    assert "its folder does not exist" in events[-1]["data"]["reason"]
