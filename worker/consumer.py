@@ -11,8 +11,11 @@ from celery.worker import consumer
 from kombu.utils.json import dumps
 
 from worker.envelopes import InvalidMessage, check_task
+from worker.failures import ScanFailed
 from worker.logs import get_logger
+from worker.messages import InvalidArrival, check_call
 from worker.redis_broker import Channel
+from worker.tasks import NAME
 
 log = get_logger(__name__)
 
@@ -25,9 +28,15 @@ class Consumer(consumer.Consumer):
 
         def take(message: Any) -> None:
             try:
-                check_task(message)
+                task, args, keywords = check_task(message)
+                if task == NAME:
+                    check_call(args, keywords)
             except InvalidMessage as error:
                 self._set_aside(message, str(error))
+                return
+            except InvalidArrival as error:
+                self._set_aside(message, str(error))
+                self._tell(message, ScanFailed(str(error)))
                 return
             try:
                 handle(message)
@@ -49,13 +58,16 @@ class Consumer(consumer.Consumer):
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         self._set_aside(message, "there is no such task")
+        self._tell(message, NotRegistered("there is no such task"))
+
+    def _tell(self, message: Any, error: Exception) -> None:
+        """Whoever waits for the result of a message that was set aside gets the reason."""
         headers = message.headers if "id" in message.headers else message.payload
-        # Whoever waits for its result is told.
         about = SimpleNamespace(name=headers["task"], chord=None, root_id=None, errbacks=None, reply_to=None)
         try:
-            self.app.backend.mark_as_failure(headers["id"], NotRegistered(headers["task"]), request=about)
-        except Exception as error:  # of any result store there is
-            log.warning("result_not_stored", error=type(error).__name__)
+            self.app.backend.mark_as_failure(headers["id"], error, request=about)
+        except Exception as reason:  # of any result store there is
+            log.warning("result_not_stored", error=type(reason).__name__)
 
     def _set_aside(self, message: Any, reason: str) -> None:
         queue = next(iter(self.app.amqp.queues.consume_from))

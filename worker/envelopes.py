@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from celery.utils.time import maybe_iso8601
 from kombu.exceptions import ContentDisallowed
@@ -17,6 +17,9 @@ from kombu.utils.json import loads
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 MAX_NAME: Final = 255
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class InvalidMessage(ValueError):
@@ -125,8 +128,8 @@ def check_envelope(entry: bytes | str, max_bytes: int | None = None) -> dict[str
     return found
 
 
-def check_task(message: Any) -> None:
-    """Check the headers and the arguments of a message (kombu.Message) that calls a task.
+def check_task(message: Any) -> tuple[str, list[Any], dict[str, Any]]:
+    """Check a message (kombu.Message) that calls a task. Gives the task's name and its arguments.
 
     Raises:
         InvalidMessage: they are not as Celery takes them.
@@ -138,13 +141,14 @@ def check_task(message: Any) -> None:
     except Exception:  # whatever decoders raise
         raise InvalidMessage("its body cannot be read as JSON") from None
     if isinstance(payload, Mapping):  # protocol 1
-        _check(_Task, {**payload, **message.headers})
-        _check(_Arguments, {name: payload[name] for name in ("args", "kwargs") if name in payload})
-        return
-    _check(_Task, message.headers)
+        task = _check(_Task, {**payload, **message.headers})
+        called = _check(_Arguments, {name: payload[name] for name in ("args", "kwargs") if name in payload})
+        return task.task, called.args, called.kwargs
+    task = _check(_Task, message.headers)
     if not isinstance(payload, list) or len(payload) != 3:
         raise InvalidMessage("its body is not a list of arguments, keyword arguments and options")
-    _check(_Arguments, dict(zip(("args", "kwargs", "embed"), payload, strict=True)))
+    called = _check(_Arguments, dict(zip(("args", "kwargs", "embed"), payload, strict=True)))
+    return task.task, called.args, called.kwargs
 
 
 _FIELDS: Final = {
@@ -154,9 +158,9 @@ _FIELDS: Final = {
 }
 
 
-def _check(model: type[BaseModel], found: Any) -> None:
+def _check(model: type[_Model], found: Any) -> _Model:
     try:
-        model.model_validate(found)
+        return model.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         # Of the place, only names of ours; pydantic's text repeats nothing of what was sent.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 SCAN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+CALL: Final = {"arrival", "scan_id", "force", "resent"}  # what the task takes by name
 ARTEFACT: Final = re.compile(r"frames/[0-9]{1,6}/[a-z]{1,32}\.[a-z]{1,8}")
 
 
@@ -39,6 +40,20 @@ def scan_id_of(arrival: object, scan_id: object) -> str:
     if not isinstance(arrival, Mapping) or set(arrival) != {"scan_id"}:
         raise InvalidArrival('an arrival is an object with the one field "scan_id"')
     return check_scan_id(arrival["scan_id"])
+
+
+def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+    """The scan that a message calls `worker.process_scan` for.
+
+    Raises:
+        InvalidArrival: see `scan_id_of`; or the task takes no such arguments.
+    """
+    if len(args) > 1 or (args and "arrival" in kwargs) or set(kwargs) - CALL:
+        raise InvalidArrival("the task takes a scan_id, perhaps force, and nothing else")
+    for name in ("force", "resent"):
+        if not isinstance(kwargs.get(name, False), bool):
+            raise InvalidArrival(f"{name} is true or false")
+    return scan_id_of(args[0] if args else kwargs.get("arrival"), kwargs.get("scan_id"))
 
 
 def result_key(scan_id: str) -> str:

@@ -56,6 +56,19 @@ def test_a_task_that_there_is_not_is_refused_and_whoever_waits_for_it_is_told(pr
     assert worker.events("message_refused")[-1]["reason"] == "there is no such task"
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"scan_id": f"../{SECRET}"}, {"path": "/etc"}, {"scan_id": "a", "force": 1}]
+)
+def test_a_message_that_names_no_scan_is_refused_and_whoever_waits_for_it_is_told(
+    producer, worker, arguments
+):
+    answer = producer.send_task("worker.process_scan", kwargs=arguments)
+    with pytest.raises(Exception, match=r"a scan id is|nothing else|true or false") as error:
+        answer.get(timeout=30)
+    assert type(error.value).__name__ == "ScanFailed"
+    assert worker.events("message_refused")[-1]["reason"] == str(error.value)
+
+
 def test_pickle_is_refused(producer, worker):
     enable_insecure_serializers(["pickle"])
     try:

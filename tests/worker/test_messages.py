@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from worker.messages import (
     InvalidArrival,
     artefact_key,
+    check_call,
     check_scan_id,
     result_key,
     scan_id_of,
@@ -82,3 +83,33 @@ def test_an_artefact_of_another_name_is_not_stored(name):
     with pytest.raises(ValueError, match="an artefact's name") as error:
         artefact_key("s", name)
     assert "p1" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ([], {"scan_id": "a"}),
+        ([{"scan_id": "a"}], {}),
+        ([], {"arrival": {"scan_id": "a"}}),
+        ([], {"scan_id": "a", "force": True, "resent": False}),
+    ],
+)
+def test_these_call_the_task_for_a_scan(args, kwargs):
+    assert check_call(args, kwargs) == "a"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "reason"),
+    [
+        ([], {}, "a scan id is"),
+        ([], {"scan_id": "../a"}, "a scan id is"),
+        ([], {"scan_id": "a", "path": "/etc"}, "nothing else"),
+        (["a", "b"], {}, "nothing else"),
+        ([{"scan_id": "a"}], {"arrival": {"scan_id": "a"}}, "nothing else"),
+        ([{"scan_id": "a"}], {"scan_id": "a"}, "given twice"),
+        ([], {"scan_id": "a", "force": "yes"}, "force is true or false"),
+    ],
+)
+def test_these_do_not(args, kwargs, reason):
+    with pytest.raises(InvalidArrival, match=reason):
+        check_call(args, kwargs)

@@ -124,6 +124,8 @@ MALFORMED: dict[str, Any] = {
     "an unknown task": ({"headers": {"task": "os.system"}}, "no such task"),
     "no task": ({"headers": {"task": ...}}, "task: Field required"),
     "a task of another type": ({"headers": {"task": ["x"]}}, "task"),
+    "an id of a scan that is none": ({"body": body([[], {"scan_id": "../etc"}, {}])}, "a scan id is"),
+    "arguments that the task does not take": ({"body": body([[], {"path": 1}, {}])}, "nothing else"),
     "no id": ({"headers": {"id": ...}}, "id: Field required"),
     "an id of another type": ({"headers": {"id": {"a": 1}}}, "id"),
     "a time limit of another type": ({"headers": {"timelimit": "soon"}}, "timelimit"),
