@@ -19,7 +19,8 @@ def dead_list(source: str) -> str:
 
 def dead_letter(reason: str, entry: bytes | str) -> str:
     """JSON with the reason, the time, and the entry, of which only the start is kept if it is long."""
-    text = entry if isinstance(entry, str) else entry.decode(errors="backslashreplace")
+    start = entry[:MAX_ENTRY_CHARS]
+    text = start if isinstance(start, str) else start.decode(errors="backslashreplace")
     about = {"reason": reason, "at": datetime.now(UTC).isoformat(), "entry": text[:MAX_ENTRY_CHARS]}
     return json.dumps(about)
 

@@ -264,6 +264,8 @@ class Settings(BaseSettings):
             raise ValueError("SCANS_URL and RESULTS_URL must be two places: results would be read as scans")
         if self.arrivals_list and not self.redis_url:
             raise ValueError("ARRIVALS_LIST needs a Redis: set REDIS_URL")
+        if self.arrivals_list in ("celery", self.events_stream):
+            raise ValueError("ARRIVALS_LIST must not be Celery's own list, nor EVENTS_STREAM")
         if self.soft_time_limit_s >= self.time_limit_s:
             raise ValueError("SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S")
         return self

@@ -152,3 +152,6 @@ def test_arrivals_need_a_redis_and_a_key():
         read_settings(arrivals_list="scans:arrived")
     with pytest.raises(SettingsError, match="must be a Redis key"):
         read_settings(arrivals_list="scans arrived", redis_url="redis://host")
+    for taken in ("celery", "pose:events"):
+        with pytest.raises(SettingsError, match="must not be Celery's own"):
+            read_settings(arrivals_list=taken, redis_url="redis://host")
