@@ -29,6 +29,12 @@ class RedisServer:
     def url(self, database: int = 0) -> str:
         return f"redis://127.0.0.1:{self._port}/{database}"
 
+    def client(self, database: int = 0) -> redis.Redis:
+        return redis.Redis.from_url(self.url(database))
+
+    def _listen(self) -> list[str]:
+        return ["--port", str(self._port)]
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -41,9 +47,9 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"--port {self._port} --bind 127.0.0.1 --save --appendonly yes --appendfsync always"
+        options = "--bind 127.0.0.1 --save --appendonly yes --appendfsync always"
         self._process = subprocess.Popen(
-            ["redis-server", *options.split()],
+            ["redis-server", *self._listen(), *options.split()],
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -53,7 +59,7 @@ class RedisServer:
         deadline = time.monotonic() + 20
         while True:
             try:
-                with redis.Redis.from_url(self.url()) as client:
+                with self.client() as client:
                     client.ping()
                 return
             except redis.ConnectionError:

@@ -71,9 +71,13 @@ def missing_programs() -> list[str]:
 
 
 class S3Server:
-    """A server with one user, who may do everything. It runs within `with S3Server() as server:`."""
+    """A server with one user, who may do everything. It runs within `with S3Server() as server:`.
 
-    def __init__(self) -> None:
+    Given a certificate and its key, as files, it answers at `tls_endpoint` as well.
+    """
+
+    def __init__(self, certificate: Path | None = None, key: Path | None = None) -> None:
+        self._certificate, self._key = certificate, key
         self._processes: list[subprocess.Popen[bytes]] = []
         # Short, whatever the tests' own folder is called: a socket's path has at most 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="s3-"))
@@ -87,13 +91,20 @@ class S3Server:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def tls_endpoint(self) -> str:
+        return f"https://127.0.0.1:{self._port + 2}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a program needs to use it."""
-        return {
-            "AWS_ENDPOINT_URL_S3": self.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        }
+        return {"AWS_ENDPOINT_URL_S3": self.endpoint, **keys(ACCESS_KEY, SECRET_KEY)}
+
+    def add_user(self, name: str) -> dict[str, str]:
+        """Another user, who may do nothing yet, and what a program needs to be it."""
+        access, secret = f"key-of-{name}", f"secret-of-{name}"
+        about = (f"--uid={name}", f"--display-name={name}", f"--access-key={access}", f"--secret={secret}")
+        self._run("radosgw-admin", "user", "create", *about)
+        return {**self.environment, **keys(access, secret)}
 
     def __enter__(self) -> Self:
         try:
@@ -125,13 +136,18 @@ class S3Server:
         self._run("ceph", "osd", "crush", "add", "osd.0", "1", "root=default", "host=h")
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self._background("ceph-osd", "-i", "0")
-        keys = (f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}")
-        self._run("radosgw-admin", "user", "create", "--uid=test", "--display-name=test", *keys)
+        login = (f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}")
+        # The capability is that of an administrator who writes down what others may do.
+        about = ("--uid=test", "--display-name=test", "--caps=user-policy=*")
+        self._run("radosgw-admin", "user", "create", *about, *login)
         self.start_gateway()
 
     def start_gateway(self) -> None:
         """Start what answers to S3; it ran already unless `stop_gateway` was called."""
         frontend = f"beast endpoint=127.0.0.1:{self._port} tcp_nodelay=1"
+        if self._certificate:
+            frontend += f" ssl_endpoint=127.0.0.1:{self._port + 2}"
+            frontend += f" ssl_certificate={self._certificate} ssl_private_key={self._key}"
         self._background("radosgw", "-n", "client.rgw", "--rgw-frontends", frontend)
         deadline = time.monotonic() + START_S
         while not _answers(self._port):
@@ -170,6 +186,11 @@ class S3Server:
 
     def _log_tail(self) -> str:
         return "\n".join(path.read_text(errors="replace")[-1000:] for path in self._folder.glob("log/*.out"))
+
+
+def keys(access: str, secret: str) -> dict[str, str]:
+    """The variables that boto3 takes them from."""
+    return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
 
 
 def die_with_parent() -> Callable[[], None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.settings import Settings
+from worker.tls import kombu_options
 
 VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
 
@@ -14,6 +15,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     """What `app.conf` is loaded with."""
     return {
         "broker_url": settings.broker_url,
+        "broker_use_ssl": kombu_options(settings.broker_url),
         "broker_transport_options": _transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -34,7 +36,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
-        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # Celery would rather end what it cannot acknowledge any more. Here a scan goes on while Redis is away
+        # for a moment: its lock keeps others off, and the message that comes again finds it done.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_soft_time_limit": settings.soft_time_limit_s,
         "task_time_limit": settings.time_limit_s,
         "worker_consumer": "worker.consumer:Consumer",

@@ -149,7 +149,11 @@ def unconfigured_environment() -> dict[str, str]:
     Models of pictures do not know rendered people: the embedded one is at work, whatever weights are here.
     """
     ours = {field.validation_alias for field in Settings.model_fields.values()}
-    kept = {name: value for name, value in os.environ.items() if name not in ours and name[:7] != "CELERY_"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.removesuffix("_FILE") not in ours and name not in ours and not name.startswith("CELERY_")
+    }
     return {**kept, "MODEL": "depth-hrnet"}
 
 

@@ -3,8 +3,8 @@
 The worker's main loop writes a sign of life into a file, every two seconds, with what it sees of itself.
 `python -m worker health` reads it, and looks whether messages wait that the worker could take and does not.
 
-The sign comes from the main loop, which the pool "solo" blocks during a scan: such a worker seems unhealthy in
-a scan that takes long.
+The sign comes from the main loop, which the pool "solo" blocks during a scan: such a worker may seem
+unhealthy while it works.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def waiting_messages(queues: list[str]) -> int:
     connection: Connection = app.connection_for_read()
     # Not to hang in here: a command that takes too long is no answer.
     connection.transport_options = {
-        **connection.transport_options,
+        **(connection.transport_options or {}),
         "socket_connect_timeout": 3.0,
         "socket_timeout": 3.0,
     }

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
+from worker.secret_files import s3_keys
 from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
 
 CONNECT_TIMEOUT_S: Final = 5
@@ -34,8 +35,8 @@ _REASONS: Final = {
 class S3Storage:
     """Objects of a bucket below a prefix. See `worker.storage.Storage` for the contract.
 
-    Credentials come from where boto3 takes them: the environment, its files, or the machine's role. To be
-    made after a fork: connections cannot be shared between processes.
+    Credentials come from where boto3 takes them: the environment, its files, or the machine's role; before
+    these from `worker.secret_files`. To be made after a fork: connections cannot be shared between processes.
     """
 
     def __init__(self, bucket: str, prefix: str, name: str, endpoint_url: str | None = None) -> None:
@@ -55,7 +56,7 @@ class S3Storage:
             response_checksum_validation="when_required",
         )
         with self._errors():
-            session = boto3.session.Session()
+            session = boto3.session.Session(*(s3_keys() or ()))
             self._client = session.client(
                 "s3",
                 endpoint_url=endpoint_url,

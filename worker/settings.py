@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 import click
 from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.connection import parse_url
 
 from worker.places import InvalidPlace, parse_place, place_of_folder
+from worker.secret_files import SecretFileError, secret_settings
+from worker.tls import with_checked_certificate
 
 DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
 REDIS_KEY: Final = re.compile(r"[A-Za-z0-9:._-]{1,200}")
@@ -98,9 +100,16 @@ def _redis_of_broker(data: dict[str, Any]) -> str | None:
     return broker if broker.startswith(("redis://", "rediss://")) and ";" not in broker else None
 
 
+def _certificate_checked(value: str | None, info: ValidationInfo) -> str | None:
+    return None if value is None else with_checked_certificate(value, info.data.get("redis_ca_file"))
+
+
 _REDIS_KEY: Final = _matches(REDIS_KEY, "a Redis key of letters, digits, : . _ and -")
-BrokerUrl = Annotated[str, _scheme_of(frozenset(TRANSPORT_ALIASES), "redis://host:6379/0")]
-BackendUrl = Annotated[str, _scheme_of(frozenset(BACKEND_ALIASES), "redis://host:6379/1 or file:///folder")]
+_TLS: Final = AfterValidator(_certificate_checked)
+BrokerUrl = Annotated[str, _scheme_of(frozenset(TRANSPORT_ALIASES), "redis://host:6379/0"), _TLS]
+BackendUrl = Annotated[
+    str, _scheme_of(frozenset(BACKEND_ALIASES), "redis://host:6379/1 or file:///folder"), _TLS
+]
 Place = Annotated[str, AfterValidator(_place)]
 
 
@@ -116,6 +125,11 @@ class Settings(BaseSettings):
         validation_alias="RUN_DIR",
         description="folder of the embedded broker and result store",
     )
+    redis_ca_file: FilePath | None = Field(
+        default=None,
+        validation_alias="REDIS_CA_FILE",
+        description="certificates that rediss:// servers are checked against; without, those of the system",
+    )
     # These two may hold a password, so they are in no repr.
     broker_url: BrokerUrl = Field(
         default="filesystem://localhost", validation_alias="CELERY_BROKER_URL", repr=False
@@ -125,7 +139,7 @@ class Settings(BaseSettings):
         validation_alias="CELERY_RESULT_BACKEND",
         repr=False,
     )
-    redis_url: Annotated[str | None, AfterValidator(_redis)] = Field(
+    redis_url: Annotated[str | None, AfterValidator(_redis), _TLS] = Field(
         default_factory=_redis_of_broker,
         validation_alias="REDIS_URL",
         repr=False,
@@ -288,12 +302,14 @@ def read_settings(**values: Any) -> Settings:
         SettingsError: with one line for each thing that is wrong.
     """
     try:
-        return Settings(**values)
+        return Settings(**{**secret_settings(), **values})
+    except SecretFileError as error:
+        lines = [f"  {line}" for line in str(error).splitlines()]
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)
         # A default made from a field that is wrong is not wrong itself.
         lines = sorted({_line(dict(item)) for item in wrong if item["type"] != "default_factory_not_called"})
-        raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from None
+    raise SettingsError("the settings cannot be used:\n" + "\n".join(lines))
 
 
 def _line(item: dict[str, Any]) -> str:

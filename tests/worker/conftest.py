@@ -71,7 +71,7 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests reaches them."""
     ours = {str(field.validation_alias) for field in Settings.model_fields.values()}
     for name in os.environ:
-        if name in ours or name.startswith(("CELERY_", "AWS_")):
+        if name in ours or name.removesuffix("_FILE") in ours or name.startswith(("CELERY_", "AWS_")):
             monkeypatch.delenv(name)
 
 

@@ -31,7 +31,9 @@ def unconfigured() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in ours and not name.startswith(("CELERY_", "AWS_"))
+        if name.removesuffix("_FILE") not in ours
+        and name not in ours
+        and not name.startswith(("CELERY_", "AWS_"))
     }
     path = os.pathsep.join(filter(None, [kept.get("PYTHONPATH"), str(ROOT)]))
     return {**kept, "PYTHONPATH": path, "TORCH_THREADS": "1", "WEIGHTS_URL": "/nowhere/weights"}

@@ -1,4 +1,4 @@
-"""Healthy is who does its work: by a clock of one's own, and of real workers that are stopped, deaf or alone."""
+"""Healthy is who does its work: by a clock of one's own, and of real workers that are stopped or deaf."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_settings_do_not_change():
 
 
 def test_redis_is_the_brokers_own_where_that_is_one_redis():
-    assert read_settings(broker_url="rediss://:pw@host:6379/0").redis_url == "rediss://:pw@host:6379/0"
+    assert read_settings(broker_url="redis://:pw@host:6379/0").redis_url == "redis://:pw@host:6379/0"
     assert read_settings(broker_url="redis://a", redis_url="redis://b").redis_url == "redis://b"
     assert read_settings().redis_url is None
     assert read_settings(broker_url="redis://a;redis://b").redis_url is None
