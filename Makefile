@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint format bench evaluate faces drift train pictures lock clean servers
+.PHONY: help venv demo test fuzz lint format bench evaluate faces drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,8 +59,12 @@ LOCK = build/lock/bin/uv pip compile --quiet pyproject.toml --universal --python
 lock: ## Write requirements.lock and requirements-dev.lock anew
 	scripts/make-venv.sh build/lock
 	build/lock/bin/python -m pip install --quiet uv
-	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra flower --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+# --strict: without it a package that cannot be looked up counts as a good one.
+audit: $(DEVELOPMENT) ## Look for known weaknesses in the locked packages, in PyPI's records
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
 
 clean: ## Remove what was built or cached and the demo's results (.venv stays)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-results
