@@ -125,7 +125,8 @@ def _run_all(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # A bar and lines on one terminal must come from one console; into a file go the lines alone.
     shown_on = console if console.is_terminal else errors
-    with Progress(*columns, console=shown_on, transient=True, redirect_stdout=False) as bar:
+    hidden = not shown_on.is_terminal  # elsewhere the bar would leave an empty line
+    with Progress(*columns, console=shown_on, transient=True, redirect_stdout=False, disable=hidden) as bar:
         task = bar.add_task("frames", total=None)
         for number, (folder, name) in enumerate(zip(scans, scan_names(scans), strict=True), 1):
             bar.update(task, description=f"scan {number} of {len(scans)}", completed=0, total=None)

@@ -70,10 +70,14 @@ def pull(names: _Names = None, url: _Url = None) -> None:
     def one(name: str) -> str:
         with Progress(*columns, console=bar_console, transient=True, redirect_stdout=False) as bar:
             task = bar.add_task(name, total=None)
+            kept = store.has(name)
             facts = get(
                 name, store, source, lambda done, total: bar.update(task, completed=done, total=total)
             )
-        return f"{facts['version']}  {store.path(name)}"
+        # Weights that are whole are never replaced; whoever wanted the published ones must hear of it.
+        own = kept and facts["version"].startswith("own-")
+        note = "  kept: these are your own, not the published ones" if own else ""
+        return f"{facts['version']}  {store.path(name)}{note}"
 
     _each("pull", names, one)
 

@@ -175,3 +175,16 @@ def test_help_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert str(weights_cli.app.info.help) in " ".join(weights("--help").stdout.split())
+
+
+def test_pulling_where_there_are_weights_of_ones_own_keeps_them_and_says_so(file, folder, server):
+    before = WeightsStore(folder).add(NAME, file, own=True)
+    published = weights("pull", NAME)
+    assert (published.exit_code, "kept" in published.stdout) == (0, False)  # this file is a published one
+    other = write_pth(file.with_name("other.pth"), thin_state(seed=1))
+    own = WeightsStore(folder).add(NAME, other, own=True)
+    assert own["version"] != before["version"]
+    kept = weights("pull", NAME)
+    assert kept.exit_code == 0
+    assert f"{own['version']}" in kept.stdout
+    assert "kept: these are your own" in kept.stdout
