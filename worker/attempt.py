@@ -110,7 +110,7 @@ class Attempt:
             self._failed(error, record)
         finally:
             if begun:
-                self._quietly(lambda: self._ledger.end(job.scan_id))
+                self._end()
 
     def _check_and_begin(self, earlier: ScanStatus | None) -> int:
         scan_id = self._job.scan_id
@@ -241,6 +241,16 @@ class Attempt:
         except StorageUnavailable as error:
             log.warning("status_not_written", status=Status.FAILED, reason=str(error))
         raise ScanFailed(reason) from None
+
+    def _end(self) -> None:
+        """Not given up at once: what cannot be noted counts as a death."""
+        for wait_s in (0.5, 1.0, 1.5, None):
+            try:
+                return self._ledger.end(self._job.scan_id)
+            except LedgerError as error:
+                log.warning("ledger_not_told", reason=str(error))
+                if wait_s is not None:
+                    time.sleep(wait_s)
 
     def _answer_for(self, seconds: float) -> None:
         self._ledger.announce(self._job.scan_id, self._clock() + seconds)

@@ -397,10 +397,10 @@ class Away:
 
     def __init__(self, ledger: Ledger, *steps: str) -> None:
         self._ledger = ledger
-        self._steps = steps
+        self.steps = steps
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._steps:
+        if name in self.steps:
             raise LedgerUnavailable("Redis cannot be used")
         return getattr(self._ledger, name)
 
@@ -417,9 +417,25 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
 
 @pytest.mark.parametrize("step", ["end", "close", "pardon"])
 def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
+    monkeypatch.setattr("worker.attempt.time.sleep", lambda _: None)
     monkeypatch.setattr("worker.attempt.open_ledger", lambda _: Away(ledger, step))
     assert not attempt(Work()).repeated
     assert status(results).status is Status.COMPLETED
+
+
+def test_a_ledger_that_is_away_for_a_moment_at_the_end_counts_no_death(attempt, ledger, monkeypatch):
+    away, waited = Away(ledger, "end"), []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        away.steps = () if len(waited) == 2 else away.steps
+
+    monkeypatch.setattr("worker.attempt.open_ledger", lambda _: away)
+    monkeypatch.setattr("worker.attempt.time.sleep", wait)
+    with pytest.raises(ComeAgain):
+        attempt(Work(StorageUnavailable("away")))
+    assert len(waited) == 2
+    assert ledger.begin("scan") == 0
 
 
 @pytest.mark.parametrize(("earlier", "after"), [("progress", "failed"), ("completed", "completed")])
