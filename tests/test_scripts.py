@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -72,3 +74,44 @@ def test_a_python_that_is_too_old_is_told_from_one_that_is_missing(bare, tmp_pat
     assert code == 1
     assert "Python 3.9.2 is too old, 3.11 is needed" in text
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.fixture
+def noted(tmp_path) -> dict[str, str]:
+    """An environment in which pip only notes what it is asked for, and the content of files it is given."""
+    pip = tmp_path / "pip"
+    pip.write_text(
+        f'#!/bin/sh\nfor each; do [ ! -f "$each" ] || cat "$each" >>{tmp_path}/files; done\n'
+        f'echo "$@" >>{tmp_path}/calls\n'
+    )
+    pip.chmod(0o755)
+    return {"PATH": os.environ["PATH"], "PIP": str(pip)}
+
+
+LOCK = SCRIPTS.parent / "requirements.lock"
+
+
+def test_packages_are_installed_as_they_are_locked(noted, tmp_path):
+    assert call("dependencies.sh", str(LOCK), environment=noted) == (0, "")
+    assert (tmp_path / "calls").read_text() == f"install --require-hashes -r {LOCK}\n"
+
+
+def test_another_index_gives_torch_and_nothing_else(noted, tmp_path):
+    code, text = call("dependencies.sh", str(LOCK), environment={**noted, "TORCH_INDEX": "https://there"})
+    assert (code, text) == (0, "")
+    others, torch = (tmp_path / "calls").read_text().splitlines()
+    assert others.startswith("install --require-hashes --no-deps -r ")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK.read_text(), flags=re.M))
+    torch_itself = f"torch=={locked['torch']} torchvision=={locked['torchvision']}"
+    assert torch == f"install --no-deps --index-url https://there {torch_itself}"
+
+    asked = (tmp_path / "files").read_text()
+    names = set(re.findall(r"^([a-z0-9-]+)==", asked, flags=re.M))
+    left_out = set(locked) - names
+    assert {"torch", "torchvision", "triton"} < left_out
+    assert all(
+        name.startswith(("nvidia-", "cuda-")) for name in left_out - {"torch", "torchvision", "triton"}
+    )
+    assert {"celery", "numpy", "opencv-python-headless", "filelock"} < names
+    # As many packages with hashes as there are packages.
+    assert len(re.findall(r"^[a-z0-9-]+==.*\\\n(?:    --hash=sha256:)", asked, flags=re.M)) == len(names)
