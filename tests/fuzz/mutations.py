@@ -164,7 +164,7 @@ def _change_tree(rng: random.Random, tree: Any) -> Any:
             case 0:
                 return tree[:at] + tree[at + 1 :]
             case 1:
-                return (tree * rng.choice((2, 20, 200)))[:5000]
+                return (tree * rng.choice((2, 20, 200)))[:2000]
             case 2:
                 return [*tree, rng.choice(_VALUES)]
             case _:

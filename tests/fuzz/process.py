@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import resource
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import get_context
@@ -29,6 +29,7 @@ _MAX_FAULTS: Final = 20
 _STARTS_WITHIN_S: Final = 120.0
 # Beside what the input may cost: arenas, and what libraries keep from one call to the next.
 _ROOM_MIB: Final = 64
+_size = os.open("/proc/self/statm", os.O_RDONLY)
 
 
 @dataclass
@@ -144,13 +145,13 @@ def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: 
     target = work.load()
     for each in target.seeds:  # what libraries load and keep is none of an input's cost
         examine(target, each.data)
-    gc.collect()
-    base = _limit_memory(target.limit_mib + _ROOM_MIB)
+    base = _peak_mib()
     out.send((tally, False))
 
     def take(which: str, data: bytes) -> None:
         tally.inputs += 1
-        outcome = examine(target, data, traced=tally.inputs % TRACED_EVERY == 0)
+        with _at_most(target.limit_mib + _ROOM_MIB):
+            outcome = examine(target, data, traced=tally.inputs % TRACED_EVERY == 0)
         if outcome.mib is None:
             tally.slowest = max(tally.slowest, (outcome.seconds, which))
         else:
@@ -160,6 +161,8 @@ def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: 
             tally.kinds[outcome.kind] += 1
         else:
             note_fault(tally, work, outcome, data)
+        if tally.inputs % _REPORT_EVERY == 0:
+            out.send((tally, False))
 
     def take_invented(data: bytes) -> None:
         tally.made_by_hypothesis += 1
@@ -168,11 +171,9 @@ def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: 
     numbers = [number for number in range(tally.numbered, work.mutated) if number not in fatal]
     for number in numbers:
         current.value = number
+        tally.numbered = number + 1
         for which, data in inputs_of(target, work.seed, range(number, number + 1)):
             take(which, data)
-        tally.numbered = number + 1
-        if tally.inputs % _REPORT_EVERY == 0:
-            out.send((tally, False))
     current.value = work.mutated
     _invent(target, work.seed, work.invented, take_invented)
     out.send((tally, True))
@@ -208,12 +209,16 @@ def _be_quiet() -> None:
     cv2.setNumThreads(1)
 
 
-def _limit_memory(mib: int) -> float:
-    """Keep this process from growing by more; gives its size in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mib * MIB
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    return _peak_mib()
+@contextmanager
+def _at_most(mib: int) -> Iterator[None]:
+    """Let this process grow by no more meanwhile: what asks for more gets a MemoryError."""
+    pages = int(os.pread(_size, 32, 0).split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + mib * MIB, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def _peak_mib() -> float:
