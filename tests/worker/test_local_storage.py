@@ -73,6 +73,14 @@ def test_a_root_that_is_not_there_is_away(tmp_path):
     assert not (tmp_path / "not").exists()
 
 
+def test_a_link_to_a_folder_is_no_folder_and_a_root_that_is_away_has_none(storage, root, tmp_path):
+    (root / "link").symlink_to(root / "scan")
+    assert storage.folders() == ["scan"]
+    away = LocalStorage(tmp_path / "not" / "mounted", "the storage of scans", make_root=False)
+    with pytest.raises(StorageUnavailable, match="its folder does not exist"):
+        away.folders()
+
+
 def test_a_root_that_is_ours_to_make_is_empty_until_something_is_written(tmp_path):
     storage = LocalStorage(tmp_path / "not" / "made", "the storage of results", make_root=True)
     assert storage.objects("scan", 10) == []

@@ -89,6 +89,58 @@ def test_a_scan_that_is_tried_again_is_queued_and_says_why(storage, record):
     assert not status.status.final
 
 
+def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
+    record.started()
+    assert written(storage).lease_until == START + timedelta(seconds=100)
+    clock.pass_by(5)
+    record.progress(Stage.ANALYSE, 0, 9)
+    assert written(storage).lease_until == START + timedelta(seconds=105)
+    record.retrying("away", 30)
+    assert written(storage).lease_until == START + timedelta(seconds=35)
+    record.completed()
+    assert written(storage).lease_until is None
+
+
+def test_deaths_and_force_stand_in_it(storage, clock):
+    record = StatusRecord(storage, "scan", "task-1", 2, lease_s=100, force=True, clock=clock)
+    record.started(deaths=2)
+    assert (written(storage).deaths, written(storage).force) == (2, True)
+
+
+def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, clock, record):
+    record.started(held=True)
+    assert not record.progress(Stage.FETCH, 0, None)
+    record.retrying("away", 30)
+    record.completed()
+    assert read_status(storage, "scan") is None
+    record.started(held=True)
+    assert record.progress(Stage.ANALYSE, 0, 9)
+    assert not record.held
+    assert written(storage).status is Status.PROGRESS
+
+
+def test_a_failure_takes_the_earlier_result_away_before_it_is_told(storage, record, monkeypatch):
+    storage.write("scan/result.json", b"{}", "application/json")
+    storage.write("scan/frames/0/pose.json", b"{}", "application/json")
+    write, seen = storage.write, []
+
+    def look(key: str, data: bytes, content_type: str) -> None:
+        seen.append([each.key for each in storage.objects("scan", 10)])
+        write(key, data, content_type)
+
+    monkeypatch.setattr(storage, "write", look)
+    assert record.failed("no files")
+    assert seen == [["scan/frames/0/pose.json"]]
+
+
+def test_a_result_that_cannot_be_taken_away_lets_no_failure_be_told(storage, record, monkeypatch):
+    storage.write("scan/result.json", b"{}", "application/json")
+    record.started()
+    monkeypatch.setattr(storage, "delete", away)
+    assert not record.failed("no files")
+    assert written(storage).status is Status.STARTED
+
+
 def test_progress_is_written_at_once_for_a_stage_and_rarely_within_it(storage, clock, record, monkeypatch):
     shown = []
     monkeypatch.setattr(storage, "write", lambda key, data, _: shown.append(json.loads(data)))

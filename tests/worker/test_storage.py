@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -89,6 +90,37 @@ def test_listing_stops_soon_after_its_limit(storage):
     put(storage, **{f"scan__{number}": b"" for number in range(7)})
     assert len(storage.objects("scan", 7)) == 7
     assert len(storage.objects("scan", 4)) == 5
+
+
+def test_folders_right_below_the_root_are_listed_in_order(storage):
+    put(storage, scan__x=b"", scan__a__c=b"", sc__x=b"", file=b"")
+    assert storage.folders() == ["other", "sc", "scan"]
+
+
+def test_more_folders_than_fit_on_a_page_are_listed(open_place, storage, monkeypatch):
+    if hasattr(storage, "_client"):
+        paginate = storage._client.get_paginator("list_objects_v2").paginate
+
+        class Small:
+            def paginate(self, **options: object) -> object:
+                return paginate(**options, PaginationConfig={"PageSize": 2})
+
+        monkeypatch.setattr(storage._client, "get_paginator", lambda _: Small())
+    for number in range(5):
+        storage.write(f"s{number}/x", b"", "text/plain")
+    assert storage.folders() == ["other", *(f"s{number}" for number in range(5))]
+
+
+def test_a_storage_that_nothing_was_written_to_has_no_folders(open_place):
+    assert open_place("nothing here").folders() == []
+
+
+def test_an_object_tells_when_it_was_written(storage):
+    before = time.time()
+    put(storage, scan__x=b"1")
+    (found,) = storage.objects("scan", MANY)
+    assert found.modified is not None
+    assert before - 2 <= found.modified <= time.time() + 2  # S3 tells whole seconds
 
 
 def test_an_object_that_is_not_there_is_missing(storage):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import states
+from celery import signals, states
 from celery.exceptions import Reject, Retry
 from celery.result import EagerResult
 
@@ -17,6 +17,7 @@ from tests.worker.estimators import FindsNobody
 from worker import app, tasks
 from worker.failures import ScanFailed
 from worker.job import ComeAgain, Tries
+from worker.ledger import open_ledger
 from worker.settings import Settings, read_settings
 from worker.storage import StorageUnavailable, open_storages
 
@@ -105,6 +106,51 @@ def test_a_scan_that_is_done_is_answered_at_once(run, scan, estimator, here):
     assert run(scan_id="scan").result["repeated"]
     assert estimator.calls == 1
     assert status(here)["status"] == "completed"
+
+
+def test_force_analyses_it_anew(run, scan, estimator):
+    run(scan_id="scan")
+    assert not run(scan_id="scan", force=True).result["repeated"]
+    assert estimator.calls == 2
+
+
+@pytest.mark.parametrize("asked", [{"force": 1}, {"force": "yes"}, {"resent": None}])
+def test_what_is_neither_true_nor_false_is_refused(run, scan, here, asked):
+    answer = run(scan_id="scan", **asked)
+    assert isinstance(answer.result, ScanFailed)
+    assert "true or false" in str(answer.result)
+    assert not (here / "results").exists()
+
+
+def test_a_message_that_was_sent_again_does_not_run_a_failed_scan_again(run, scan, here, estimator):
+    for path in (scan / "depth").iterdir():
+        path.unlink()
+    run(scan_id="scan")
+    failed = status(here)
+    answer = run(scan_id="scan", resent=True)
+    assert str(answer.result) == failed["reason"]
+    assert status(here) == failed
+
+
+def test_scans_are_reconciled_by_a_task(settings, scan, here, monkeypatch):
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(tasks, "send", sent.append)
+    open_ledger(settings).announce("scan", 1.0)
+    assert app.tasks["worker.reconcile"].apply().state == states.SUCCESS
+    assert sent == [{"scan_id": "scan", "resent": True}]
+    open_ledger(settings).announce("scan", 1e12)
+    app.tasks["worker.reconcile"].apply(kwargs={"restart": True})
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize(("broker", "asked"), [(None, [{"restart": True}]), ("redis://127.0.0.1:1/0", [])])
+def test_after_a_restart_only_the_queue_in_files_is_sent_again(here, monkeypatch, broker, asked):
+    found: list[dict[str, object]] = []
+    values = {} if broker is None else {"broker_url": broker}
+    monkeypatch.setattr(tasks, "load_settings", lambda: read_settings(**values))
+    monkeypatch.setattr(tasks.reconcile_scans, "apply_async", lambda kwargs: found.append(kwargs))
+    signals.worker_ready.send(sender=None)
+    assert found == asked
 
 
 def test_progress_is_told_by_state_and_by_event(run, scan, told):
