@@ -78,8 +78,8 @@ def world(request) -> Iterator[World]:
     yield found
 
 
-def started(world: World, name: str, grace_s: float = SHORT_GRACE_S) -> Running:
-    return world.start_worker("-n", f"{name}@%h", SHUTDOWN_GRACE_S=str(grace_s))
+def started(world: World, name: str, grace_s: float = SHORT_GRACE_S, **environment: str) -> Running:
+    return world.start_worker("-n", f"{name}@%h", SHUTDOWN_GRACE_S=str(grace_s), **environment)
 
 
 def test_a_scan_that_can_be_finished_is_finished_and_the_worker_ends_with_it(world, make_scan):
@@ -112,11 +112,33 @@ def test_one_that_cannot_goes_to_another_worker_within_the_grace_period(world, m
         begun = when(second.wait_for_event("scan_started")) - asked
         assert took < SHORT_GRACE_S
         assert begun < SHORT_GRACE_S
-        world.wait_for("handed", "completed")
+        status = world.wait_for("handed", "completed")
+    # Told to stop is no death, and no failed try.
+    assert (status["deaths"], status["attempt"]) == (0, 1)
     assert first.events("scan_handed_back")
     assert not first.events("process_killed")
     assert not first.events("scan_failed")
     assert "Traceback" not in first.log()
+
+
+def test_of_two_scans_each_goes_its_way(over_redis, make_scan):
+    over_redis.put_scan("long", make_scan(frames=MANY_FRAMES))
+    over_redis.put_scan("short", make_scan(frames=1))
+    with started(over_redis, "two", CONCURRENCY="2") as worker:
+        worker.wait_for_event("worker_ready")
+        over_redis.enqueue("long", "short")
+        over_redis.wait_for("long", "progress")
+        over_redis.wait_for("short", "started", "progress", "completed")
+        assert worker.stop() == 0
+        assert worker.alive() == []
+        assert len(worker.events("scan_handed_back")) == 1
+    assert over_redis.status("short")["status"] == "completed"
+    status = over_redis.status("long")
+    assert (status["status"], status["reason"]) == ("queued", "handed back: its worker was told to end")
+    with redis.Redis.from_url(over_redis.environment["CELERY_BROKER_URL"]) as client:
+        assert client.llen("celery") == 1
+        assert client.exists("pose:lock:long") == 0
+        client.delete("celery")
 
 
 def test_a_process_that_does_not_listen_is_killed_and_its_scan_goes_back(over_redis, make_scan):
