@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint format bench evaluate faces drift train pictures lock audit clean servers
+.PHONY: help venv demo test fuzz lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and
 
 faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures
 	$(BIN)/python -m pose.bodies.evaluate_anonymisation $(ARGS)
+
+reidentify: $(RUNTIME) ## Measure how often a network names whose head is under a cover
+	$(BIN)/python -m pose.bodies.reidentify $(ARGS)
 
 drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan: where a drift alarm may begin
 	$(BIN)/python -m pose.bodies.evaluate_drift $(ARGS)
