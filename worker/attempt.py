@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
+from worker.endings import tell_end
 from worker.events import EventType, open_events
 from worker.failures import ScanFailed, SetAside, delay_before, judge
 from worker.guarded import Guarded
@@ -21,6 +22,9 @@ from worker.processing import Outcome, finished_result
 from worker.settings import Settings
 from worker.status import ScanStatus, Stage, Status, StatusRecord
 from worker.storage import Storage, StorageError, StorageUnavailable, open_storages
+
+if TYPE_CHECKING:
+    from pose import ScanResult
 
 log = get_logger(__name__)
 
@@ -86,17 +90,21 @@ class Attempt:
         begun = False
         try:
             earlier = record.look()
+            # Of a scan that is done with, it is open whether that was told.
+            untold = earlier is not None and earlier.status.final and self._ledger.is_open(job.scan_id)
             if job.resent and earlier is not None and earlier.status.final:
-                return self._answered(earlier)
+                return self._answered(earlier, untold)
             deaths = self._check_and_begin(earlier)
             begun = True
             done = earlier is not None and earlier.status is Status.COMPLETED and not job.force
             self._start(record, earlier, deaths, held=done)
             outcome = self._work(results, job.force, self._reporter(record))
             record.completed()
-            self._close(pardon=True)
+            self._quietly(lambda: self._ledger.pardon(job.scan_id))
             if not record.held:
-                self._tell_completed(outcome)
+                self._close(record.status, outcome.result)
+            else:
+                self._close(earlier if untold else None, outcome.result)
             return Answer(outcome.result, outcome.repeated)
         except LeaseLost:
             raise
@@ -130,17 +138,19 @@ class Attempt:
 
     def _start(self, record: StatusRecord, earlier: ScanStatus | None, deaths: int, *, held: bool) -> None:
         log.info("scan_started")
-        first = self._job.tries == Tries()
         # Announced ones were told of by whoever announced them.
-        self._unannounced = first and (earlier is None or earlier.status.final)
+        if earlier is None or not earlier.status.final:
+            self._unannounced = earlier is None or earlier.queued_at is None
+        else:
+            self._unannounced = self._job.tries == Tries()
         record.started(deaths, held=held)
         if not held:
-            self._tell_started()
+            self._tell_started(record)
 
-    def _tell_started(self) -> None:
+    def _tell_started(self, record: StatusRecord) -> None:
         scan_id = self._job.scan_id
-        if self._unannounced:
-            self._events.emit(EventType.RECEIVED, scan_id)
+        if self._unannounced and self._events.emit(EventType.RECEIVED, scan_id):
+            record.received()
         self._events.emit(EventType.STARTED, scan_id, attempt=self._job.tries.attempt)
 
     def _reporter(self, record: StatusRecord) -> Report:
@@ -148,7 +158,7 @@ class Attempt:
             was_held = record.held
             written = record.progress(stage, done, frames)
             if was_held and not record.held:
-                self._tell_started()
+                self._tell_started(record)
             if written:
                 self._events.emit(
                     EventType.PROGRESS, self._job.scan_id, stage=stage.value, frame=done, frames=frames
@@ -157,25 +167,10 @@ class Attempt:
 
         return report
 
-    def _tell_completed(self, outcome: Outcome) -> None:
-        scan_id, result = self._job.scan_id, outcome.result
-        for frame in result.frames:
-            if frame.picture is None and frame.status.value != "invalid":
-                self._events.emit(EventType.WITHHELD, scan_id, frame=frame.order)
-        self._events.emit(
-            EventType.COMPLETED,
-            scan_id,
-            posture=result.posture.value,
-            body_length_m=result.body_length_m,
-            frames=len(result.frames),
-            frames_used=result.frames_used,
-            attempt=self._job.tries.attempt,
-        )
-
-    def _answered(self, earlier: ScanStatus) -> Answer:
+    def _answered(self, earlier: ScanStatus, untold: bool) -> Answer:
         """A scan that was sent again and is done with by now."""
         log.info("scan_done_already")
-        self._close()
+        self._close(earlier if untold else None)
         if earlier.status is Status.FAILED:
             raise ScanFailed(earlier.reason or "it has failed")
         result = finished_result(self._results, self._job.scan_id)
@@ -201,10 +196,7 @@ class Attempt:
             # Nothing new was seen, so what the scan is done with stays as it is.
             self._close()
         elif record.failed(verdict.reason):
-            self._close()
-            self._events.emit(
-                EventType.FAILED, self._job.scan_id, reason=verdict.reason, attempt=self._job.tries.attempt
-            )
+            self._close(record.status)
         # Else it stays open, and comes again when its lease has run out.
         # Not the error itself: Celery would store and log a text that may hold anything.
         raise ScanFailed(verdict.reason) from None
@@ -237,7 +229,7 @@ class Attempt:
         try:
             earlier = record.look()
             if (earlier is None or not earlier.status.final) and record.failed(reason):
-                self._events.emit(EventType.FAILED, self._job.scan_id, reason=reason)
+                tell_end(self._events, record.status, self._results)
         except StorageUnavailable as error:
             log.warning("status_not_written", status=Status.FAILED, reason=str(error))
         raise ScanFailed(reason) from None
@@ -255,10 +247,13 @@ class Attempt:
     def _answer_for(self, seconds: float) -> None:
         self._ledger.announce(self._job.scan_id, self._clock() + seconds)
 
-    def _close(self, pardon: bool = False) -> None:
-        if pardon:
-            self._quietly(lambda: self._ledger.pardon(self._job.scan_id))
-        self._quietly(lambda: self._ledger.close(self._job.scan_id))
+    def _close(self, status: ScanStatus | None = None, result: ScanResult | None = None) -> None:
+        """The scan is done with, and this status is told if there is one. Untold, it stays open till then."""
+        try:
+            if status is None or tell_end(self._events, status, self._results, result):
+                self._ledger.close(self._job.scan_id)
+        except (LedgerError, StorageError) as error:
+            log.warning("end_not_told", reason=str(error))
 
     def _quietly(self, step: Callable[[], None]) -> None:
         """What is not noted now costs a message that finds nothing to do, or a death that was none."""

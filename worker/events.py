@@ -1,7 +1,8 @@
 """What happens to scans, for whoever listens: CloudEvents 1.0 on a Redis stream, or without Redis in a file.
 
 The truth about a scan is its status.json; an event only says that it changed. So an event that cannot be told
-is logged and forgotten, and the same one may come twice, when a scan is done twice.
+is logged and forgotten, but for a scan's arrival and its end, which are told again (`worker.endings`). An end
+that comes twice has one id.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import redis
 
@@ -53,11 +54,12 @@ class EventType(StrEnum):
 class Events(Protocol):
     """Where events go."""
 
-    def emit(self, type: EventType, scan_id: str, **data: Scalar) -> None:
-        """Tell of something that happened to a scan.
+    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
+        """Tell of something that happened to a scan. Gives whether it is told.
 
         It blocks for about four seconds at most, and raises nothing because nobody could be told. The data
-        are few, short and say nothing of a person.
+        are few, short and say nothing of a person. Equal `once` give equal ids, by which whoever listens
+        knows an event that is told again.
         """
         ...
 
@@ -71,17 +73,18 @@ class StreamEvents:
         self._clock = clock
         self._away_until = clock()
 
-    def emit(self, type: EventType, scan_id: str, **data: Scalar) -> None:
+    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
         """See Events."""
         # A Redis that does not answer would hold up each frame of a scan until its time is over.
         if type is EventType.PROGRESS and self._clock() < self._away_until:
-            return
+            return False
         try:
-            event = cloud_event(type, scan_id, data)
+            event = cloud_event(type, scan_id, data, once)
             self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
+            return True
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
             self._away_until = self._clock() + AWAY_S
-            _not_told(type, error)
+            return _not_told(type, error)
 
 
 class FileEvents:
@@ -91,12 +94,13 @@ class FileEvents:
         self._path = path
         self._max_bytes = max_bytes
 
-    def emit(self, type: EventType, scan_id: str, **data: Scalar) -> None:
+    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
         """See Events."""
         try:
-            self._append(cloud_event(type, scan_id, data).encode() + b"\n")
+            self._append(cloud_event(type, scan_id, data, once).encode() + b"\n")
+            return True
         except (OSError, TypeError, ValueError) as error:
-            _not_told(type, error)
+            return _not_told(type, error)
 
     def _append(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -124,17 +128,18 @@ def _open(settings: Settings, pid: int) -> Events:
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 
-def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar]) -> str:
-    """A CloudEvent in JSON, in one line.
+def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: str | None = None) -> str:
+    """A CloudEvent in JSON, in one line. Its id is made of `once`, or of chance.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
     Raises:
         InvalidArrival: the scan id is not one.
     """
+    unique = uuid.uuid4() if once is None else uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {once}")
     event = {
         "specversion": "1.0",
-        "id": str(uuid.uuid4()),
+        "id": str(unique),
         "source": SOURCE,
         "type": type.value,
         "subject": check_scan_id(scan_id),
@@ -152,6 +157,7 @@ def _plain(value: Scalar) -> Scalar:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _not_told(type: EventType, error: Exception) -> None:
+def _not_told(type: EventType, error: Exception) -> Literal[False]:
     # Not the error's text, which may hold an address.
     log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
+    return False

@@ -83,7 +83,11 @@ class Ledger(Protocol):
         ...
 
     def close(self, scan_id: str) -> None:
-        """Note that a scan has its final status."""
+        """Note that a scan has its final status, and that its end is told."""
+        ...
+
+    def is_open(self, scan_id: str) -> bool:
+        """Whether it was announced and not closed since."""
         ...
 
     def overdue(self, now: float, limit: int = 1000) -> list[str]:

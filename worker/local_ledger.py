@@ -112,6 +112,11 @@ class LocalLedger:
         with self._change() as tables:
             tables.execute("DELETE FROM open WHERE scan_id = ?", (check_scan_id(scan_id),))
 
+    def is_open(self, scan_id: str) -> bool:
+        """See Ledger."""
+        with self._change() as tables:
+            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", check_scan_id(scan_id)) is not None
+
     def overdue(self, now: float, limit: int = 1000) -> list[str]:
         """See Ledger."""
         with self._change() as tables:

@@ -13,6 +13,8 @@ from datetime import timedelta
 from typing import Final
 
 from worker.announce import Send, message
+from worker.endings import tell_end
+from worker.events import EventType, open_events
 from worker.ledger import RECONCILER, Ledger, open_ledger
 from worker.logs import get_logger
 from worker.messages import SCAN_ID
@@ -107,13 +109,16 @@ def _send_again(
         return False  # somebody is at it
     with lease:
         status = read_status(results, scan_id)
+        events = open_events(settings)
         if status is not None and status.status.final:
-            ledger.close(scan_id)
+            # Whoever brought it to its end died before that was told, or could not tell it.
+            if tell_end(events, status, results):
+                ledger.close(scan_id)
             return False
         time_now = now()
-        known = status or ScanStatus(
-            scan_id=scan_id, status=Status.QUEUED, queued_at=time_now, updated_at=time_now
-        )
+        known = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
+        if known.queued_at is None and events.emit(EventType.RECEIVED, scan_id):
+            known = known.model_copy(update={"queued_at": time_now})
         # The stage stays: it is what is known of a process that died.
         changes = {
             "status": Status.QUEUED,

@@ -111,6 +111,11 @@ class RedisLedger:
         with _errors():
             self._client.zrem(OPEN, check_scan_id(scan_id))
 
+    def is_open(self, scan_id: str) -> bool:
+        """See Ledger."""
+        with _errors():
+            return self._client.zscore(OPEN, check_scan_id(scan_id)) is not None
+
     def overdue(self, now: float, limit: int = 1000) -> list[str]:
         """See Ledger."""
         with _errors():

@@ -146,6 +146,15 @@ class StatusRecord:
             self._change(queued_at=earlier.queued_at)
         return earlier
 
+    @property
+    def status(self) -> ScanStatus:
+        """As it is, written or not."""
+        return self._status
+
+    def received(self) -> None:
+        """Note that somebody was told of its arrival; written with what comes next."""
+        self._change(queued_at=self._clock())
+
     def started(self, deaths: int = 0, *, held: bool = False) -> None:
         """Note that the work begins, or, `held`, that it may. Raises: StorageUnavailable."""
         self._change(status=Status.STARTED, deaths=deaths, started_at=self._clock())

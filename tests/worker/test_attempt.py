@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pose.errors import InvalidScan
 from pose.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
 from worker.attempt import LONGEST_WAIT_S, Attempt
+from worker.events import FileEvents
 from worker.failures import ScanFailed
 from worker.job import Answer, ComeAgain, Job, Tries
 from worker.ledger import Lease, Ledger, LedgerUnavailable, open_ledger
@@ -145,9 +147,22 @@ def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger
 
 
 def test_one_that_was_announced_is_not_told_to_be_received_again(attempt, results, here):
-    put(results, Status.QUEUED)
+    put(results, Status.QUEUED, queued_at=now())
     attempt(Work())
     assert told(here)[0] == "started"
+
+
+def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_try(attempt, results, here):
+    put(results, Status.STARTED)  # written, and dead before anybody was told
+    with pytest.raises(ComeAgain):
+        attempt(Work(error=StorageUnavailable("away")))
+    attempt(Work(), Tries(attempt=2, since=NOW))
+    assert [each for each in told(here) if each != "progress"] == [
+        "received",
+        "started",
+        "started",
+        "completed",
+    ]
 
 
 def test_a_picture_that_is_withheld_is_told(attempt, here):
@@ -205,14 +220,34 @@ def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, led
     put(results, earlier, reason="why")
     ledger.announce("scan", 1.0)
     work = Work()
-    if earlier is Status.COMPLETED:
-        assert attempt(work, resent=True).repeated
-    else:
-        with pytest.raises(ScanFailed, match="why"):
-            attempt(work, resent=True)
-    assert work.calls == 0
-    assert told(here) == []
-    assert ledger.overdue(float("inf")) == []
+    for _ in range(2):
+        if earlier is Status.COMPLETED:
+            assert attempt(work, resent=True).repeated
+        else:
+            with pytest.raises(ScanFailed, match="why"):
+                attempt(work, resent=True)
+        assert work.calls == 0
+        # It was open still: whoever had it may have died before he told of its end.
+        assert told(here) == [earlier.value]
+        assert ledger.overdue(float("inf")) == []
+
+
+def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt, ledger, results, here):
+    complete(results)
+    ledger.announce("scan", 1.0)
+    for _ in range(2):
+        assert attempt(Work(repeated=True)).repeated
+        assert told(here) == ["completed"]
+        assert ledger.overdue(float("inf")) == []
+
+
+@pytest.mark.parametrize("work", [Work(), Work(error=InvalidScan("scan", "frames", "none"))])
+def test_a_scan_whose_end_could_not_be_told_stays_open(attempt, ledger, results, monkeypatch, work):
+    monkeypatch.setattr(FileEvents, "emit", lambda *_, **__: False)
+    with suppress(ScanFailed):
+        attempt(work)
+    assert status(results).status.final
+    assert ledger.overdue(float("inf")) == ["scan"]
 
 
 def test_a_scan_that_another_has_comes_again_and_that_is_no_attempt(attempt, ledger, here):

@@ -82,6 +82,20 @@ def test_no_two_events_have_one_id():
     assert len({checked(cloud_event(EventType.STARTED, "a", {}))["id"] for _ in range(100)}) == 100
 
 
+def test_one_that_is_told_again_has_the_same_id_and_no_other_has():
+    def id_of(type: EventType, scan_id: str, data: dict[str, Any], once: str) -> str:
+        return str(checked(cloud_event(type, scan_id, data, once))["id"])
+
+    first = id_of(EventType.FAILED, "a", {}, once="1")
+    assert id_of(EventType.FAILED, "a", {"reason": "why"}, once="1") == first
+    others = (
+        id_of(EventType.FAILED, "a", {}, once="2"),
+        id_of(EventType.FAILED, "b", {}, once="1"),
+        id_of(EventType.COMPLETED, "a", {}, once="1"),
+    )
+    assert len({first, *others}) == 4
+
+
 def test_a_number_that_json_does_not_know_is_no_number():
     event = checked(cloud_event(EventType.COMPLETED, "a", {"m": float("nan"), "n": float("inf")}))
     assert event["data"] == {"m": None, "n": None}
@@ -144,9 +158,9 @@ def test_what_cannot_be_told_is_logged_and_forgotten(tmp_path):
         away = open_redis(server.url(), 0.5)
     for events in (StreamEvents(away, STREAM), FileEvents(tmp_path / "file" / "events.jsonl")):
         with capture_logs() as logs:
-            events.emit(EventType.STARTED, "scan-1")
-            events.emit(EventType.STARTED, "not an id")
-            events.emit(EventType.STARTED, "scan-1", picture=b"")  # type: ignore[arg-type]
+            assert not events.emit(EventType.STARTED, "scan-1")
+            assert not events.emit(EventType.STARTED, "not an id")
+            assert not events.emit(EventType.STARTED, "scan-1", picture=b"")  # type: ignore[arg-type]
         assert [each["event"] for each in logs] == ["event_not_told"] * 3
 
 

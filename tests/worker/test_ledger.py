@@ -180,6 +180,7 @@ def test_open_scans_are_overdue_from_their_time_on_until_they_are_closed(place):
     place.other.announce("first", 100.0)
     place.other.close("late")
     assert ledger.overdue(99.0) == ["later"]
+    assert ledger.is_open("first") and not ledger.is_open("late")
     ledger.close("nothing")
 
 

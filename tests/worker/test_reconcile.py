@@ -4,9 +4,11 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from worker.events import EventType
 from worker.ledger import RECONCILER, Ledger, open_ledger
 from worker.reconcile import REASON, reconcile
 from worker.settings import Settings, read_settings
@@ -102,6 +104,40 @@ def test_a_final_one_is_closed(world, final):
     assert world.reconcile() == []
     assert world.ledger.overdue(float("inf")) == []
     assert world.status("scan").status is final
+
+
+def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, monkeypatch):
+    world.put("scan", Status.FAILED, reason="why", finished_at=world.time())
+    world.ledger.announce("scan", world.now - 1)
+    told: list[Any] = []
+
+    class Away:
+        def emit(self, type: EventType, scan_id: str, **data: Any) -> bool:
+            told.append((type, scan_id, data["reason"], data["once"]))
+            return len(told) == 2
+
+    monkeypatch.setattr("worker.reconcile.open_events", lambda _: Away())
+    for _ in range(3):
+        assert world.reconcile() == []
+    assert told == [(EventType.FAILED, "scan", "why", str(world.time()))] * 2
+    assert world.ledger.overdue(float("inf")) == []
+
+
+def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
+    told: list[Any] = []
+
+    class Events:
+        def emit(self, *event: Any) -> bool:
+            told.append(event)
+            return True
+
+    monkeypatch.setattr("worker.reconcile.open_events", lambda _: Events())
+    world.ledger.announce("scan", world.now - 1)
+    for _ in range(2):
+        assert world.reconcile() == ["scan"]
+        world.now += LEASE_S + 1
+    assert told == [(EventType.RECEIVED, "scan")]
+    assert world.status("scan").queued_at is not None
 
 
 def test_one_that_somebody_works_on_is_left_to_them(world):
