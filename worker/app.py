@@ -26,6 +26,7 @@ from worker.ready import WaitForProcesses, say_ready
 from worker.settings import load_settings
 from worker.shutdown import HandBack
 from worker.storage import StorageError, open_storages
+from worker.time_limits import KeepTimeLimits
 from worker.weights import fetch_weights
 
 log = get_logger(__name__)
@@ -49,7 +50,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader)
 app.steps["worker"].update((WaitForProcesses, TakeArrivals))
-app.steps["consumer"].update((HandBack, SignOfLife))
+app.steps["consumer"].update((HandBack, SignOfLife, KeepTimeLimits))
 
 
 class _Start:
