@@ -98,12 +98,11 @@ class _Drawer(nn.Module):
 
     def __init__(self, mean: Tensor, faces: Tensor, within: Tensor) -> None:
         super().__init__()
-        _, size, basis = torch.pca_lowrank(
-            ((faces - mean) * within).flatten(1), _WAYS_TO_DIFFER, center=False
-        )
+        ways, differences = min(_WAYS_TO_DIFFER, len(faces)), ((faces - mean) * within).flatten(1)
+        _, size, basis = torch.pca_lowrank(differences, ways, center=False)
         self.mean = mean
         self.basis = basis.T * size[:, None] / len(faces) ** 0.5
-        self.weights = nn.Linear(_FEATURES, _WAYS_TO_DIFFER)
+        self.weights = nn.Linear(_FEATURES, ways)
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)
 
