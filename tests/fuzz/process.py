@@ -44,7 +44,6 @@ class Tally:
         faults: a text, and the file with the input, for each kind of fault.
         slowest: processor seconds, and which input it was.
         traced_mib: largest peak of an input of those whose memory was looked at.
-        grown_mib: by how much the process' memory grew at its largest, over all inputs.
     """
 
     inputs: int = 0
@@ -54,7 +53,6 @@ class Tally:
     faults: dict[str, str] = field(default_factory=dict)
     slowest: tuple[float, str] = (0.0, "")
     traced_mib: float = 0.0
-    grown_mib: float = 0.0
 
 
 def inputs_of(target: Target, seed: int, numbers: range) -> Iterator[tuple[str, bytes]]:
@@ -145,7 +143,6 @@ def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: 
     target = work.load()
     for each in target.seeds:  # what libraries load and keep is none of an input's cost
         examine(target, each.data)
-    base = _peak_mib()
     out.send((tally, False))
 
     def take(which: str, data: bytes) -> None:
@@ -156,7 +153,6 @@ def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: 
             tally.slowest = max(tally.slowest, (outcome.seconds, which))
         else:
             tally.traced_mib = max(tally.traced_mib, outcome.mib)
-        tally.grown_mib = max(tally.grown_mib, _peak_mib() - base)
         if outcome.fault is None:
             tally.kinds[outcome.kind] += 1
         else:
@@ -219,7 +215,3 @@ def _at_most(mib: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

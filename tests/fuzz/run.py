@@ -60,14 +60,14 @@ def main(
 def table(tallies: dict[str, Tally]) -> Table:
     """One row a target. Faults are marked with an exclamation mark."""
     shown = Table(
-        "target", "inputs", "invented", "outcomes", "slowest (s)", "input", "peak (MiB)", "grown (MiB)"
+        "target", "inputs", "invented", "outcomes", "slowest (s)", "input", "peak (MiB)", "limit (MiB)"
     )
     for name, tally in tallies.items():
         outcomes = ", ".join(f"{kind} {count}" for kind, count in tally.kinds.most_common())
         seconds, which = tally.slowest
-        memory, grown = f"{tally.traced_mib:.1f}", f"{tally.grown_mib:.0f}"
+        memory = f"{tally.traced_mib:.1f}", str(TARGETS[name].limit_mib)
         numbers = str(tally.inputs), str(tally.made_by_hypothesis)
-        shown.add_row(name, *numbers, outcomes, f"{seconds:.3f}", which, memory, grown)
+        shown.add_row(name, *numbers, outcomes, f"{seconds:.3f}", which, *memory)
     return shown
 
 

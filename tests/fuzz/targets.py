@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.util import Finalize
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -132,7 +134,7 @@ def read_picture(data: bytes) -> None:
 def read_files(data: bytes) -> None:
     """A JSON object of file contents; what is no text in it is made one."""
     try:
-        files = json.loads(data)
+        files = json.loads(data[: 256 * 1024])  # this is ours, and its time counts with the reader's
     except (ValueError, RecursionError):
         files = None
     files = files if isinstance(files, dict) else {}
@@ -177,9 +179,12 @@ def _make_folder() -> Path:
 
 
 def memory_folder() -> Path:
-    """A new folder, in memory where the system has such a place."""
+    """A new folder, in memory where the system has such a place. It goes with the process."""
     place = "/dev/shm"
-    return Path(mkdtemp(prefix="fuzz-", dir=place if os.access(place, os.W_OK) else None))
+    folder = Path(mkdtemp(prefix="fuzz-", dir=place if os.access(place, os.W_OK) else None))
+    # What `atexit` knows of is not done in processes of multiprocessing; this is, in all.
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
+    return folder
 
 
 def _is_telling(text: str) -> bool:
