@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test fuzz chaos lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: $(DEVELOPMENT) servers lint ## All checks and tests; sets up what they nee
 
 fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads (ARGS="--count 20000 --target depth")
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+chaos: $(DEVELOPMENT) servers ## Ten minutes of killed workers and failing servers under 300 scans (ARGS="--short --seed 2")
+	nice -n 10 $(BIN)/python -m tests.chaos.run $(ARGS)
 
 lint: $(DEVELOPMENT) ## Ruff and mypy
 	$(BIN)/ruff check .

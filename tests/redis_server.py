@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -67,9 +68,9 @@ class RedisServer:
                     raise RuntimeError("redis-server did not start") from None
                 time.sleep(0.02)
 
-    def stop(self) -> None:
-        """Be away, and keep the data."""
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """Be away, and keep the data: every change is on disk before it is answered."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signum)
             self._process.wait(20)
             self._process = None

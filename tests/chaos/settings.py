@@ -1,0 +1,41 @@
+"""What the workers of a chaos run are told: short leases, so that all clocks of expiry run out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEADLY: Final = "deadly"  # a scan whose id begins with it kills its process, see `app.py`
+STUCK: Final = "stuck"  # and with this one never ends
+MAX_OBJECT_BYTES: Final = 512 * 1024
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+ARRIVALS: Final = "pose:arrivals"
+EVENTS: Final = "pose:events"
+SCANS: Final = "scans"
+RESULTS: Final = "results"
+# More than the lock's life, and less than the limit of time: a frozen process has lost its scan, and goes on.
+LOCK_TTL_S: Final = 6
+SHUTDOWN_GRACE_S: Final = 8
+
+ENVIRONMENT: Final = {
+    "SCANS_URL": f"s3://{SCANS}",
+    "RESULTS_URL": f"s3://{RESULTS}/pose",
+    "ARRIVALS_LIST": ARRIVALS,
+    "ARRIVALS_QUIET_S": "2",
+    "EVENTS_STREAM": EVENTS,
+    "MAX_MESSAGE_BYTES": str(MAX_MESSAGE_BYTES),
+    "MAX_OBJECT_BYTES": str(MAX_OBJECT_BYTES),
+    # So many that no scan comes to them by bad luck.
+    "MAX_DEATHS": "5",
+    "LOCK_TTL_S": str(LOCK_TTL_S),
+    "QUEUE_LEASE_S": "20",
+    "RECONCILE_EVERY_S": "5",
+    "RETRY_BASE_S": "0.5",
+    "SOFT_TIME_LIMIT_S": "40",
+    "TIME_LIMIT_S": "50",
+    "SHUTDOWN_GRACE_S": str(SHUTDOWN_GRACE_S),
+    "MODEL": "depth-hrnet",
+    "DEVICE": "cpu",
+    "LOG_FORMAT": "json",
+    "PYTHONFAULTHANDLER": "1",  # one that does not end is asked where it is
+    "OMP_NUM_THREADS": "1",
+}
