@@ -10,15 +10,17 @@ from typing import Final
 
 from pose.drift import LIMIT, Drift, compare
 from pose.errors import InvalidScan
-from pose.estimator import Estimator, Person
+from pose.estimator import Estimator, Person, look
 from pose.figures import Measured, scan_figures
-from pose.frame_analysis import Options, analyse_frame, broken_frame
+from pose.frame_analysis import Measures, Options, broken_frame, finish_frame, measure_frame
+from pose.neighbours import back_up
 from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan import Frame, Scan
+from pose.second_look import load_cascades
 from pose.stopwatch import Stopwatch
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
-ANALYSIS_VERSION: Final = 2
+ANALYSIS_VERSION: Final = 3
 BATCH: Final = 16  # frames that an estimator is given at once
 
 Progress = Callable[[int, int], None]
@@ -60,8 +62,10 @@ def analyse_scan(
 
     Raises:
         pydantic.ValidationError: the scan id is none.
+        FaceDetectorMissing: this OpenCV has no cascades.
         PoseError: what the estimators raise.
     """
+    load_cascades()  # said before a long analysis rather than after it
     options = options or Options()
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
@@ -71,25 +75,30 @@ def analyse_scan(
 
     total = len(scan.frames) + len(scan.broken)
     analyses = [broken_frame(frame) for frame in scan.broken]
-    ours: list[list[Person]] = []
+    measured: list[Measures] = []
     others: list[list[Person]] = []
     if progress is not None:
         progress(0, total)
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
-            found = estimator.estimate(batch)
+            seen = look(estimator, batch)
         if compare_with is not None:
             with watch("compare"):
                 others += _found_by(compare_with, batch)
-        ours += found
         share = estimating.milliseconds / len(batch)
-        for frame, people in zip(batch, found, strict=True):
-            with watch("frames"):
-                one = analyse_frame(frame, people, scan_id=scan_id, options=limited, estimate_ms=share)
-            analyses.append(one)
-            if progress is not None:
-                progress(len(analyses), total)
+        with watch("frames"):
+            measured += [
+                measure_frame(frame, sight.people, sight.bystanders, options=limited, estimate_ms=share)
+                for frame, sight in zip(batch, seen, strict=True)
+            ]
+    with watch("frames"):
+        heads = back_up([one.placed for one in measured])
+    for measures, covered in zip(measured, heads, strict=True):
+        with watch("frames"):
+            analyses.append(finish_frame(measures, covered, scan_id=scan_id, options=limited))
+        if progress is not None:
+            progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
 
     posture, length, used = scan_figures(
@@ -110,7 +119,9 @@ def analyse_scan(
         frames_used=used,
         frames=tuple(analysis.result for analysis in analyses),
         artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
-        drift=None if compare_with is None else _drift(compare_with, compare(ours, others)),
+        drift=None
+        if compare_with is None
+        else _drift(compare_with, compare([list(one.people) for one in measured], others)),
         timings_ms=watch.timings(),
     )
     return Analysis(result, artefacts)

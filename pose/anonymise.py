@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose import second_look
+from pose.bystanders import look_for_heads
 from pose.calibration import Intrinsics
 from pose.cover import Method, cover, encode_jpeg
 from pose.depthmap import DepthMap
 from pose.estimator import Person
-from pose.heads import HeadNotPlaced, HeadRegion, find_heads, region_mask
+from pose.heads import HeadRegion, Heads, region_mask
 
-__all__ = ["Anonymised", "HeadRegion", "Method", "anonymise"]
+__all__ = ["Anonymised", "HeadRegion", "Method", "anonymise", "cover_heads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +30,17 @@ class Anonymised:
     Attributes:
         picture: (H, W, 3) uint8 RGB, of the size and orientation of the one given; None if withheld.
         reason: why it was withheld, for a person to read; None otherwise.
-        regions: the heads that were covered, one a person. Some may lie wholly outside the picture.
+        regions: the heads that were covered, one a person, then those that no person told of. Some may lie
+            wholly outside the picture.
         mask: (H, W) bool, the covered pixels; None if withheld.
+        second_look: how many of the regions are faces that only the second look at the picture found.
     """
 
     picture: NDArray[np.uint8] | None
     reason: str | None
     regions: tuple[HeadRegion, ...] = ()
     mask: NDArray[np.bool_] | None = None
+    second_look: int = 0
 
     def jpeg(self) -> bytes | None:
         """The picture as a JPEG file without any metadata; None if withheld."""
@@ -48,28 +53,46 @@ def anonymise(
     depthmap: DepthMap,
     method: Method = "blur",
     color: Intrinsics | None = None,
+    *,
+    bystanders: Sequence[Person] = (),
+    turns: int | None = None,
 ) -> Anonymised:
     """Cover the heads of all people.
 
-    This can still miss a person that was not found at all, which nothing here can notice.
+    This can still miss a person whom neither the estimator nor the second look found.
 
     Args:
         rgb: (H, W, 3) uint8 RGB; it is not changed.
         people: all that were found in it, with keypoints in its pixels. Also those who do not matter.
         depthmap: of the same view.
-        method: "blur" leaves at most 4 x 4 colours of a head, "solid" none.
+        method: see `cover.cover`.
         color: the colour camera (`Frame.color`). Not needed where both cameras share one view.
+        bystanders: those who may be somebody (`estimator.Sight`).
+        turns: quarter turns clockwise that bring the picture upright. Where that is not known all four are
+            looked at for faces, in four times the time.
 
     Returns:
         A picture; or none where nobody was found (then somebody may have been overlooked), or where a
         head could not be placed with certainty.
+
+    Raises:
+        FaceDetectorMissing: this OpenCV has no cascades.
     """
     height, width = rgb.shape[:2]
-    if not people:
-        return Anonymised(None, "nobody was found, so it is not certain that no face is seen")
-    try:
-        regions = find_heads(people, depthmap, (width, height), color)
-    except HeadNotPlaced as error:
-        return Anonymised(None, f"a head could not be placed: {error}")
-    mask = region_mask(regions, (width, height))
-    return Anonymised(cover(rgb, mask, method), None, regions, mask)
+    heads = look_for_heads(people, bystanders, depthmap, (width, height), color)
+    return cover_heads(rgb, heads, method, turns)
+
+
+def cover_heads(
+    rgb: NDArray[np.uint8], heads: Heads, method: Method = "blur", turns: int | None = None
+) -> Anonymised:
+    """Cover heads that were looked for already; see `anonymise`."""
+    if heads.reason is not None:
+        return Anonymised(None, heads.reason)
+    size = rgb.shape[1], rgb.shape[0]
+    mask = region_mask(heads.regions, size)
+    faces = second_look.uncovered(second_look.find_faces(rgb, turns), mask)
+    first = len(heads.regions)
+    more = tuple(second_look.head_of(first + i, face, size) for i, face in enumerate(faces))
+    mask |= region_mask(more, size)
+    return Anonymised(cover(rgb, mask, method), None, (*heads.regions, *more), mask, len(more))

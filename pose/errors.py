@@ -61,5 +61,9 @@ class NoNetwork(DownloadError):
     """The server cannot be reached at all."""
 
 
+class FaceDetectorMissing(PoseError):
+    """This OpenCV has no cascades, so no picture could be looked at a second time. That is never left out."""
+
+
 class DeviceUnavailable(PoseError):
     """A device was demanded and is not there. Never answered by quietly taking another one."""

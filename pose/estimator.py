@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,34 @@ class Estimator(Protocol):
     def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
         """People of each frame, the surest first; an empty list where nobody is."""
         ...
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen in a frame.
+
+    Attributes:
+        people: as `Estimator.estimate` gives them.
+        bystanders: too unsure to count as anybody, but covered: people missed otherwise, things taken for
+            people, and heads of `people` found once more. Of many only the head's keypoints have a score.
+    """
+
+    people: list[Person]
+    bystanders: list[Person]
+
+
+@runtime_checkable
+class Looker(Protocol):
+    """What an estimator may do besides: tell in the same pass of whom it was not sure."""
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]: ...
+
+
+def look(estimator: Estimator, frames: Sequence[Frame]) -> list[Sight]:
+    """What an estimator sees in each frame. One that tells of no bystanders has none."""
+    if isinstance(estimator, Looker):
+        return estimator.look(frames)
+    return [Sight(people, []) for people in estimator.estimate(frames)]
 
 
 DEPTH: Final = "depth-hrnet"

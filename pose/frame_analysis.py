@@ -9,19 +9,22 @@ import numpy as np
 
 from pose import keypoints as kp
 from pose import quality, results
-from pose.anonymise import Anonymised, anonymise
+from pose.anonymise import Anonymised, cover_heads
+from pose.bystanders import look_for_heads
 from pose.cover import Method as CoverMethod
-from pose.cover import encode_jpeg
+from pose.cover import encode_jpeg, parameters
 from pose.estimator import Person
 from pose.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
 from pose.floor import floor_height
+from pose.heads import Heads
 from pose.lifting import Method as LiftMethod
 from pose.lifting import lift
+from pose.neighbours import Placed
 from pose.orientation import is_known, turns_for_step, turns_of_person
 from pose.posture import Posture, PostureEstimate, classify_posture
 from pose.quality import QualityLimits
 from pose.render import overlay
-from pose.results import FrameResult, FrameStatus, PersonResult
+from pose.results import CoveringResult, FrameResult, FrameStatus, PersonResult
 from pose.scan import BrokenFrame, Frame
 from pose.skeleton import Skeleton
 from pose.stopwatch import Stopwatch
@@ -43,6 +46,27 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
+class Measures:
+    """What a frame's depth map tells, before its picture is looked at; the other frames may add heads to it.
+
+    Attributes:
+        people: all that count.
+        placed: their heads, and those of bystanders.
+        timings_ms: of each stage so far.
+    """
+
+    frame: Frame
+    people: Sequence[Person]
+    placed: Placed
+    floor: float | None
+    skeleton: Skeleton | None
+    posture: PostureEstimate | None
+    distance: float | None
+    reasons: tuple[str, ...]
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
 class FrameAnalysis:
     """A frame's result, its artefacts as bytes by name ("frames/0/blurred.jpg"), and what they come from."""
 
@@ -56,19 +80,34 @@ def analyse_frame(
     frame: Frame,
     people: Sequence[Person],
     *,
+    bystanders: Sequence[Person] = (),
     scan_id: str | None = None,
     options: Options | None = None,
     estimate_ms: float = 0.0,
 ) -> FrameAnalysis:
-    """Analyse one frame, given the people in it.
+    """Analyse one frame by itself, given the people in it.
 
     Args:
         frame: a frame of a scan.
         people: all that an estimator found in it.
+        bystanders: those who may be somebody; they are covered, and count for nothing else.
         scan_id: stands before the picture's key; without one the key is relative to the scan's results.
         options: what can be chosen; their `min_score` should be set for the estimator.
         estimate_ms: how long finding the people took, for the timings.
     """
+    measures = measure_frame(frame, people, bystanders, options=options, estimate_ms=estimate_ms)
+    return finish_frame(measures, measures.placed.heads, scan_id=scan_id, options=options)
+
+
+def measure_frame(
+    frame: Frame,
+    people: Sequence[Person],
+    bystanders: Sequence[Person] = (),
+    *,
+    options: Options | None = None,
+    estimate_ms: float = 0.0,
+) -> Measures:
+    """The first half of `analyse_frame`: all that is not the picture."""
     options = options or Options()
     watch = Stopwatch({"estimate": estimate_ms})
     reasons: list[str] = []
@@ -87,8 +126,29 @@ def analyse_frame(
     else:
         reasons.append("no person was found")
 
+    with watch("heads"):
+        view = (frame.depthmap, frame.picture_size, frame.color)
+        placed = Placed(people, look_for_heads(people, bystanders, *view), *view)
+    timings = {stage: spent for stage, spent in watch.timings().items() if stage != "total"}
+    return Measures(frame, people, placed, floor, skeleton, posture, distance, tuple(reasons), timings)
+
+
+def finish_frame(
+    measures: Measures, heads: Heads, *, scan_id: str | None = None, options: Options | None = None
+) -> FrameAnalysis:
+    """The second half of `analyse_frame`: the picture, and what is told of the frame.
+
+    Args:
+        measures: of the frame.
+        heads: all that must be covered, those that other frames told of too.
+        scan_id, options: as of `analyse_frame`.
+    """
+    options = options or Options()
+    frame, people, watch = measures.frame, measures.people, Stopwatch(measures.timings_ms)
+    skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
-        covered = anonymise(frame.rgb, people, frame.depthmap, options.cover, color=frame.color)
+        turns = turns_for_step(frame.step) if is_known(frame.step) else None
+        covered = cover_heads(frame.rgb, heads, options.cover, turns)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
     with watch("draw"):
@@ -103,14 +163,15 @@ def analyse_frame(
         status=(FrameStatus.NO_PERSON, FrameStatus.OK, FrameStatus.SEVERAL_PERSONS)[min(len(people), 2)],
         reason="; ".join(reasons) or None,
         people=tuple(_person(person, skeleton, posture) for person in people),
-        floor_height_m=_rounded(floor),
+        floor_height_m=_rounded(measures.floor),
         camera_angle_deg=None if angle is None else round(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
-        child_distance_m=_rounded(distance),
+        child_distance_m=_rounded(measures.distance),
         quality=quality.check(
-            options.limits, frame.step, frame.depthmap, [person.score for person in people], distance
+            options.limits, frame.step, frame.depthmap, [person.score for person in people], measures.distance
         ),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
+        covering=_covering(covered, options.cover),
         timings_ms=watch.timings(),
     )
     artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
@@ -171,6 +232,24 @@ def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> di
         artefact_name(frame.order, BLURRED): encode_jpeg(covered.picture),
         artefact_name(frame.order, OVERLAY): encode_jpeg(upright),
     }
+
+
+def _covering(covered: Anonymised, method: CoverMethod) -> CoveringResult | None:
+    if covered.picture is None:
+        return None
+    left = parameters(method)
+    return CoveringResult(
+        method=method,
+        grid=left.grid,
+        levels=left.levels,
+        noise=left.noise,
+        regions=tuple(
+            tuple((int(u), int(v)) for u, v in region.outline)
+            for region in covered.regions
+            if len(region.outline)
+        ),
+        second_look=covered.second_look,
+    )
 
 
 def _turns(step: int, people: Sequence[Person]) -> int:

@@ -7,6 +7,7 @@ nearby of hair and hat. So it has no holes where there is no depth, and it is th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +65,10 @@ class HeadRegion:
         radius_px: of the ball.
         outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture.
         placed_by: "head" by the head's own keypoints, "trunk" by where the trunk ends; "outside" if the
-            picture ends below the shoulders, then the outline is empty.
+            picture ends below the shoulders, then the outline is empty. "bystander", "neighbours" and
+            "second look" are those that no person of this frame told of.
+        radius: of the ball in metres, NaN where it is not known.
+        depth: of its middle in metres, NaN where it is not known.
     """
 
     person: int
@@ -72,6 +76,21 @@ class HeadRegion:
     radius_px: float
     outline: NDArray[np.int32]
     placed_by: str
+    radius: float = math.nan
+    depth: float = math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The heads of a frame.
+
+    Attributes:
+        regions: to be covered.
+        reason: why it is not certain that these are all, for a person to read; None if it is.
+    """
+
+    regions: tuple[HeadRegion, ...]
+    reason: str | None = None
 
 
 def find_heads(
@@ -91,8 +110,8 @@ def find_heads(
     Raises:
         HeadNotPlaced: for any of them it is not certain.
     """
-    view = _View(depthmap, picture_size, color)
-    return tuple(_find_head(i, person, view) for i, person in enumerate(people))
+    view = View(depthmap, picture_size, color)
+    return tuple(place_head(i, person, view) for i, person in enumerate(people))
 
 
 def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -110,7 +129,9 @@ def head_radius(build: Build) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class View:
+    """A picture and its depth map, between whose pixels points go back and forth."""
+
     depthmap: DepthMap
     picture_size: tuple[int, int]
     color: Intrinsics | None
@@ -122,9 +143,14 @@ class _View:
         return to_picture_pixels(points, self.picture_size, self.depthmap, self.color)
 
 
-def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
+def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> HeadRegion:
+    """The head of one person; see `find_heads`.
+
+    Of somebody who is not `sure` to be there each keypoint is trusted, and the ball must do: what the depth
+    map shows around a thing that is taken for a head is no hair.
+    """
     depthmap, at = view.depthmap, view.to_depth(person.keypoints)
-    trusted = person.scores >= max(MIN_SCORE, _MIN_OF_MEAN * person.score)
+    trusted = person.scores >= max(MIN_SCORE if sure else 0.0, _MIN_OF_MEAN * person.score)
     if _is_outside(person.keypoints, trusted, view.picture_size):
         u, v = person.keypoints[_HEAD].mean(axis=0).tolist()
         return HeadRegion(index, (u, v), 0.0, np.empty((0, 2), np.int32), "outside")
@@ -150,19 +176,28 @@ def _find_head(index: int, person: Person, view: _View) -> HeadRegion:
     elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
         raise HeadNotPlaced("head and trunk do not fit together")
 
-    parts = [_disc(centre, reach)]
+    parts = [disc(centre, reach)]
     scores = person.scores
     if placed_by == "head" and scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean():
         if scores[_SHOULDERS].mean() < _DOUBTFUL * scores[_HIPS].mean():
             raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
         # Keypoints that are not sure of themselves: what the trunk says is covered as well.
-        parts.append(_disc(centre, _UNSURE * reach) if predicted is None else _disc(predicted, reach))
-    parts += [_disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
-    parts.append(_hair(depthmap, centre, reach, depth, radius, at, trusted))
+        parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
+    parts += [disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
+    if sure:
+        parts.append(_hair(depthmap, centre, reach, depth, radius, at, trusted))
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
-    outline = _outline(view.to_picture(np.concatenate(parts)), view.picture_size)
+    outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
-    return HeadRegion(index, place, float(edge[0] - middle[0]), outline, placed_by)
+    return HeadRegion(
+        index,
+        place,
+        float(edge[0] - middle[0]),
+        outline,
+        placed_by,
+        radius,
+        depth + 0.7 * build["head_depth"],
+    )
 
 
 def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_size: tuple[int, int]) -> bool:
@@ -244,13 +279,13 @@ def _hair(
     return (edge[:, None] + corners + (left, top)).reshape(-1, 2)
 
 
-def _disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+    """(48, 2) corners of a polygon around a circle, not in it."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    # A polygon around the circle, not in it.
     return np.asarray(centre + radius * 1.003 * np.column_stack((np.cos(angle), np.sin(angle))))
 
 
-def _outline(points: NDArray[np.float64], picture_size: tuple[int, int]) -> NDArray[np.int32]:
+def hull(points: NDArray[np.float64], picture_size: tuple[int, int]) -> NDArray[np.int32]:
     """Convex hull in whole pixels of the picture."""
     # Far outside the picture a polygon says no more than just outside; huge ones overflow when drawn.
     width, height = picture_size

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pose import quality
 from pose.checkpoints import Checkpoint
+from pose.depth_hrnet import DepthHRNet
 from pose.detection import DETECTORS, MIN_SCORE, Detector
-from pose.estimator import Person
+from pose.estimator import Looker, Person, Sight
 from pose.orientation import is_known, turn_picture, turns_for_step, unturn_points
 from pose.originals import read_weights_file
 from pose.scan import Frame
@@ -25,6 +26,8 @@ FloatArray = NDArray[np.float64]
 
 _ALL_TURNS: Final = (0, 1, 2, 3)
 _DETECTOR_BATCH: Final = 4  # whole pictures, at most
+_BYSTANDER_SCORE: Final = 0.3  # detections above it are covered, though they count as nobody
+_MAX_BYSTANDERS: Final = 4  # of a picture: each costs as much as a person
 
 
 class PersonFinder(Protocol):
@@ -45,7 +48,7 @@ class PersonFinder(Protocol):
 
 
 class RGBHRNet:
-    """People from pictures. Implements `pose.Estimator`; the depth maps are not looked at.
+    """People from pictures. Implements `pose.Estimator`; nobody who counts comes from a depth map.
 
     A picture is turned upright first, as its step says. Where the step is unknown all four turns are tried,
     and the one counts whose best person has the highest score. Nobody found is nobody: the whole
@@ -56,6 +59,7 @@ class RGBHRNet:
         pose: finds their keypoints.
         name: of the variant, such as "hrnet-w48-384x288".
         weights_version: of the weights of `pose`.
+        depth: finds heads in the depth maps, which are covered as well.
 
     Attributes:
         detector, pose, name: as given.
@@ -65,10 +69,18 @@ class RGBHRNet:
 
     min_score: Final = quality.RGB_MIN_SCORE
 
-    def __init__(self, detector: PersonFinder, pose: TopDown, name: str, weights_version: str) -> None:
+    def __init__(
+        self,
+        detector: PersonFinder,
+        pose: TopDown,
+        name: str,
+        weights_version: str,
+        depth: Looker | None = None,
+    ) -> None:
         self.name = name
         self.detector = detector
         self.pose = pose
+        self.depth = depth
         parts = [weights_version, f"{detector.name}-{detector.version}"]
         if detector.min_score != MIN_SCORE:
             parts.append(f"above-{detector.min_score:g}")
@@ -78,9 +90,28 @@ class RGBHRNet:
 
     def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
         """People of each frame, the surest first; an empty list where nobody is."""
+        return [sight.people for sight in self._look(frames)]
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+        """People; as bystanders those of whom the detector is not sure, and what the depth maps tell of."""
+        return [
+            Sight(sight.people, [*sight.bystanders, *heads])
+            for sight, heads in zip(self._look(frames), self._in_depth(frames), strict=True)
+        ]
+
+    def _in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        """All whom the depth network finds; nobody in frames of an unknown step, which it cannot use."""
+        if self.depth is None:
+            return [[] for _ in frames]
+        usable = [frame for frame in frames if is_known(frame.step)]
+        sights = iter(self.depth.look(usable))
+        found = [next(sights) if is_known(frame.step) else Sight([], []) for frame in frames]
+        return [[*sight.people, *sight.bystanders] for sight in found]
+
+    def _look(self, frames: Sequence[Frame]) -> list[Sight]:
         views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
         pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
-        detected = self.detector.detect(pictures)
+        detected = [self._worth_posing(*found) for found in self.detector.detect(pictures)]
         posed = self.pose.predict(pictures, [boxes for boxes, _ in detected])
         seen = [
             _people(frame, turns, boxes, box_scores, keypoints, scores)
@@ -88,13 +119,26 @@ class RGBHRNet:
                 views, detected, posed, strict=True
             )
         ]
-        found: list[list[Person]] = []
+        sights = [
+            Sight(people[:sure], people[sure:])
+            for people, (_, scores) in zip(seen, detected, strict=True)
+            for sure in (self._sure(scores),)
+        ]
+        found: list[Sight] = []
         first = 0
         for frame in frames:
             after = first + len(_turns(frame.step))
-            found.append(max(seen[first:after], key=_best_score))
+            found.append(max(sights[first:after], key=lambda sight: _best_score(sight.people)))
             first = after
         return found
+
+    def _sure(self, scores: FloatArray) -> int:
+        """How many of these, the surest first, are persons."""
+        return int((scores > self.detector.min_score).sum())
+
+    def _worth_posing(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+        most = self._sure(scores) + _MAX_BYSTANDERS
+        return boxes[:most], scores[:most]
 
 
 def load_rgb(
@@ -126,8 +170,9 @@ def load_rgb(
     pose = TopDown(
         hrnet, input_size=input_size_of(hrnet), device=device, flip_test=flip_test, batch_size=batch
     )
-    found_by = Detector(finder, detector, device, min(_DETECTOR_BATCH, batch))
-    return RGBHRNet(found_by, pose, hrnet.facts["name"], hrnet.facts["version"])
+    found_by = Detector(finder, detector, device, min(_DETECTOR_BATCH, batch), least=_BYSTANDER_SCORE)
+    heads = DepthHRNet(device=device, batch_size=batch)
+    return RGBHRNet(found_by, pose, hrnet.facts["name"], hrnet.facts["version"], heads)
 
 
 def _read(name: str | None, file: Path | None, store: WeightsStore) -> Checkpoint:

@@ -10,6 +10,7 @@ from worker.logs import get_logger
 
 if TYPE_CHECKING:
     from pose import Estimator, Frame, Person
+    from pose.estimator import Sight
 
 log = get_logger(__name__)
 
@@ -50,14 +51,24 @@ class Sparing:
         Raises:
             OutOfMemory: not even one frame fits.
         """
+        return [sight.people for sight in self.look(frames)]
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+        """See Looker.
+
+        Raises:
+            OutOfMemory: not even one frame fits.
+        """
         import torch
 
-        found: list[list[Person]] = []
+        from pose.estimator import look
+
+        found: list[Sight] = []
         at_once = len(frames)
         while len(found) < len(frames):
             part = frames[len(found) : len(found) + at_once]
             try:
-                found += self._estimator.estimate(part)
+                found += look(self._estimator, part)
                 continue
             except torch.cuda.OutOfMemoryError:
                 log.warning("gpu_memory_full", frames=len(part))
@@ -68,10 +79,12 @@ class Sparing:
             at_once = len(part) // 2
         return found
 
-    def _spare(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def _spare(self, frames: Sequence[Frame]) -> list[Sight]:
+        from pose.estimator import look
+
         if self._make_on_cpu is None:
             raise OutOfMemory("the GPU's memory is full: not even one frame fits")
         if self._on_cpu is None:
             self._on_cpu = self._make_on_cpu()
         log.warning("done_on_cpu", frames=len(frames))
-        return self._on_cpu.estimate(frames)
+        return look(self._on_cpu, frames)
