@@ -17,6 +17,7 @@ WARM_UP_S: Final = 30.0
 LEAST_S: Final = 20.0  # after that, below which a process tells nothing
 LEAST_MINUTES: Final = 3.0  # of all processes together, below which there is no verdict
 MAX_SLOPE: Final = 2.0  # MiB a minute
+NOISE: Final = 16.0  # MiB, by which a process may go up and down: a slope that comes to less is none
 MAX_GROWTH: Final = (
     48.0  # MiB, of the one process that grew most; what it takes at its first few scans is in it
 )
@@ -80,7 +81,8 @@ def check_memory(samples: Sequence[Sample], child: bool) -> Check:
     )
     if found.minutes < LEAST_MINUTES:
         return Check(what, wanted, f"too short to tell: {shown}")
-    wrong = found.slope > MAX_SLOPE or found.growth > MAX_GROWTH
+    grows = found.slope > MAX_SLOPE and found.growth > NOISE
+    wrong = grows or found.growth > MAX_GROWTH
     return Check(what, wanted, shown, (f"it grows: {shown}",) if wrong else ())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -13,7 +13,9 @@ from tests.chaos.proxy import Weather
 from tests.chaos.scans import BROKEN, ENDLESS, GOOD, LETHAL
 
 WORKERS: Final = ("a", "b", "c")
-SPARED: Final = "c"  # never killed as a whole, so that its memory can be followed
+SPARED: Final = "c"  # never killed as a whole, nor its child in the second half: memory can be followed there
+
+OTHERS: Final = tuple(name for name in WORKERS if name != SPARED)
 
 
 class Form(StrEnum):
@@ -69,7 +71,7 @@ class _Fault:
 
     every_s: float
     lasts_s: tuple[float, float]
-    steps: Callable[[random.Random], tuple[Step, Step | None]]
+    steps: Callable[[random.Random, Sequence[str]], tuple[Step, Step | None]]
 
 
 def make_plan(seed: int, scans: int, seconds: float, endless: int = 1) -> Plan:
@@ -124,47 +126,47 @@ def _faults(chance: random.Random, seconds: float) -> Iterator[Step]:
         for number in range(times):
             lasts = min(chance.uniform(*fault.lasts_s), 0.5 * slot)
             at = number * slot + chance.uniform(0, slot - lasts)
-            begin, end = fault.steps(chance)
+            names = WORKERS if 2 * number < times else OTHERS
+            begin, end = fault.steps(chance, names)
             yield Step(at, begin.name, begin.arguments)
             if end is not None:
                 yield Step(at + lasts, end.name, end.arguments)
 
 
-def _kill_child(chance: random.Random) -> tuple[Step, None]:
-    return Step(0, "kill_child", (chance.choice(WORKERS), chance.random())), None
+def _kill_child(chance: random.Random, names: Sequence[str]) -> tuple[Step, None]:
+    return Step(0, "kill_child", (chance.choice(names), chance.random())), None
 
 
-def _kill_worker(chance: random.Random) -> tuple[Step, None]:
-    others = [name for name in WORKERS if name != SPARED]
-    return Step(0, "kill_worker", (chance.choice(others), chance.random() < 0.5)), None
+def _kill_worker(chance: random.Random, *_: object) -> tuple[Step, None]:
+    return Step(0, "kill_worker", (chance.choice(OTHERS), chance.random() < 0.5)), None
 
 
-def _stop_worker(chance: random.Random) -> tuple[Step, None]:
-    return Step(0, "stop_worker", (chance.choice([name for name in WORKERS if name != SPARED]),)), None
+def _stop_worker(chance: random.Random, *_: object) -> tuple[Step, None]:
+    return Step(0, "stop_worker", (chance.choice(OTHERS),)), None
 
 
-def _kill_beat(_: random.Random) -> tuple[Step, None]:
+def _kill_beat(*_: object) -> tuple[Step, None]:
     return Step(0, "kill_worker", ("beat", True)), None
 
 
-def _freeze(chance: random.Random) -> tuple[Step, Step]:
-    name = chance.choice(WORKERS)
+def _freeze(chance: random.Random, names: Sequence[str]) -> tuple[Step, Step]:
+    name = chance.choice(names)
     return Step(0, "freeze_child", (name, chance.random())), Step(0, "thaw", (name,))
 
 
-def _redis_away(chance: random.Random) -> tuple[Step, Step]:
+def _redis_away(chance: random.Random, *_: object) -> tuple[Step, Step]:
     return Step(0, "stop_redis", (chance.random() < 0.5,)), Step(0, "start_redis")
 
 
-def _redis_cut(_: random.Random) -> tuple[Step, None]:
+def _redis_cut(*_: object) -> tuple[Step, None]:
     return Step(0, "cut_redis"), None
 
 
-def _s3_away(_: random.Random) -> tuple[Step, Step]:
+def _s3_away(*_: object) -> tuple[Step, Step]:
     return Step(0, "stop_s3"), Step(0, "start_s3")
 
 
-def _bad_weather(chance: random.Random) -> tuple[Step, Step]:
+def _bad_weather(chance: random.Random, *_: object) -> tuple[Step, Step]:
     share = chance.uniform(0.1, 0.6)
     weather = chance.choice(
         (
