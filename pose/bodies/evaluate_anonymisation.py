@@ -51,7 +51,7 @@ class Tally:
     Attributes:
         faces, covered: pixels in published pictures.
         second_look: faces that it found before the pictures were published, and `found_outside` afterwards.
-        areas: of each frame that shows a head, covered pixels over those of heads.
+        area, heads: pixels that are covered and that show heads; `areas` their ratio in each frame.
         shown: frames in which a face shows.
     """
 
@@ -61,6 +61,8 @@ class Tally:
     covered: int = 0
     second_look: int = 0
     found_outside: int = 0
+    area: int = 0
+    heads: int = 0
     areas: list[float] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
 
@@ -115,6 +117,7 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, number: int, *, careful:
             raise RuntimeError(f"frame {frame.order} of {about} is published, and does not say how")
         mask = covered_pixels(frame.covering, _PICTURE)
         head = int(_heads(picture).sum())
+        tally.area, tally.heads = tally.area + int(mask.sum()), tally.heads + head
         if head:
             tally.areas.append(float(mask.sum()) / head)
         face, hidden = int(picture.face.sum()), int((picture.face & mask).sum())
@@ -166,6 +169,7 @@ def measure(estimator: pose.Estimator, scans: int, *, careful: bool) -> dict[str
         "face_pixels_covered": round(tally.covered / max(tally.faces, 1), 5),
         "withheld": round(tally.withheld / tally.frames, 4),
         "published_frames_with_a_face_shown": len(tally.shown),
+        "covered_area_over_heads": round(tally.area / max(tally.heads, 1), 2),
         "covered_area_over_head_median": median,
         "covered_area_over_head_mean": mean,
         "covered_by_the_second_look": tally.second_look,
