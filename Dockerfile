@@ -25,7 +25,8 @@ RUN sh /build/image-steps.sh wheel
 FROM python:${PYTHON}-slim
 # Where scans/, results/ and .run/ are while SCANS_URL and the others do not say otherwise. A folder that is
 # mounted here must be writable for user 10001.
-RUN useradd --uid 10001 --create-home worker && install -d -o worker -g worker /work
+RUN groupadd --gid 10001 worker && useradd --uid 10001 --gid 10001 --create-home worker && \
+    install -d -o worker -g worker /work
 # By itself, so that a change of the code moves no gigabytes.
 COPY --from=dependencies /opt/venv /opt/venv
 RUN --mount=type=bind,from=project,source=/build,target=/build sh /build/image-steps.sh install

@@ -8,11 +8,13 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 TOPS = ("pose", "worker")
@@ -94,6 +96,15 @@ def test_a_lock_file_holds_what_the_project_pins(name):
     locked = {line.split()[0] for line in (ROOT / name).read_text().splitlines() if "==" in line}
     assert pinned
     assert pinned <= locked
+
+
+def test_what_kombu_needs_for_redis_is_locked():
+    # It imports them wherever Redis is the broker, but names them as an extra.
+    requirements = [Requirement(text) for text in metadata.requires("kombu") or []]
+    wanted = {each.name for each in requirements if each.marker and each.marker.evaluate({"extra": "redis"})}
+    assert {"redis", "packaging"} <= wanted
+    lock = (ROOT / "requirements.lock").read_text()
+    assert {name for name in wanted if f"\n{name}==" in lock} == wanted
 
 
 def test_torch_and_torchvision_belong_together():
