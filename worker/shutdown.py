@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from billiard import pool as processes
 from celery import bootsteps
 from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker import state
@@ -33,6 +34,9 @@ TICK_S: Final = 0.2
 LET_GO_S: Final = 5.0
 # And for what comes after: the pool ends, the connection is closed.
 END_S: Final = 3.0
+# A process that ends waits until its last answer was read, by default for 30 s. At the end of a worker nobody
+# reads it any more; its message goes back, and is answered at once.
+processes.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10  # times 0.1 s
 
 
 class Drain:

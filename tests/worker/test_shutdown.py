@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import billiard
+import billiard.pool
 import pytest
 import redis
 
 from tests.worker.running import Running, World
-from worker.shutdown import Drain
+from worker.shutdown import END_S, Drain
 
 MANY_FRAMES = 99  # a scan that takes some seconds
 SHORT_GRACE_S = 6.0  # which leaves 1.5 s for finishing it
@@ -38,6 +40,15 @@ def test_the_grace_period_is_shared_out_between_finishing_letting_go_and_ending(
         told.append((drain.tell_now(), drain.kill_now()))
         clock.now += 1
     assert told == [(second >= 17, second >= 22) for second in range(26)]
+
+
+def test_a_process_waits_for_its_last_answer_to_be_read_for_less_time_than_the_worker_has_to_end():
+    process = billiard.pool.Worker(
+        billiard.SimpleQueue(), billiard.SimpleQueue(), on_ready_counter=billiard.Value("i", 0)
+    )
+    began = time.monotonic()
+    assert not process._ensure_messages_consumed(completed=1)
+    assert time.monotonic() - began < END_S
 
 
 def test_a_second_request_changes_nothing():
