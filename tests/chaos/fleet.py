@@ -115,9 +115,10 @@ class Fleet:
                 pid = member.running.process.pid
                 (os.killpg if whole else os.kill)(pid, signum)
 
-    def log(self, name: str) -> str:
-        """What a member has written in all of its lives."""
-        return "".join(each.log() for each in self._members[name].all_of_it)
+    def told(self, event: str) -> int:
+        """How often all members, in all of their lives, have logged an event."""
+        logs = (each.log() for member in self._members.values() for each in member.all_of_it)
+        return sum(log.count(f'"event": "{event}"') for log in logs)
 
     def ready(self, name: str) -> bool:
         """Whether the member, in this life, has said that it is."""

@@ -17,7 +17,7 @@ WARM_UP_S: Final = 30.0
 LEAST_S: Final = 20.0  # after that, below which a process tells nothing
 LEAST_MINUTES: Final = 3.0  # of all processes together, below which there is no verdict
 MAX_SLOPE: Final = 2.0  # MiB a minute
-NOISE: Final = 10.0  # MiB, by which a process may go up and down: a slope that comes to less is none
+NOISE: Final = 16.0  # MiB, by which a process may go up and down: a slope that comes to less is none
 MAX_GROWTH: Final = (
     48.0  # MiB, of the one process that grew most; what it takes at its first few scans is in it
 )

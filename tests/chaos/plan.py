@@ -89,10 +89,13 @@ def _sorted(steps: Iterator[Step]) -> tuple[Step, ...]:
 def _scans(chance: random.Random, count: int, endless: int) -> Iterator[PlannedScan]:
     lethal = max(1, count // 100)
     broken = max(len(BROKEN), count // 10)
-    kinds = [LETHAL] * lethal + [ENDLESS] * endless
-    kinds += [BROKEN[number % len(BROKEN)] for number in range(broken)]
-    kinds += [GOOD[number % len(GOOD)] for number in range(count - len(kinds))]
+    hard = [LETHAL] * lethal + [ENDLESS] * endless
+    kinds = [BROKEN[number % len(BROKEN)] for number in range(broken)]
+    kinds += [GOOD[number % len(GOOD)] for number in range(count - len(hard) - broken)]
     chance.shuffle(kinds)
+    for kind in hard:
+        # Early, as they cost a process each time, also the one whose memory is followed later.
+        kinds.insert(chance.randrange(count // 4), kind)
     for number, kind in enumerate(kinds):
         form = chance.choice((Form.TASK, Form.JSON, Form.LIST, Form.NOTICES))
         if kind in GOOD and chance.random() < 0.06:
@@ -112,7 +115,8 @@ def _arrivals(chance: random.Random, scans: tuple[PlannedScan, ...], seconds: fl
         for form in scan.forms:
             if form is not Form.NONE:
                 yield Step(at, "announce", (scan.scan_id, form, chance.random()))
-            at += chance.choice((0.0, chance.uniform(0, 5), chance.uniform(0, seconds / 5)))
+            later = chance.choice((0.0, chance.uniform(0, 5), chance.uniform(0, seconds / 5)))
+            at = min(at + later, seconds)
     each = max(1, round(seconds / 100))
     for name, samples in (("bad_message", MESSAGES), ("bad_arrival", ARRIVALS)):
         for number in range(each * len(samples)):

@@ -42,6 +42,14 @@ STALL_S: Final = 180.0  # nothing has changed for so long: something is stuck
 CALM_LOOKS: Final = 4  # a second apart, with nothing to be done in any
 LOOK_EVERY_S: Final = 1.0
 
+# What the workers' logs tell of, by which one sees that the clocks of expiry ran out.
+TOLD: Final = {
+    "scans sent again": "scan_sent_again",
+    "tries after a death": "scan_took_processes",
+    "locks lost": "lease_lost",
+    "tries put off": "scan_retried",
+}
+
 Tell = Callable[[str], None]
 
 
@@ -98,7 +106,8 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
                 check_memory(fleet.samples, child=True),
             ]
             (folder / "memory.csv").write_text(as_csv(fleet.samples))
-        counts = {**faults.counts, **_of_proxies(servers), **_of_plan(plan)}
+            told = {text: fleet.told(event) for text, event in TOLD.items()}
+        counts = {**faults.counts, **_of_proxies(servers), **_of_plan(plan), **told}
     return Outcome(checks, counts, (time.monotonic() - began) / 60)
 
 

@@ -25,11 +25,11 @@ def test_the_slope_is_that_of_all_processes_whatever_their_sizes():
 
 
 def test_flat_memory_is_well_and_growing_memory_is_not():
-    flat, grows = life("a", 600, 0), life("b", 600, 3 * MAX_SLOPE)
+    flat, grows = life("a", 600, 0), life("b", 600, 5 * MAX_SLOPE)
     assert check_memory(flat, child=True).faults == ()
     assert check_memory(grows, child=True).faults != ()
     # Parents and children are told apart.
-    assert check_memory([*flat, *life("c", 90, 3 * MAX_SLOPE, child=False)], child=True).faults == ()
+    assert check_memory([*flat, *life("c", 90, 5 * MAX_SLOPE, child=False)], child=True).faults == ()
 
 
 def test_one_that_grew_at_once_is_found_among_many_that_did_not():
