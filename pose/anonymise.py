@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,11 @@ from pose.cover import Method, cover, encode_jpeg
 from pose.depthmap import DepthMap
 from pose.estimator import Person
 from pose.heads import HeadRegion, Heads, region_mask
+from pose.pictures import decode_picture
 
 __all__ = ["Anonymised", "HeadRegion", "Method", "anonymise", "cover_heads"]
+
+_LOOKS: Final = 5  # for faces, at most: one at the picture, the others at what would be published
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,8 @@ class Anonymised:
             wholly outside the picture.
         mask: (H, W) bool, the covered pixels; None if withheld.
         second_look: how many of the regions are faces that only the second look at the picture found.
+        file: the picture as a JPEG file without any metadata, in which the second look finds no face outside
+            of what is covered; None if withheld.
     """
 
     picture: NDArray[np.uint8] | None
@@ -41,10 +47,11 @@ class Anonymised:
     regions: tuple[HeadRegion, ...] = ()
     mask: NDArray[np.bool_] | None = None
     second_look: int = 0
+    file: bytes | None = None
 
     def jpeg(self) -> bytes | None:
         """The picture as a JPEG file without any metadata; None if withheld."""
-        return None if self.picture is None else encode_jpeg(self.picture)
+        return self.file
 
 
 def anonymise(
@@ -90,9 +97,17 @@ def cover_heads(
     if heads.reason is not None:
         return Anonymised(None, heads.reason)
     size = rgb.shape[1], rgb.shape[0]
-    mask = region_mask(heads.regions, size)
-    faces = second_look.uncovered(second_look.find_faces(rgb, turns), mask)
-    first = len(heads.regions)
-    more = tuple(second_look.head_of(first + i, face, size) for i, face in enumerate(faces))
-    mask |= region_mask(more, size)
-    return Anonymised(cover(rgb, mask, method), None, (*heads.regions, *more), mask, len(more))
+    regions, mask = list(heads.regions), region_mask(heads.regions, size)
+    shown, picture, file = rgb, rgb, b""
+    # First the picture itself, then what would be published, as whoever gets it sees it.
+    for _ in range(_LOOKS):
+        faces = second_look.uncovered(second_look.find_faces(shown, turns), mask)
+        more = [second_look.head_of(len(regions) + i, face, size) for i, face in enumerate(faces)]
+        if file and not more:
+            return Anonymised(picture, None, tuple(regions), mask, len(regions) - len(heads.regions), file)
+        regions += more
+        mask |= region_mask(more, size)
+        picture = cover(rgb, mask, method)
+        file = encode_jpeg(picture)
+        shown = decode_picture(file)
+    return Anonymised(None, "what looks like a face is still seen after it was covered")

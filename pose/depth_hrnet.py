@@ -40,8 +40,8 @@ PERSON_SCORE: Final = 0.35
 _HEAD_SCORE: Final = 0.5  # for a head without a trunk, which few pixels vouch for
 _PEAKS: Final = 3  # people told apart, at most
 # A head's peak above this is covered, whoever it is. Of 31 rendered faces of people beside the child, 9 show
-# without it, 4 with 0.1 and 1 with 0.05; below, more and more things are covered.
-_BYSTANDER_SCORE: Final = 0.05
+# without it, 4 with 0.1 and 1 or 2 with this; below, more and more things are covered.
+_BYSTANDER_SCORE: Final = 0.06
 _HEADS: Final = 5  # peaks of the head's map that are looked at
 _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
 # Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:

@@ -225,11 +225,11 @@ def _distance(frame: Frame, skeleton: Skeleton) -> float:
 
 
 def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> dict[str, bytes]:
-    if covered.picture is None:
+    if covered.picture is None or covered.file is None:
         return {}
     upright = overlay(covered.picture, people, _turns(frame.step, people))
     return {
-        artefact_name(frame.order, BLURRED): encode_jpeg(covered.picture),
+        artefact_name(frame.order, BLURRED): covered.file,
         artefact_name(frame.order, OVERLAY): encode_jpeg(upright),
     }
 

@@ -32,6 +32,8 @@ _ADULT: Final = 1.75  # a head without a body is taken for a large one
 # In head radii.
 _MARGIN: Final = 0.6  # around each keypoint of the head
 _HAIR: Final = 1.35  # hair and hats are looked for this far from the middle
+_HOLE: Final = 1.6  # and holes this far
+_SHOWN: Final = 0.4  # of the head, by the depth map: with less of it the head is a hole
 _BEHIND: Final = 0.9  # and this far behind the skin; the floor under a lying head is farther
 _STRAY: Final = 2.2  # a keypoint farther than this from the others is not the head's
 _MISPLACED: Final = 3.0  # a head farther than this from where the trunk says does not belong to it
@@ -150,7 +152,8 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
     map shows around a thing that is taken for a head is no hair.
     """
     depthmap, at = view.depthmap, view.to_depth(person.keypoints)
-    trusted = person.scores >= max(MIN_SCORE if sure else 0.0, _MIN_OF_MEAN * person.score)
+    least = MIN_SCORE if sure else np.finfo(float).tiny
+    trusted = person.scores >= max(least, _MIN_OF_MEAN * person.score)
     if _is_outside(person.keypoints, trusted, view.picture_size):
         u, v = person.keypoints[_HEAD].mean(axis=0).tolist()
         return HeadRegion(index, (u, v), 0.0, np.empty((0, 2), np.int32), "outside")
@@ -185,7 +188,10 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
         parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
     parts += [disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
     if sure:
-        parts.append(_hair(depthmap, centre, reach, depth, radius, at, trusted))
+        hair, shown = _hair(depthmap, centre, reach, depth, radius, at, trusted)
+        parts.append(hair)
+        if not shown and predicted is not None:
+            parts.append(disc(predicted, reach))
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
     outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
@@ -250,18 +256,25 @@ def _middle(
 def _hair(
     depthmap: DepthMap, centre: NDArray[np.float64], reach: float, depth: float, radius: float,
     at: NDArray[np.float64], trusted: NDArray[np.bool_],
-) -> NDArray[np.float64]:  # fmt: skip
-    """Points (N, 2) around what the depth map shows of the head beyond the ball: hair, a bun, a hat."""
-    limit = _HAIR * reach
+) -> tuple[NDArray[np.float64], bool]:  # fmt: skip
+    """Points (N, 2) around what the depth map shows of the head beyond the ball: hair, a bun, a hat.
+
+    Where it shows next to nothing of the head, the hole that the head left is taken instead, and False said.
+    """
+    limit = _HOLE * reach
     left, top = np.maximum(np.floor(centre - limit), 0).astype(int)
     right, bottom = np.ceil(centre + limit).astype(int) + 1
     values = depthmap.depth[top : max(bottom, 0), left : max(right, 0)]
     if values.size == 0:
-        return np.empty((0, 2))
+        return np.empty((0, 2)), True
     away = np.stack(np.meshgrid(np.arange(values.shape[1]) + left, np.arange(values.shape[0]) + top), axis=-1)
     away = away - centre  # (h, w, 2)
     distance = np.linalg.norm(away, axis=-1)
-    near = (values > depth - 2 * radius) & (values < depth + _BEHIND * radius) & (distance <= limit)
+    near = (values > depth - 2 * radius) & (values < depth + _BEHIND * radius) & (distance <= _HAIR * reach)
+    inside = distance <= 0.7 * reach
+    shown = bool(near[inside].sum() >= _SHOWN * inside.sum())
+    if not shown:
+        near |= (values <= 0) & (distance <= limit)
     if trusted[_SHOULDERS].any():
         # Towards the shoulders there is a neck and a chest, and no hair that would show a face.
         down = at[_SHOULDERS[trusted[_SHOULDERS]]].mean(axis=0) - centre
@@ -269,14 +282,14 @@ def _hair(
         if length > 0.5 * reach:
             near &= away @ (down / length) < 0.7 * reach
     _, labels = cv2.connectedComponents(near.astype(np.uint8), connectivity=8)
-    head = np.unique(labels[near & (distance <= 0.7 * reach)])
+    head = np.unique(labels[near & inside])
     rows, columns = np.nonzero(near & np.isin(labels, head))
     if rows.size == 0:
-        return np.empty((0, 2))
+        return np.empty((0, 2)), shown
     # A sensor loses the outermost pixel of what it sees.
     corners = np.array([(-1.5, 0), (1.5, 0), (0, -1.5), (0, 1.5)])
     edge = cv2.convexHull(np.column_stack((columns, rows)).astype(np.int32)).reshape(-1, 2)
-    return (edge[:, None] + corners + (left, top)).reshape(-1, 2)
+    return (edge[:, None] + corners + (left, top)).reshape(-1, 2), shown
 
 
 def disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:

@@ -158,8 +158,9 @@ def _is_there(region: HeadRegion, frame: Placed) -> bool:
 def _is_seen_through(region: HeadRegion, frame: Placed) -> bool:
     """Whether the depth map shows what is behind the ball where it is, so that no head can be there."""
     depth = _depth_at(region, frame)
-    behind = depth > region.depth + region.radius + _DEEP
-    return bool(depth.size > 0 and behind.sum() >= _SEEN_THROUGH * depth.size)
+    known = depth[depth > 0]
+    behind = known > region.depth + region.radius + _DEEP
+    return bool(known.size > depth.size / 2 and behind.sum() >= _SEEN_THROUGH * known.size)
 
 
 def _depth_at(region: HeadRegion, frame: Placed) -> NDArray[np.float32]:
