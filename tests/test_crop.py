@@ -113,7 +113,8 @@ def test_a_heatmaps_cell_stands_for_every_fourth_pixel_of_the_input():
 @pytest.mark.parametrize("size", SIZES)
 def test_a_crop_is_bilinear_in_the_picture_and_black_beyond_it(size):
     random = np.random.default_rng(1)
-    picture = cv2.GaussianBlur(random.integers(0, 256, (300, 240, 3), np.uint8), (0, 0), 3)
+    noise = random.integers(0, 256, (300, 240, 3), np.uint8)
+    picture = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
     box = (-30.5, 100.25, 120.0, 330.75)
     width, height = size
     u, v = np.meshgrid(np.arange(width), np.arange(height))

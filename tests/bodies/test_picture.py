@@ -134,7 +134,8 @@ def tone(shown, part):
 
 
 def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
-    skins, clothes = {}, {}
+    skins: dict[int, np.ndarray] = {}
+    clothes: dict[int, np.ndarray] = {}
     for looks in range(6):
         scenes = [sample_scene(seed, "standing", second_person=False, looks=looks) for seed in range(8)]
         assert len({scene.people[0].measures for scene in scenes}) == 1
