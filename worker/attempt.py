@@ -124,7 +124,10 @@ class Attempt:
         scan_id = self._job.scan_id
         reason = self._ledger.aside(scan_id)
         if reason is not None:
-            raise SetAside(reason)
+            if earlier is None or earlier.status is not Status.COMPLETED or self._job.force:
+                raise SetAside(reason)
+            # A process that had lost its lock was over the time limit; another did the scan meanwhile.
+            self._ledger.pardon(scan_id)
         deaths = self._ledger.begin(scan_id)
         if deaths >= self._settings.max_deaths:
             self._ledger.end(scan_id)

@@ -154,8 +154,8 @@ def _kill_beat(*_: object) -> tuple[Step, None]:
 
 
 def _freeze(chance: random.Random, names: Sequence[str]) -> tuple[Step, Step]:
-    name = chance.choice(names)
-    return Step(0, "freeze_child", (name, chance.random())), Step(0, "thaw", (name,))
+    which = chance.choice(names), chance.random()
+    return Step(0, "freeze_child", which), Step(0, "thaw", which)
 
 
 def _redis_away(chance: random.Random, *_: object) -> tuple[Step, Step]:
@@ -190,6 +190,7 @@ FAULTS: Final = (
     _Fault(120, (0, 0), _stop_worker),
     _Fault(150, (0, 0), _kill_beat),
     _Fault(60, (8, 14), _freeze),
+    _Fault(200, (55, 60), _freeze),  # longer than the time limit, with the scan done by another meanwhile
     _Fault(60, (0.5, 6), _redis_away),
     _Fault(45, (0, 0), _redis_cut),
     _Fault(75, (1, 8), _s3_away),

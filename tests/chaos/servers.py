@@ -84,7 +84,7 @@ class Faults:
     def __init__(self, servers: Servers, fleet: Fleet) -> None:
         self._servers = servers
         self._fleet = fleet
-        self._frozen: dict[str, int] = {}
+        self._frozen: dict[tuple[str, float], int] = {}
         self._redis_up = self._s3_up = True
         self.counts: Counter[str] = Counter()
 
@@ -111,11 +111,11 @@ class Faults:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
-                self._frozen[name] = pid
+                self._frozen[name, choice] = pid
                 self.counts["children frozen"] += 1
 
-    def thaw(self, name: str) -> None:
-        pid = self._frozen.pop(name, None)
+    def thaw(self, name: str, choice: float) -> None:
+        pid = self._frozen.pop((name, choice), None)
         if pid is not None and pid in self._fleet.children(name):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -153,8 +153,8 @@ class Faults:
             self.start_redis()
         if not self._s3_up:
             self.start_s3()
-        for name in tuple(self._frozen):
-            self.thaw(name)
+        for name, choice in tuple(self._frozen):
+            self.thaw(name, choice)
 
     def _child(self, name: str, choice: float) -> int | None:
         children = self._fleet.children(name)

@@ -17,7 +17,7 @@ from pose.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
 from worker.attempt import LONGEST_WAIT_S, Attempt
 from worker.events import FileEvents
-from worker.failures import ScanFailed
+from worker.failures import TOO_LONG, ScanFailed
 from worker.job import Answer, ComeAgain, Job, Tries
 from worker.ledger import Lease, Ledger, LedgerUnavailable, open_ledger
 from worker.processing import Outcome
@@ -388,6 +388,15 @@ def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, le
         attempt(work)
     assert work.calls == 0
     assert status(results).reason == "it took longer than the time limit"
+
+
+def test_one_that_another_completed_before_it_was_set_aside_stays_completed(attempt, ledger, results, here):
+    complete(results)
+    ledger.set_aside("scan", TOO_LONG)
+    assert attempt(Work(repeated=True)).repeated
+    assert status(results).status is Status.COMPLETED
+    assert ledger.aside("scan") is None
+    assert told(here) == []
 
 
 def test_an_attempt_that_lost_its_lock_writes_and_tells_nothing_more(
