@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import sys
+import tempfile
 from dataclasses import replace
 
 import cv2
@@ -12,6 +15,8 @@ from pydantic import ValidationError
 import pose
 from pose import FrameStatus, Posture, QualityLimits
 from pose.analysis import fingerprint_of
+from pose.estimator import Sight
+from pose.export import ARTEFACTS
 from pose.frame_analysis import Options
 from pose.quality import check
 from pose.scan import BrokenFrame, Scan
@@ -357,3 +362,79 @@ def test_a_full_size_frame_takes_a_fraction_of_a_second():
     people = [replace(someone, keypoints=someone.keypoints * scale) for someone in truth.people]
     times = [pose.analyse_frame(frame, people).result.timings_ms["total"] for _ in range(3)]
     assert min(times) < 800  # about 150 on a quiet core; tests run on busy ones
+
+
+class Doubtful(KnowingEstimator):
+    """Knows the first person of each frame; of the others it is not sure."""
+
+    def look(self, frames):
+        return [Sight(people[:1], people[1:]) for people in self.estimate(frames)]
+
+
+def test_whom_the_estimator_is_not_sure_of_is_covered_and_counts_for_nothing():
+    truth = two_people()
+    scan, _ = scan_of(truth)
+    sure = pose.analyse_scan(scan, KnowingEstimator({0: truth.people[:1]})).result.frames[0]
+    frame = pose.analyse_scan(scan, Doubtful({0: truth.people})).result.frames[0]
+    assert (frame.status, frame.people, frame.quality) == (sure.status, sure.people, sure.quality)
+    assert truth.face[covered_by(sure)].sum() < 0.9 * truth.face.sum()
+    assert truth.face[covered_by(frame)].sum() >= 0.999 * truth.face.sum()
+
+
+def covered_by(frame):
+    """(H, W) bool of what a frame's result says."""
+    mask = np.zeros((240, 320), np.uint8)
+    for outline in frame.covering.regions:
+        cv2.fillPoly(mask, [np.array(outline, np.int32)], 1)
+    return mask.astype(bool)
+
+
+@pytest.mark.parametrize("method", ["blur", "mosaic", "solid"])
+def test_the_result_tells_how_a_picture_was_covered_and_where(method):
+    truth = good()
+    scan, estimator = scan_of(truth)
+    frame = pose.analyse_scan(scan, estimator, options=Options(cover=method)).result.frames[0]
+    direct = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap, method, turns=1)
+    assert frame.covering is not None
+    assert frame.covering.method == method
+    assert frame.covering.second_look == direct.second_look
+    assert (covered_by(frame) == direct.mask).all()
+    withheld = pose.analyse_scan(scan, KnowingEstimator({}), options=Options(cover=method)).result.frames[0]
+    assert withheld.covering is None
+
+
+def test_of_a_frame_nothing_leaves_but_these():
+    """No depth map, point cloud or mesh: they show a head as well as a picture does."""
+    scan, estimator = scan_of(good(), two_people(), lost(good()))
+    names = {name.rpartition("/")[2] for name in pose.analyse_scan(scan, estimator).artefacts}
+    assert names == {"blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"}
+    assert set(ARTEFACTS) == names
+
+
+def test_a_skeleton_has_no_more_points_than_joints():
+    artefacts = pose.analyse_scan(*scan_of(good())).artefacts
+    lines = artefacts["frames/0/skeleton.obj"].decode().splitlines()
+    assert sum(line.startswith("v ") for line in lines) == len(pose.keypoints.NAMES)
+
+
+def test_nothing_is_written_to_any_disk(tmp_path, monkeypatch):
+    """Originals are only read: no copy of them, nor of anything, is put into a temporary file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    opened: list[object] = []
+
+    def watch(event, arguments):
+        writes = event == "open" and (
+            any(letter in str(arguments[1]) for letter in "wxa+") or arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
+        if writes and watching:
+            opened.append(arguments[0])
+
+    watching = True
+    sys.addaudithook(watch)
+    try:
+        pose.analyse_scan(*scan_of(good(), two_people()))
+    finally:
+        watching = False
+    assert opened == []
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from pose.estimator import (
     DEFAULT_DETECTOR,
     ESTIMATORS,
     Person,
+    Sight,
     choose_device,
     load_estimator,
     load_pair,
+    look,
     resolve_model,
 )
 from pose.hrnet import VARIANTS, build_hrnet
@@ -236,3 +239,25 @@ def test_both_need_an_rgb_model(store):
 def test_every_detector_of_the_registry_can_be_built_and_no_other():
     assert list(DETECTORS) == list(pose.weights.DETECTORS)
     assert next(iter(DETECTORS)) == DEFAULT_DETECTOR
+
+
+def somebody() -> pose.Person:
+    return pose.Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.1)
+
+
+class Plain:
+    name, version = "plain", "1"
+
+    def estimate(self, frames: Any) -> Any:
+        return [[] for _ in frames]
+
+
+class Doubting(Plain):
+    def look(self, frames: Any) -> list[Sight]:
+        return [Sight([], [somebody()]) for _ in frames]
+
+
+def test_an_estimator_need_not_tell_of_bystanders() -> None:
+    frames: Any = [1, 2]
+    assert look(Plain(), frames) == [Sight([], []), Sight([], [])]
+    assert [len(sight.bystanders) for sight in look(Doubting(), frames)] == [1, 1]

@@ -12,6 +12,7 @@ from pose import keypoints as kp
 from pose.calibration import Intrinsics
 from pose.depthmap import DepthMap
 from pose.detection import Detector
+from pose.estimator import Person, Sight
 from pose.orientation import turns_for_step, unturn_points
 from pose.quality import RGB_MIN_SCORE, QualityLimits
 from pose.rgb_hrnet import RGBHRNet
@@ -204,3 +205,57 @@ def test_real_parts_fit_together():
         assert person.keypoints == pytest.approx(
             np.tile(unturn_points(upright, 1, WIDTH, HEIGHT), (17, 1)), abs=1e-3
         )
+
+
+class Doubting(Finder):
+    """Sure of the last person only."""
+
+    def detect(self, pictures: Any) -> Any:
+        return [
+            (boxes, np.array([0.95, 0.4, 0.39, 0.38, 0.37, 0.36])[: len(boxes)])
+            for boxes, _ in super().detect(pictures)
+        ]
+
+
+class InDepth:
+    """A depth network that finds one person and one head in each frame."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def look(self, frames: Any) -> Any:
+        self.asked += [frame.order for frame in frames]
+        someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
+        return [Sight([someone], [someone]) for _ in frames]
+
+
+def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
+    pose: Any = Poser()
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
+    (sight,) = doubting.look([frame(people=2)])
+    assert [len(sight.people), len(sight.bystanders)] == [1, 1]
+    assert sight.bystanders[0].keypoints == pytest.approx(in_sensor(1, 0))
+    ((counted,),) = doubting.estimate([frame(people=2)])
+    assert counted.keypoints == pytest.approx(sight.people[0].keypoints)
+
+
+def test_only_some_of_many_doubtful_boxes_are_looked_at():
+    class Many(Finder):
+        def detect(self, pictures: Any) -> Any:
+            box = super().one(pictures[0])[0][:1]
+            return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
+
+    pose: Any = Poser()
+    (sight,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").look([frame()])
+    assert [len(sight.people), len(sight.bystanders)] == [1, 4]
+
+
+def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
+    pose: Any = Poser()
+    depth = InDepth()
+    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).look(
+        [frame(order=0), frame(step=300, order=1), frame(order=2)]
+    )
+    assert depth.asked == [0, 2]
+    assert [len(sight.bystanders) for sight in seen] == [2, 0, 2]
+    assert [len(sight.people) for sight in seen] == [1, 1, 1]

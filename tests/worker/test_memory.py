@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pose import Frame, Person
+from pose.estimator import Sight
 from tests.worker.estimators import FindsNobody
 from worker.failures import OutOfMemory, judge
 from worker.memory import Sparing
@@ -99,3 +100,17 @@ def test_it_says_of_itself_what_the_other_does():
 
 def test_no_frames_are_no_work():
     assert Sparing(Small(0)).estimate([]) == []
+
+
+class Doubtful(Small):
+    """Is not sure of anybody."""
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+        return [Sight([], people) for people in self.estimate(frames)]
+
+
+def test_bystanders_come_through_in_the_same_halves():
+    small = Doubtful(8)
+    seen: Any = Sparing(small).look(FRAMES)  # type: ignore[arg-type]
+    assert [sight.bystanders for sight in seen] == FOUND
+    assert small.asked == [16, 8, 8]
