@@ -27,7 +27,8 @@ from pose.lifting import to_depth_pixels, to_picture_pixels
 # The ball that holds a head with its hair, in halves of the head's height, and a little more.
 _BALL: Final = 1.22
 _MORE: Final = 0.006  # metres
-_ADULT: Final = 1.75  # a head without a body is taken for a large one
+_ADULT: Final = 1.75  # a head without a body is taken for a large one,
+_HALFGROWN: Final = 1.30  # and for one of a middle size where it may well be none
 
 # In head radii.
 _MARGIN: Final = 0.6  # around each keypoint of the head
@@ -163,7 +164,7 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
 
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
     points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    build = fit_build(points, found.observed & trusted, otherwise=_ADULT)
+    build = fit_build(points, found.observed & trusted, otherwise=_ADULT if sure else _HALFGROWN)
     radius = head_radius(build)
     depth = _head_depth(found, trusted)
     # The ball's radius in depth pixels, at its middle: the skin is nearer.

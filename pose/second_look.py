@@ -28,9 +28,11 @@ SMALLEST: Final = _SMALLEST / _LONG_SIDE  # of the picture's longer side: 54 pix
 
 _FRONTAL, _PROFILE = "haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml"
 _STEP: Final = 1.2  # from one size of faces to the next
-_AGREEING: Final = 1  # windows beside each other that say "face": the least that OpenCV can be asked for
+# How many windows beside each other must say "face". One is the least that OpenCV can be asked for; profiles would
+# then be seen in many a fold and corner.
+_AGREEING: Final = {_FRONTAL: 1, _PROFILE: 2}
 
-_HEAD: Final = 0.8  # of a face's box: the radius of the head, which reaches over brow and chin
+_HEAD: Final = 0.72  # of a face's box: the radius of the head; its circle holds the whole box
 _INNER: Final = 0.5  # of a face's box: what tells whether it is covered,
 _COVERED: Final = 0.9  # when so much of it is
 
@@ -107,8 +109,12 @@ def _detect(
     frontal, profile = cascades
     mirrored = np.ascontiguousarray(grey[:, ::-1])
     found = []
-    for cascade, picture in ((frontal, grey), (profile, grey), (profile, mirrored)):
-        answer = cascade.detectMultiScale(picture, _STEP, _AGREEING, 0, (_SMALLEST, _SMALLEST))
+    for cascade, name, picture in (
+        (frontal, _FRONTAL, grey),
+        (profile, _PROFILE, grey),
+        (profile, _PROFILE, mirrored),
+    ):
+        answer = cascade.detectMultiScale(picture, _STEP, _AGREEING[name], 0, (_SMALLEST, _SMALLEST))
         boxes = np.asarray(answer, np.float64).reshape(
             -1, 4
         )  # x, y, width, height; it is () if there are none
