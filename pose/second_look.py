@@ -28,8 +28,8 @@ SMALLEST: Final = _SMALLEST / _LONG_SIDE  # of the picture's longer side: 54 pix
 
 _FRONTAL, _PROFILE = "haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml"
 _STEP: Final = 1.2  # from one size of faces to the next
-# How many windows beside each other must say "face". One is the least that OpenCV can be asked for; profiles would
-# then be seen in many a fold and corner.
+# How many windows beside each other must say "face". One is the least that OpenCV can be asked for; profiles
+# would then be seen in many a fold and corner.
 _AGREEING: Final = {_FRONTAL: 1, _PROFILE: 2}
 
 _HEAD: Final = 0.72  # of a face's box: the radius of the head; its circle holds the whole box
