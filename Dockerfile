@@ -5,7 +5,7 @@
 #   docker build -t pose-worker .                                       # CPU and CUDA
 #   docker build -t pose-worker --build-arg TORCH_INDEX=… .             # CPU alone
 #   docker run --init -v "$PWD/work:/work" pose-worker                  # with nothing configured
-#   docker run --init --gpus all -e CELERY_BROKER_URL=… pose-worker     # and so on: see the README's settings
+#   docker run --init --gpus all -e CELERY_BROKER_URL=… pose-worker     # and so on: see docs/settings.md
 #
 # All of it with Redis, S3 and Flower: deploy/compose.yaml. Its steps without an engine: scripts/image-steps.sh
 ARG PYTHON=3.11

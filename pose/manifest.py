@@ -101,7 +101,7 @@ def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name:
             is looked for in `rgb/` or `depth/`.
 
     Raises:
-        InvalidManifest: no JSON of the shape described in the README, no artefacts or too many, or a step
+        InvalidManifest: no JSON of the shape described in docs/scans.md, no artefacts or too many, or a step
             that is no integer from 0 to `MAX_STEP`.
     """
     if len(data) > MAX_BYTES:

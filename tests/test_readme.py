@@ -1,4 +1,4 @@
-"""The README promises nothing that is not there."""
+"""The README and the pages in docs/ promise nothing that is not there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ from typer.main import get_command
 import pose
 import pose.cli
 import worker.cli
+from pose.calibration import parse_calibration
+from pose.depthheader import parse_header
 from pose.drift import LIMIT
 from pose.estimator import ESTIMATORS
+from pose.manifest import manifest_from_json
 from pose.weights import DETECTORS, POSE_MODELS, REGISTRY
 from worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = "\n".join(page.read_text() for page in PAGES)
 # Fenced blocks, by language.
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
 CODE = [*re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.M | re.S))]
@@ -82,13 +87,22 @@ def test_it_names_commands_and_options_that_the_command_line_has(program, skip, 
         assert {word for word in words if word.startswith("--")} <= options, words
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
-def test_it_links_to_what_is_there(link):
-    if link.startswith("#"):
-        titles = re.findall(r"^#+ (.*)$", README, flags=re.M)
-        assert link[1:] in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-    else:
-        assert (ROOT / link).exists()
+@pytest.mark.parametrize(
+    ("page", "link"),
+    [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text())],
+)
+def test_it_links_to_what_is_there(page, link):
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    assert target.exists()
+    if anchor:
+        titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.M)
+        assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_each_page_can_be_reached_from_the_readme():
+    links = re.findall(r"\]\(([^)#]+)", PAGES[0].read_text())
+    assert {f"docs/{page.name}" for page in PAGES[1:]} <= set(links)
 
 
 @pytest.mark.parametrize("path", ["requirements.lock", "Dockerfile", "pose/data/"])
@@ -151,3 +165,19 @@ def test_its_examples_of_the_library_are_python():
     assert PYTHON
     for block in PYTHON:
         ast.parse(block)
+
+
+def test_its_scan_json_calibration_and_depth_header_are_read():
+    page = (ROOT / "docs" / "scans.md").read_text()
+    (manifest,) = (block for language, block in BLOCKS if language == "json")
+    (entry,) = manifest_from_json(manifest.encode()).entries
+    assert (entry.step, entry.rgb, entry.depth) == (104, "rgb/first.jpg", "depth/first.depth")
+    indented = [
+        textwrap.dedent(block)
+        for block in re.findall(r"(?:^    .*\n)+", page.split("whose name")[1], flags=re.M)
+    ]
+    parse_calibration(next(block for block in indented if block.startswith("Color")).encode())
+    header = parse_header(
+        next(block for block in indented if block.startswith("240x180")).strip().encode(), "page"
+    )
+    assert header.width == 240

@@ -142,4 +142,7 @@ def test_the_worker_may_not(place, what):
 def test_the_rights_are_those_of_the_buckets_that_the_readme_speaks_of():
     readme = Path(ROOT / "README.md").read_text()
     assert "SCANS_URL=s3://scans RESULTS_URL=s3://results/pose" in readme
-    assert "`deploy/s3-policy.json`" in readme
+    assert (
+        "`deploy/s3-policy.json`, for the buckets `scans` and `results`"
+        in Path(ROOT / "docs/settings.md").read_text()
+    )
