@@ -37,7 +37,8 @@ def planted(jpeg: bytes, seed: int) -> tuple[bytes, list[bytes]]:
 def shared_bytes(files: list[bytes], secrets: list[bytes]) -> int:
     """How many runs of `RUN` bytes of the secrets stand in the files.
 
-    Runs that stand in a JPEG file of nothing at all do not count: the format's own tables are no secret.
+    Runs that stand in a JPEG file of nothing at all do not count: the format's own tables are no secret. Nor
+    do those of a few bytes over and over, as which flat parts of any picture are written.
     """
     nothing = encode_jpeg(np.zeros((16, 16, 3), np.uint8))
     runs = set().union(*map(_runs, secrets)) - _runs(nothing)
@@ -45,7 +46,8 @@ def shared_bytes(files: list[bytes], secrets: list[bytes]) -> int:
 
 
 def _runs(data: bytes) -> set[bytes]:
-    return {data[i : i + RUN] for i in range(len(data) - RUN + 1)}
+    runs = {data[i : i + RUN] for i in range(len(data) - RUN + 1)}
+    return {run for run in runs if len(set(run)) > RUN // 2}
 
 
 def _words(rng: np.random.Generator) -> bytes:

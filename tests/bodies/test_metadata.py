@@ -56,6 +56,11 @@ def test_the_tables_of_every_jpeg_are_no_secret(picture):
     assert shared_bytes([encode_jpeg(decode_picture(picture))], secrets) == 0
 
 
+def test_what_flat_parts_of_any_picture_are_written_as_is_no_secret():
+    flat = bytes.fromhex("45145001") * 8  # seen in a thumbnail and in a covered picture
+    assert shared_bytes([b"before" + flat], [flat + b"after"]) == 0
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_of_it_is_in_what_is_published(method):
     truth: dict[str, list[dict[str, Any]]] = {"frames": []}
