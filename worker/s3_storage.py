@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
@@ -15,12 +15,21 @@ from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
 from worker.secret_files import s3_keys
-from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
+from worker.storage import (
+    InvalidKey,
+    ObjectMissing,
+    ScanTooLarge,
+    StorageUnavailable,
+    StoredObject,
+    is_key,
+    split_key,
+)
 
 CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 30
 TRIES: Final = 3
 CHUNK: Final = 256 * 1024
+_CUT: Final = "its answer was cut off"
 # What a person can do something about. The rest is told by its code.
 _REASONS: Final = {
     "NoSuchBucket": "its bucket does not exist",
@@ -71,7 +80,7 @@ class S3Storage:
         found: list[StoredObject] = []
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-            for page in pages:
+            for page in map(self._whole, pages):
                 for each in page.get("Contents", []):
                     key = each["Key"][len(self._prefix) :]
                     # Among others the empty objects "rgb/" that consoles make and that stand for folders.
@@ -88,7 +97,7 @@ class S3Storage:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
             )
-            for page in pages:
+            for page in map(self._whole, pages):
                 for each in page.get("CommonPrefixes", []):
                     name = each["Prefix"][len(self._prefix) :].rstrip("/")
                     if is_key(name):
@@ -109,6 +118,8 @@ class S3Storage:
                 if _code(error) in ("NoSuchKey", "404"):
                     raise ObjectMissing(f"{self.name} holds no such object") from None
                 raise
+            if "ContentLength" not in answer:  # its end could not be told from a connection that broke
+                raise StorageUnavailable(f"{self.name}: {_CUT}")
         return answer["ContentLength"], self._chunks(answer["Body"], max_bytes)
 
     def _chunks(self, body: StreamingBody, max_bytes: int) -> Iterator[bytes]:
@@ -137,6 +148,12 @@ class S3Storage:
         with self._errors():
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
+    def _whole(self, page: Any) -> Any:
+        """A list of objects that is one: an answer without a body is read as a list of none."""
+        if "Name" not in page and "KeyCount" not in page:
+            raise StorageUnavailable(f"{self.name}: {_CUT}")
+        return page
+
     def _key(self, key: str) -> str:
         return self._prefix + "/".join(split_key(key))
 
@@ -149,6 +166,10 @@ class S3Storage:
             raise StorageUnavailable(f"{self.name}: {_REASONS.get(code, f'it answered {code}')}") from None
         except (NoCredentialsError, PartialCredentialsError):
             raise StorageUnavailable(f"{self.name}: there are no credentials for it") from None
+        except InvalidKey:
+            raise
+        except ValueError:  # botocore's, of a time or a number that ends in the middle
+            raise StorageUnavailable(f"{self.name}: {_CUT}") from None
         except (BotoCoreError, HTTPError, OSError) as error:
             # Not the error's own text, which may hold the object's URL.
             raise StorageUnavailable(f"{self.name}: {type(error).__name__}") from None

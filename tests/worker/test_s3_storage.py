@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -126,3 +128,57 @@ def test_a_profile_that_does_not_exist_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StorageUnavailable, match="ProfileNotFound"):
         S3Storage("bucket", "", "S3")
+
+
+class Cut:
+    """A server whose answers end after so many bytes, wherever that is, and the connection with them."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.length = answer, 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            client, _ = self._server.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(self.answer[: self.length])
+                client.shutdown(socket.SHUT_RDWR)
+
+
+BODY = b"0123456789"
+LISTED = b"""<?xml version="1.0"?><ListBucketResult><Name>b</Name><KeyCount>1</KeyCount><Contents>\
+<Key>scan/a</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>3</Size></Contents></ListBucketResult>"""
+HEAD = b'HTTP/1.1 200 OK\r\nLast-Modified: Sun, 22 Nov 2026 12:00:00 GMT\r\nETag: "e"\r\n'
+
+
+def with_length(body: bytes) -> bytes:
+    return HEAD + b"Content-Length: %d\r\nx-amz-x: y\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "call", "whole"),
+    [
+        (with_length(BODY), lambda storage: storage.read("scan/a", 10), BODY),
+        (with_length(LISTED), lambda storage: [each.key for each in storage.objects("scan", 9)], ["scan/a"]),
+        (
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(LISTED), LISTED),
+            lambda storage: [each.key for each in storage.objects("scan", 9)],
+            ["scan/a"],
+        ),
+    ],
+    ids=["object", "list", "list in chunks"],
+)
+def test_an_answer_that_is_cut_anywhere_is_no_shorter_answer(monkeypatch, answer, call, whole):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(s3_storage, "TRIES", 1)
+    server = Cut(answer)
+    storage = S3Storage("bucket", "", "S3", server.endpoint)
+    for server.length in range(len(answer)):
+        with suppress(StorageUnavailable):
+            assert call(storage) == whole, f"after {server.length} bytes"
+    server.length = len(answer)
+    assert call(storage) == whole
