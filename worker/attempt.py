@@ -182,6 +182,8 @@ class Attempt:
         return Answer(result, repeated=True)
 
     def _failed(self, error: Exception, record: StatusRecord) -> NoReturn:
+        from pose.errors import InvalidScan
+
         if isinstance(error, ScanFailed):
             raise error
         verdict = judge(error)
@@ -195,12 +197,10 @@ class Attempt:
             self._quietly(lambda: self._answer_for(lease_s))
             raise again from None
         log.error("scan_failed", reason=verdict.reason)
-        if record.held and isinstance(error, StorageError):
-            # Nothing new was seen, so what the scan is done with stays as it is.
-            self._close()
-        elif record.failed(verdict.reason):
+        # A finished scan of which nothing new was seen stays as it is; not if its files cannot be used now.
+        if (not record.held or isinstance(error, InvalidScan)) and record.failed(verdict.reason):
             self._close(record.status)
-        # Else it stays open, and comes again when its lease has run out.
+        # Else it stays open, until its lease has run out and somebody looks what has become of it.
         # Not the error itself: Celery would store and log a text that may hold anything.
         raise ScanFailed(verdict.reason) from None
 

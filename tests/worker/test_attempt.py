@@ -290,10 +290,19 @@ def test_a_scan_that_cannot_be_used_fails_and_takes_its_earlier_result_away(atte
     assert free(ledger)
 
 
-def test_a_finished_scan_whose_files_are_gone_by_now_stays_finished(attempt, results, here):
+@pytest.mark.parametrize(
+    "error", [ScanMissing("no files"), SoftTimeLimitExceeded(), KeyError("a fault of ours")]
+)
+def test_a_finished_scan_stays_finished_whatever_becomes_of_another_message_for_it(
+    attempt, results, here, error
+):
+    def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+        report(Stage.FETCH, 0, None)
+        raise error
+
     complete(results)
-    with pytest.raises(ScanFailed, match="no files"):
-        attempt(Work(ScanMissing("no files")))
+    with pytest.raises(ScanFailed):
+        attempt(work)
     assert status(results).status is Status.COMPLETED
     assert results.objects("scan", 10)[0].key == RESULT
     assert told(here) == []
