@@ -9,7 +9,8 @@ import redis
 
 stream, group = os.environ.get("EVENTS_STREAM", "pose:events"), "my-service"
 name = sys.argv[1] if len(sys.argv) > 1 else "consumer-1"
-client = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True, protocol=2)
+retry = redis.retry.Retry(redis.backoff.ExponentialBackoff(cap=10, base=1), -1)  # waits for Redis
+client = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True, protocol=2, retry=retry)
 with contextlib.suppress(redis.ResponseError):  # the group is there already
     client.xgroup_create(stream, group, id="0", mkstream=True)  # "0": from the first event that is kept
 unfinished = True  # at first what this consumer was given earlier and has not acknowledged

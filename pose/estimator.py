@@ -99,7 +99,9 @@ def resolve_model(name: str, store: WeightsStore | None = None) -> str:
     """
     known = (*ESTIMATORS, "auto")
     if name not in known:
-        raise ValueError(f"unknown model {name!r}, expected one of {', '.join(known)}")
+        raise ValueError(
+            f"unknown model {name!r}, expected one of {', '.join(known)}, or both where two are compared"
+        )
     if name != "auto":
         return name
     return DEFAULT_POSE if _store(store).has(DEFAULT_POSE) else DEPTH

@@ -165,4 +165,5 @@ def _check(model: type[_Model], found: Any) -> _Model:
         first = error.errors(include_url=False, include_input=False)[0]
         # Of the place, only names of ours; pydantic's text repeats nothing of what was sent.
         where = ".".join(part for part in first["loc"] if isinstance(part, str) and part in _FIELDS)
-        raise InvalidMessage(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        wrong = first["msg"].removeprefix("Value error, ")
+        raise InvalidMessage(f"it is no message of Celery's: {where}: {wrong}") from None

@@ -82,6 +82,8 @@ def _weights_place(value: str | None) -> str | None:
         value = place_of_folder(Path(value))
     if value.startswith(("http://", "https://")):
         return _endpoint(value)
+    if not value.startswith(("file://", "s3://")):
+        raise ValueError("must be a folder, or start with file://, s3:// or https://")
     return _place(value)
 
 

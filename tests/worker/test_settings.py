@@ -65,6 +65,11 @@ def test_weights_are_nowhere_else(url):
     assert "hunter2" not in error.value.message
 
 
+def test_it_is_told_where_weights_may_be():
+    with pytest.raises(SettingsError, match=r"start with file://, s3:// or https://$"):
+        read_settings(weights_url="ftp://host/x")
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
     for name in ("CELERY_BROKER_URL", "AWS_ENDPOINT_URL_S3", "DEVICE", "MAX_ATTEMPTS"):
         monkeypatch.setenv(name, "")
