@@ -88,6 +88,18 @@ def test_it_names_commands_and_options_that_the_command_line_has(program, skip, 
 
 
 @pytest.mark.parametrize(
+    ("program", "skip", "cli"), [("pose ", 1, pose.cli.app), ("python -m worker ", 3, worker.cli.cli)]
+)
+def test_its_command_lines_give_all_that_must_be_given(program, skip, cli):
+    lines = [block.splitlines() for language, block in BLOCKS if language == "sh"]
+    for line in (line.split("#")[0] for block in lines for line in block if line.startswith(program)):
+        command, rest = get_command(cli), shlex.split(line)[skip:]
+        while isinstance(command, TyperGroup):
+            command, rest = command.commands[rest[0]], rest[1:]
+        command.make_context(None, rest)
+
+
+@pytest.mark.parametrize(
     ("page", "link"),
     [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text())],
 )
