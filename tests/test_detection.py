@@ -125,8 +125,9 @@ def test_a_detector_answers_as_torchvisions_own(name):
     with torch.inference_mode():
         (mine,), (published,) = ours([image]), theirs([image])
     assert len(published["scores"]) > 0
-    for key in ("boxes", "labels", "scores"):
-        assert torch.equal(mine[key], published[key])
+    assert torch.equal(mine["labels"], published["labels"])
+    for key in ("boxes", "scores"):  # the last bits depend on how threads share the sums
+        torch.testing.assert_close(mine[key], published[key], rtol=1e-5, atol=1e-4)
 
 
 def test_the_old_resnet_has_frozen_norms_without_an_epsilon_and_no_other_detector_has():
