@@ -47,7 +47,10 @@ def random_state(name: str) -> dict[str, Tensor]:
     """Weights that find something: a network with torch's own beginnings is sure of nothing."""
     random = torch.Generator().manual_seed(0)
     state = {}
-    for key, value in build_detector(name).state_dict().items():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of what is left as torch begins with it
+        fresh = build_detector(name)
+    for key, value in fresh.state_dict().items():
         made = value.clone()
         if key.endswith("running_var"):
             made.uniform_(0.5, 2, generator=random)
