@@ -12,15 +12,15 @@ import numpy as np
 from tests.chaos.fleet import Sample
 from tests.chaos.judge import Check
 
-# Of a process's life: until then its model is loaded, and libraries take what they keep.
-WARM_UP_S: Final = 30.0
-LEAST_S: Final = 20.0  # after that, below which a process tells nothing
-LEAST_MINUTES: Final = 3.0  # of all processes together, below which there is no verdict
+# Of a process's life. Until then its model is loaded and libraries take what they keep. A child's memory grows for
+# longer, to what its first failures leave to be used again.
+PARENTS_WARM_UP_S: Final = 30.0
+CHILDREN_WARM_UP_S: Final = 90.0
+LEAST_S: Final = 30.0  # after that, below which a process tells nothing
+LEAST_MINUTES: Final = 1.5  # of all processes together, below which there is no verdict
 MAX_SLOPE: Final = 2.0  # MiB a minute
 NOISE: Final = 16.0  # MiB, by which a process may go up and down: a slope that comes to less is none
-MAX_GROWTH: Final = (
-    48.0  # MiB, of the one process that grew most; what it takes at its first few scans is in it
-)
+MAX_GROWTH: Final = 48.0  # MiB, of the one process that grew most
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def measure(samples: Sequence[Sample]) -> Memory | None:
     """None where no process lived for long enough."""
     series: dict[str, list[Sample]] = defaultdict(list)
     for each in samples:
-        if each.age_s >= WARM_UP_S and each.mib > 0:
+        warm_up_s = CHILDREN_WARM_UP_S if each.child else PARENTS_WARM_UP_S
+        if each.age_s >= warm_up_s and each.mib > 0:
             series[each.process].append(each)
     times, sizes, minutes, growths = [], [], 0.0, []
     long_enough = [

@@ -8,7 +8,7 @@ from tests.chaos.fleet import Sample
 from tests.chaos.memory import MAX_SLOPE, as_csv, check_memory, measure
 
 
-def life(name: str, start: float, slope: float, minutes: float = 4.0, child: bool = True) -> list[Sample]:
+def life(name: str, start: float, slope: float, minutes: float = 5.0, child: bool = True) -> list[Sample]:
     """A process that takes what it needs in its first half minute, and so much a minute after that."""
     noise = random.Random(name)
     return [
@@ -21,7 +21,7 @@ def test_the_slope_is_that_of_all_processes_whatever_their_sizes():
     found = measure([*life("a", 600, 5), *life("b", 300, 5)])
     assert found is not None
     assert abs(found.slope - 5) < 0.5
-    assert (found.processes, round(found.minutes), round(found.peak / 10)) == (2, 7, 62)
+    assert (found.processes, round(found.minutes), round(found.peak / 10)) == (2, 7, 63)
 
 
 def test_flat_memory_is_well_and_growing_memory_is_not():
@@ -34,13 +34,13 @@ def test_flat_memory_is_well_and_growing_memory_is_not():
 
 def test_one_that_grew_at_once_is_found_among_many_that_did_not():
     samples = [sample for name in "abcdefgh" for sample in life(name, 600, 0)]
-    leaky = [Sample("leaky", True, age, 600 + (100 if age > 120 else 0)) for age in range(0, 240, 5)]
+    leaky = [Sample("leaky", True, age, 600 + (100 if age > 200 else 0)) for age in range(0, 300, 5)]
     assert check_memory([*samples, *leaky], child=True).faults != ()
 
 
 def test_short_lives_give_no_verdict():
-    assert check_memory(life("a", 600, 50, minutes=0.7), child=True).found == "none lived for long enough"
-    check = check_memory(life("a", 600, 50, minutes=2), child=True)
+    assert check_memory(life("a", 600, 50, minutes=1.8), child=True).found == "none lived for long enough"
+    check = check_memory(life("a", 600, 50, minutes=2.7), child=True)
     assert check.faults == ()
     assert check.found.startswith("too short to tell")
 
