@@ -129,7 +129,7 @@ class Envelopes:
 
     def __init__(self) -> None:
         self._app = Celery("fuzz", broker="memory://", set_as_current=False)
-        self._task = self._app.task(name="worker.process_scan")(_nothing)
+        self._task = self._app.task(name="worker.process_scan", shared=False)(_nothing)
 
     def __call__(self, data: bytes) -> None:
         message = Message(check_envelope(data, MAX_MESSAGE), channel=_Decoding())

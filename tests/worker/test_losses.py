@@ -86,7 +86,7 @@ def test_a_scan_that_is_over_the_hard_limit_fails_and_is_not_run_again_until_it_
         assert world.json("scan/result.json") is None
         world.enqueue("scan")
         wait_until(lambda: len(worker.events("scan_failed")) == 2, "the second answer")
-        assert len(worker.events("scan_fetched")) == 1
+        assert len(worker.events("scan_started")) == 1
         done = world.call("worker", "replay", "scan")
         assert (done.returncode, done.stdout) == (0, "scan: queued\n")
         completed(world)
@@ -107,7 +107,7 @@ def test_a_scan_that_kills_its_process_each_time_is_set_aside_and_can_be_replaye
         )
         assert world.call("worker", "replay", "--failed").stdout == "scan: queued\n"
         assert completed(world)["deaths"] == 0
-        assert ledger_of(world).overdue(float("inf")) == []
+        wait_until(lambda: not ledger_of(world).overdue(float("inf")), "the ledger to be told")
 
 
 def test_the_scan_of_a_worker_that_was_killed_is_done_by_the_next(world, make_scan):

@@ -16,7 +16,6 @@ from worker.status import ScanStatus, Status, read_status, write_status
 from worker.storage import Storage, open_storages
 
 LEASE_S = 100.0
-START = time.time()
 
 
 class World:
@@ -24,7 +23,7 @@ class World:
 
     def __init__(self, settings: Settings, ledger: Ledger, scans: Storage, results: Storage) -> None:
         self.settings, self.ledger, self.scans, self.results = settings, ledger, scans, results
-        self.now = START
+        self.now = time.time()
         self.sent: list[dict[str, object]] = []
 
     def reconcile(self, **options: bool) -> list[str]:
