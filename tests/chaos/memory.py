@@ -12,8 +12,8 @@ import numpy as np
 from tests.chaos.fleet import Sample
 from tests.chaos.judge import Check
 
-# Of a process's life. Until then its model is loaded and libraries take what they keep. A child's memory grows for
-# longer, to what its first failures leave to be used again.
+# Of a process's life: until then its model is loaded, and libraries take what they keep. A child's memory
+# grows for longer, to what its first failures leave to be used again.
 PARENTS_WARM_UP_S: Final = 30.0
 CHILDREN_WARM_UP_S: Final = 90.0
 LEAST_S: Final = 30.0  # after that, below which a process tells nothing
