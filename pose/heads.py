@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose import head_depth, skin
 from pose import keypoints as kp
-from pose import skin
 from pose.anatomy import Build, fit_build
 from pose.calibration import Intrinsics
 from pose.depthmap import DepthMap
@@ -32,11 +32,6 @@ _HALFGROWN: Final = 1.30  # and for one of a middle size where it may well be no
 
 # In head radii.
 _MARGIN: Final = 0.6  # around each keypoint of the head
-_HAIR: Final = 1.35  # hair and hats are looked for this far from the middle
-_HOLE: Final = 2.5  # and holes this far
-_HEAD_HOLE: Final = 1.6  # radius of the largest that a head alone leaves
-_SHOWN: Final = 0.4  # of the head, by the depth map: with less of it the head is a hole
-_BEHIND: Final = 0.9  # and this far behind the skin; the floor under a lying head is farther
 _STRAY: Final = 2.2  # a keypoint farther than this from the others is not the head's
 _MISPLACED: Final = 3.0  # a head farther than this from where the trunk says does not belong to it
 _UNSURE: Final = 1.5  # the ball grows by this where only the trunk tells where the head is
@@ -190,13 +185,13 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
         parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
     parts += [disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
     if sure:
-        hair, shown = _hair(depthmap, centre, reach, depth, radius, at, trusted)
+        hair, shown = head_depth.hair(depthmap, centre, reach, depth, radius, at, trusted)
         parts.append(hair)
         middles = [centre] if predicted is None else [centre, predicted]
-        if not shown or _is_hole(depthmap, middles[-1], reach):
+        if not shown or head_depth.is_hole(depthmap, middles[-1], reach):
             # Keypoints of a head that the depth map does not show lie up to two radii beside it.
             parts += [disc(middle, reach) for middle in middles[1:]]
-            parts.append(_hole(depthmap, middles, reach))
+            parts.append(head_depth.hole(depthmap, middles, reach))
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
     outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
@@ -256,89 +251,6 @@ def _middle(
     weight = _WEIGHT[members] * scores[members]
     centre = (at[members] * weight[:, None]).sum(axis=0) / weight.sum()
     return centre, [int(joint) for joint in members], [int(joint) for joint in strays]
-
-
-def _hair(
-    depthmap: DepthMap, centre: NDArray[np.float64], reach: float, depth: float, radius: float,
-    at: NDArray[np.float64], trusted: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], bool]:  # fmt: skip
-    """Points (N, 2) around what the depth map shows of the head beyond the ball: hair, a bun, a hat.
-
-    Said too: whether it shows the head at all.
-    """
-    limit = _HAIR * reach
-    values, away = _around(depthmap, centre, limit)
-    if values.size == 0:
-        return np.empty((0, 2)), True
-    distance = np.linalg.norm(away, axis=-1)
-    near = (values > depth - 2 * radius) & (values < depth + _BEHIND * radius) & (distance <= limit)
-    inside = distance <= 0.7 * reach
-    shown = bool(near[inside].sum() >= _SHOWN * inside.sum())
-    if trusted[_SHOULDERS].any():
-        # Towards the shoulders there is a neck and a chest, and no hair that would show a face.
-        down = at[_SHOULDERS[trusted[_SHOULDERS]]].mean(axis=0) - centre
-        length = float(np.linalg.norm(down))
-        if length > 0.5 * reach:
-            near &= away @ (down / length) < 0.7 * reach
-    return _edge(_touching(near, inside), away, centre), shown
-
-
-def _is_hole(depthmap: DepthMap, middle: NDArray[np.float64], reach: float) -> bool:
-    """Whether the depth map shows next to nothing about a point."""
-    values, away = _around(depthmap, middle, reach)
-    near = values[np.linalg.norm(away, axis=-1) <= reach]
-    return bool(near.size and (near > 0).mean() < _SHOWN)
-
-
-def _hole(depthmap: DepthMap, middles: Sequence[NDArray[np.float64]], reach: float) -> NDArray[np.float64]:
-    """Points (N, 2) around the holes of the depth map where a head may have left them."""
-    parts = [np.empty((0, 2))]
-    for middle in middles:
-        values, away = _around(depthmap, middle, _HOLE * reach)
-        if values.size == 0:
-            continue
-        distance = np.linalg.norm(away, axis=-1)
-        hole = _touching(_blobs((values <= 0) & (distance <= _HOLE * reach), 0.4 * reach), distance <= reach)
-        if hole.sum() > np.pi * (_HEAD_HOLE * reach) ** 2:
-            hole &= distance <= _HEAD_HOLE * reach  # no head's alone: what is behind it is not seen either
-        parts.append(_edge(hole, away, middle))
-    return np.concatenate(parts)
-
-
-def _around(
-    depthmap: DepthMap, centre: NDArray[np.float64], limit: float
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Depths (h, w) of the square about a point, as far as the map reaches, and their places from it."""
-    left, top = np.maximum(np.floor(centre - limit), 0).astype(int)
-    right, bottom = np.ceil(centre + limit).astype(int) + 1
-    values = depthmap.depth[top : max(bottom, 0), left : max(right, 0)]
-    at = np.stack(np.meshgrid(np.arange(values.shape[1]) + left, np.arange(values.shape[0]) + top), axis=-1)
-    return values, at - centre
-
-
-def _touching(wanted: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Those connected parts of what is wanted that touch the seed."""
-    _, labels = cv2.connectedComponents(wanted.astype(np.uint8), connectivity=8)
-    return np.asarray(wanted & np.isin(labels, np.unique(labels[wanted & seed])))
-
-
-def _blobs(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """A mask without what is thinner than a radius: a body's rim is a hole in any depth map."""
-    side = 2 * max(1, round(radius)) + 1
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, round_) > 0
-
-
-def _edge(
-    chosen: NDArray[np.bool_], away: NDArray[np.float64], centre: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Points (N, 2) around pixels of a square about a point."""
-    if not chosen.any():
-        return np.empty((0, 2))
-    # A sensor loses the outermost pixel of what it sees.
-    corners = np.array([(-1.5, 0), (1.5, 0), (0, -1.5), (0, 1.5)])
-    edge = cv2.convexHull((away[chosen] + centre).astype(np.float32)).reshape(-1, 2)
-    return np.asarray((edge[:, None] + corners).reshape(-1, 2), np.float64)
 
 
 def disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
