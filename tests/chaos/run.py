@@ -6,7 +6,10 @@ what it hits depends on the machine. What the workers wrote is kept in `build/ch
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +37,7 @@ from tests.chaos.producers import QUEUE, Producer, follow
 from tests.chaos.scans import KINDS
 from tests.chaos.servers import Faults, Servers
 from tests.chaos.settings import ARRIVALS, SHUTDOWN_GRACE_S
+from tests.worker.running import ROOT
 
 WORKER: Final = ("celery", "-A", "tests.chaos.app", "worker", "-E")
 BEAT: Final = ("celery", "-A", "tests.chaos.app", "beat")
@@ -74,9 +78,10 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
     """Do a plan, and judge what is left. Raises: ChaosFailed."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    with Servers(plan.seed) as servers:
+    with tempfile.TemporaryDirectory(prefix="chaos-") as code, Servers(plan.seed) as servers:
         sample_every_s = max(1.0, plan.seconds / 100)
-        with Fleet(folder, servers.environment, sample_every_s) as fleet:
+        environment = {**servers.environment, "PYTHONPATH": _copy_of_code(Path(code))}
+        with Fleet(folder, environment, sample_every_s) as fleet:
             _start(fleet, tell)
             producer, faults = Producer(servers), Faults(servers, fleet)
             quiet = _quiet_run(servers, producer)
@@ -109,6 +114,13 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
             told = {text: fleet.told(event) for text, event in TOLD.items()}
         counts = {**faults.counts, **_of_proxies(servers), **_of_plan(plan), **told}
     return Outcome(checks, counts, (time.monotonic() - began) / 60)
+
+
+def _copy_of_code(folder: Path) -> str:
+    """What the workers run, as it is now: they are started again all the time, and somebody may edit it."""
+    for name in ("pose", "worker", "tests/chaos"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
 
 def _start(fleet: Fleet, tell: Tell) -> None:
