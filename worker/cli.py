@@ -16,6 +16,7 @@ from worker.announce import Send, announce
 from worker.ledger import LedgerError, open_ledger
 from worker.logs import setup_logging
 from worker.messages import SCAN_ID, InvalidArrival, check_scan_id
+from worker.processes import Stopped, StopRequests
 from worker.settings import Settings, SettingsError, load_settings
 from worker.status import ScanStatus, Status, now, read_status
 from worker.storage import Storage, StorageError, open_storages
@@ -102,15 +103,20 @@ def watch(
     board = Board(wanted)
     console = Console()
     try:
-        with Listener(board, enabled=not wanted), Live(console=console, auto_refresh=False) as live:
+        with (
+            StopRequests() as stop,
+            Listener(board, enabled=not wanted),
+            Live(console=console, auto_refresh=False) as live,
+        ):
             while True:
+                stop.check()
                 for scan_id in board.open_scans():
                     board.update(scan_id, _read(results, scan_id))
                 live.update(table(board, now()), refresh=True)
                 if wanted and board.finished():
                     break
                 time.sleep(REFRESH_S)
-    except KeyboardInterrupt:
+    except Stopped:
         raise typer.Exit(130 if wanted else 0) from None
     if board.failed():
         raise typer.Exit(1)
