@@ -27,7 +27,7 @@ from pose.depthmap import parse_depth
 from pose.detection import Detector, build_detector
 from pose.estimator import choose_device
 from pose.hrnet import build_hrnet
-from pose.orientation import turn_picture
+from pose.orientation import turn_picture, turns_for_step
 from pose.topdown import TopDown
 from pose.weights import DETECTORS, POSE_MODELS, slot
 
@@ -68,7 +68,11 @@ def main(
                 frames,
             ),
             ("lift to 3D", lambda: pose.lift(frame.depthmap, person.keypoints, person.scores, size), 1),
-            ("make faces unrecognisable", lambda: pose.anonymise(frame.rgb, people, frame.depthmap), 1),
+            (
+                "make faces unrecognisable",  # in the one turn that the analysis knows, not all four
+                lambda: pose.anonymise(frame.rgb, people, frame.depthmap, turns=turns_for_step(frame.step)),
+                1,
+            ),
             ("all of an analysis, a frame", lambda: pose.analyse_scan(scan, estimator), frames),
             ("for comparison: HRNet w32 at 256x192, forward", _reference(device), 1),
         ]
