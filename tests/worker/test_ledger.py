@@ -276,11 +276,21 @@ class Renewals:
         self.released += 1
 
 
-def lease_of(renewals: Renewals, clock: Clock, ttl_s: float = 600.0) -> Lease:
-    return Lease("scan", ttl_s, renewals.renew, renewals.release, clock(), clock)
+@pytest.fixture
+def lease_of():
+    """Leases of 600 s by a clock of the test; released at its end, so that no thread renews them later."""
+    leases = []
+
+    def begin(renewals: Renewals, clock: Clock) -> Lease:
+        leases.append(Lease("scan", 600.0, renewals.renew, renewals.release, clock(), clock))
+        return leases[-1]
+
+    yield begin
+    for lease in leases:
+        lease.release()
 
 
-def test_a_process_that_was_stopped_for_too_long_knows_that_its_lease_is_over():
+def test_a_process_that_was_stopped_for_too_long_knows_that_its_lease_is_over(lease_of):
     clock, renewals = Clock(), Renewals()
     lease = lease_of(renewals, clock)
     clock.pass_by(599)
@@ -289,7 +299,7 @@ def test_a_process_that_was_stopped_for_too_long_knows_that_its_lease_is_over():
     assert not lease.held()
 
 
-def test_a_ledger_that_is_away_costs_the_lease_once_its_time_is_up():
+def test_a_ledger_that_is_away_costs_the_lease_once_its_time_is_up(lease_of):
     clock, renewals = Clock(), Renewals(LedgerUnavailable("away"), True, LedgerUnavailable("away"))
     lease = lease_of(renewals, clock)
     clock.pass_by(400)
@@ -318,7 +328,7 @@ def test_a_lease_renews_itself_until_it_is_released():
     assert not asked.wait(0.1)
 
 
-def test_a_lease_that_was_lost_is_not_given_back_and_one_that_is_held_is_once():
+def test_a_lease_that_was_lost_is_not_given_back_and_one_that_is_held_is_once(lease_of):
     renewals = Renewals(False)
     lease = lease_of(renewals, Clock())
     lease.renew()
