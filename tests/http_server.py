@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def begin(self, status: int, **headers: str | int) -> None:
         self.send_response(status)
-        # Else a client may send its next request, as after a redirect, into a connection that is being closed.
+        # Else a client may send its next request, as after a redirect, into a connection about to be closed.
         for name, value in {"Connection": "close", **headers}.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
