@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import pose
 from pose import coco_cli, weights_cli
-from pose.coco_cli import evaluate
 from pose.cover import METHODS as COVERS
 from pose.errors import PoseError
 from pose.estimator import Estimator
@@ -34,8 +33,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(weights_cli.app, name="weights")
-app.command("evaluate")(coco_cli.evaluate)
 
 _MODEL_HELP = "An estimator's name, auto (the best that is here) or both (an RGB model against depth-hrnet)."
 _WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."
@@ -78,9 +75,11 @@ def run(
             flip_test=flip_test,
             batch_size=batch_size,
         )
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out}: results need a folder, and this is none")
         csv_file = None if csv is None else csv.open("w", newline="", encoding="utf-8")
     except (PoseError, ValueError, OSError) as error:
-        errors.print(f"pose run: {error}", markup=False)
+        errors.print(f"pose run: {_text(error)}", markup=False)
         raise typer.Exit(2) from None
     errors.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}", markup=False)
     results, failed = _run_all(scans, out, models, options, errors)
@@ -131,6 +130,8 @@ def _run_all(
         for number, (folder, name) in enumerate(zip(scans, scan_names(scans), strict=True), 1):
             bar.update(task, description=f"scan {number} of {len(scans)}", completed=0, total=None)
             try:
+                if not folder.is_dir():
+                    raise InvalidName("there is no such folder")
                 if isinstance(name, ValueError):
                     raise name
                 if (out / name).resolve() == folder.resolve():
@@ -149,7 +150,9 @@ def _run_all(
                 label = name if isinstance(name, str) else f"scan {number}"
                 # An OSError's text holds the path, which may hold a person's code.
                 reason = (
-                    (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+                    f"a file cannot be read or written: {error.strerror or type(error).__name__}"
+                    if isinstance(error, OSError)
+                    else str(error)
                 )
                 console.print(f"{label}  failed: {reason}", markup=False)
                 continue
@@ -172,7 +175,7 @@ def bodies(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that becomes the scan.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")],
     posture: Annotated[str, typer.Option(help="standing or lying.")],
-    frames: Annotated[int, typer.Option(min=1, max=99)] = 9,
+    frames: Annotated[int, typer.Option(min=1, max=99, help="How many pictures and depth maps.")] = 9,
 ) -> None:
     """Render a scan of a made-up child, with the truth about it in truth.json."""
     if posture not in BODY_POSTURES:
@@ -182,11 +185,8 @@ def bodies(
     try:
         typer.echo(write_scan(out, seed, posture, frames=frames))
     except OSError as error:
-        Console(stderr=True, soft_wrap=True).print(f"pose bodies: {error}", markup=False)
+        Console(stderr=True, soft_wrap=True).print(f"pose bodies: {_text(error)}", markup=False)
         raise typer.Exit(2) from None
-
-
-app.command()(evaluate)
 
 
 def run_scan(
@@ -220,7 +220,7 @@ def scan_names(folders: list[Path]) -> Iterator[str | ValueError]:
         name = folder.resolve().name
         if not re.fullmatch(SCAN_ID, name):
             # The name itself is not repeated: it may hold a person's code.
-            yield InvalidName(f"the folder's name is no scan id ({SCAN_ID.strip('^$')})")
+            yield InvalidName("the folder's name is no scan id: 1 to 128 letters (A-Z, a-z), digits, _ or -")
         elif name in taken:
             yield InvalidName("another scan before it has the same name")
         else:
@@ -229,7 +229,14 @@ def scan_names(folders: list[Path]) -> Iterator[str | ValueError]:
 
 
 class InvalidName(ValueError):
-    """A folder's name cannot be a scan id."""
+    """A folder cannot be taken, or its name cannot be a scan id."""
+
+
+def _text(error: Exception) -> str:
+    """What an error says, without the number that an OSError's own text begins with."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def summary(result: ScanResult, seconds: float) -> str:
@@ -259,6 +266,11 @@ def drift_line(scan_id: str, drift: DriftResult) -> str:
         f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, "
         f"{drift.frames} frames"
     )
+
+
+# Last, as help lists them in this order: first comes what is done to a scan.
+app.command()(coco_cli.evaluate)
+app.add_typer(weights_cli.app, name="weights")
 
 
 def main() -> None:

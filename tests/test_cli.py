@@ -32,12 +32,8 @@ def knowing(monkeypatch):
     estimator = KnowingEstimator({0: truth.people})
     monkeypatch.setattr(pose, "load_estimator", lambda *_, **__: estimator, raising=False)
 
-    def read_scan(folder):
-        if not folder.is_dir():
-            raise pose.InvalidScan("scan", "folder", "missing")
-        return Scan(truth.frame.step, (truth.frame,), (), "0" * 64)
-
-    monkeypatch.setattr(pose, "read_scan", read_scan)
+    scan = Scan(truth.frame.step, (truth.frame,), (), "0" * 64)
+    monkeypatch.setattr(pose, "read_scan", lambda _: scan)
     return truth
 
 
@@ -68,7 +64,7 @@ def test_a_failed_scan_sets_the_exit_code_and_the_others_are_done(knowing, folde
     done = run(tmp_path / "missing", *folders, "--out", tmp_path / "out")
     assert done.exit_code == 1
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    assert lines[0].startswith("missing  failed: scan: folder: missing")
+    assert lines[0] == "missing  failed: there is no such folder"
     assert len(lines) == 3
     assert not (tmp_path / "out/missing").exists()
 
@@ -203,15 +199,29 @@ def test_where_only_one_model_finds_somebody_there_is_nothing_to_compare(
 def test_a_csv_that_cannot_be_written_is_told_before_any_work(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "no/such/folder.csv")
     assert done.exit_code == 2
+    assert done.stderr == f"pose run: {tmp_path}/no/such/folder.csv: No such file or directory\n"
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folders, tmp_path):
+def test_an_output_that_is_no_folder_is_told_before_any_work(knowing, folders, tmp_path):
     (tmp_path / "out").write_text("a file")
     done = run(folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert done.stderr == f"pose run: {tmp_path}/out: results need a folder, and this is none\n"
+
+
+def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folders, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a-1").write_text("a file")
+    done = run(folders[0], "--out", tmp_path / "out")
     assert done.exit_code == 1
-    assert "a-1  failed:" in done.stdout
+    assert "a-1  failed: a file cannot be read or written: " in done.stdout
     assert str(tmp_path) not in done.stdout
+
+
+def test_each_command_is_there_once():
+    functions = [command.callback for command in cli.app.registered_commands]
+    assert len(functions) == len(set(functions))
 
 
 @pytest.mark.parametrize("command", [["weights", "list"], ["evaluate", "--help"]])
