@@ -11,9 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from billiard.exceptions import SoftTimeLimitExceeded
+
 from worker.endings import tell_end
 from worker.events import EventType, open_events
-from worker.failures import ScanFailed, SetAside, delay_before, judge
+from worker.failures import TOO_LONG, ScanFailed, SetAside, delay_before, judge
 from worker.guarded import Guarded
 from worker.job import Answer, ComeAgain, Job, Tries
 from worker.ledger import Lease, LeaseLost, Ledger, LedgerError, LedgerUnavailable, open_ledger
@@ -100,19 +102,16 @@ class Attempt:
             self._start(record, earlier, deaths, held=done)
             outcome = self._work(results, job.force, self._reporter(record))
             record.completed()
-            self._quietly(lambda: self._ledger.pardon(job.scan_id))
-            if not record.held:
-                self._close(record.status, outcome.result)
-            else:
-                self._close(earlier if untold else None, outcome.result)
+            self._tell_completed(record.status if not record.held else earlier if untold else None, outcome)
             return Answer(outcome.result, outcome.repeated)
         except LeaseLost:
             raise
         except SystemExit:
             # Told to end; the message itself goes back into the queue.
             with suppress(LeaseLost):
-                record.retrying(HANDED_BACK, settings.queue_lease_s)
-                self._quietly(lambda: self._answer_for(settings.queue_lease_s))
+                if record.status.status is not Status.COMPLETED:
+                    record.retrying(HANDED_BACK, settings.queue_lease_s)
+                    self._quietly(lambda: self._answer_for(settings.queue_lease_s))
             raise
         except Exception as error:
             self._failed(error, record)
@@ -198,11 +197,21 @@ class Attempt:
             raise again from None
         log.error("scan_failed", reason=verdict.reason)
         # A finished scan of which nothing new was seen stays as it is; not if its files cannot be used now.
-        if (not record.held or isinstance(error, InvalidScan)) and record.failed(verdict.reason):
+        # Nor does one fail whose time was up while that it is completed was written.
+        unfinished = not record.held and record.status.status is not Status.COMPLETED
+        if (unfinished or isinstance(error, InvalidScan)) and record.failed(verdict.reason):
             self._close(record.status)
         # Else it stays open, until its lease has run out and somebody looks what has become of it.
         # Not the error itself: Celery would store and log a text that may hold anything.
         raise ScanFailed(verdict.reason) from None
+
+    def _tell_completed(self, status: ScanStatus | None, outcome: Outcome) -> None:
+        """Of a scan that is completed, whatever happens here. Untold, it stays open."""
+        try:
+            self._quietly(lambda: self._ledger.pardon(self._job.scan_id))
+            self._close(status, outcome.result)
+        except SoftTimeLimitExceeded:
+            log.warning("end_not_told", reason=TOO_LONG)
 
     def _later(self, reason: str) -> ComeAgain | None:
         """What to do about a failure that may pass; None where it was tried for long enough."""

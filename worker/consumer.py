@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
+import redis
 from celery.exceptions import NotRegistered
 from celery.worker import consumer
 from kombu.utils.json import dumps
@@ -18,6 +20,10 @@ from worker.redis_broker import Channel
 from worker.tasks import NAME
 
 log = get_logger(__name__)
+
+# A Redis that refuses a command may do so for long; and where it is full, each look at the queue takes a
+# message out that is then not noted down. Such a scan is sent again once its lease has run out.
+REFUSED_PAUSE_S: Final = 5.0
 
 
 class Consumer(consumer.Consumer):
@@ -46,6 +52,12 @@ class Consumer(consumer.Consumer):
                 self._set_aside(message, f"Celery cannot take it: {type(error).__name__}")
 
         return take
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        if isinstance(exc, redis.ResponseError):
+            log.error("broker_refuses", error=type(exc).__name__, pause_s=REFUSED_PAUSE_S)
+            time.sleep(REFUSED_PAUSE_S)
+        super().on_connection_error_after_connected(exc)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         self._set_aside(message, "it calls no task")

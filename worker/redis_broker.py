@@ -77,6 +77,11 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The transport behind `redis://` and `rediss://`, see `worker.app`."""
+    """The transport behind `redis://` and `rediss://`, see `worker.app`.
+
+    A Redis that answers with an error is full, has become a replica, or lets us do less than before. To kombu
+    that is a mistake of whoever asked, and the worker would end; here it is away, until it answers otherwise.
+    """
 
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, redis_py.ResponseError)

@@ -22,7 +22,7 @@ from worker.job import Answer, ComeAgain, Job, Tries
 from worker.ledger import Lease, Ledger, LedgerUnavailable, open_ledger
 from worker.processing import Outcome
 from worker.settings import Settings, read_settings
-from worker.status import ScanStatus, Stage, Status, now, read_status, write_status
+from worker.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
 from worker.storage import ScanMissing, Storage, StorageUnavailable, open_storages
 
 NOW = 1_800_000_000.0
@@ -388,6 +388,47 @@ def test_time_that_is_up_is_a_failure(attempt, results):
     with pytest.raises(ScanFailed, match="it took longer than the time limit"):
         attempt(Work(SoftTimeLimitExceeded()))
     assert status(results).status is Status.FAILED
+
+
+@pytest.mark.parametrize("moment", ["_close", "_quietly"])
+def test_time_that_is_up_once_it_is_completed_takes_no_result_back(
+    attempt, results, ledger, monkeypatch, moment
+):
+    def interrupted(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(Attempt, moment, interrupted)
+    assert attempt(Work()).repeated is False
+    assert status(results).status is Status.COMPLETED
+    assert results.read(RESULT, 10**6)
+    assert ledger.is_open("scan")  # its end is told by whoever finds that
+
+
+@pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), SystemExit()])
+def test_nor_does_an_end_that_comes_while_that_is_written(attempt, results, monkeypatch, error):
+    written = StatusRecord.completed
+
+    def interrupted(record: StatusRecord) -> None:
+        written(record)
+        raise error
+
+    monkeypatch.setattr(StatusRecord, "completed", interrupted)
+    with pytest.raises((ScanFailed, SystemExit)):
+        attempt(Work())
+    assert status(results).status is Status.COMPLETED
+    assert results.read(RESULT, 10**6)
+
+
+def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_back(
+    attempt, results, monkeypatch
+):
+    def interrupted(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Attempt, "_close", interrupted)
+    with pytest.raises(SystemExit):
+        attempt(Work())
+    assert status(results).status is Status.COMPLETED
 
 
 def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, ledger, results):

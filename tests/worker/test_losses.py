@@ -174,6 +174,25 @@ def test_a_scan_outlives_a_restart_of_redis(own_redis, tmp_path, make_scan):
         completed(world, "after")
 
 
+def test_a_redis_that_refuses_for_a_while_ends_no_worker(own_redis, tmp_path, make_scan):
+    refusals = {
+        "a replica": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        "fewer rights": ("ACL SETUSER default -@write", "ACL SETUSER default +@all"),
+    }
+    world = World(tmp_path, {**QUICK, "CELERY_BROKER_URL": own_redis.url(0)})
+    with world.start_worker() as worker, own_redis.client() as client:
+        worker.wait_for_event("worker_ready")
+        for done, (begin, end) in enumerate(refusals.values()):
+            client.execute_command(*begin.split())
+            wait_until(lambda: len(worker.events("broker_refuses")) > done, "the worker to notice")  # noqa: B023
+            client.execute_command(*end.split())
+            scan_id = f"scan-{done}"
+            world.put_scan(scan_id, make_scan(frames=1))
+            world.enqueue(scan_id)
+            completed(world, scan_id)
+        assert worker.process.poll() is None
+
+
 def test_where_redis_forgets_everything_storage_still_knows(own_redis, tmp_path, make_scan):
     world = World(tmp_path, {**QUICK, "CELERY_BROKER_URL": own_redis.url(0)})
     world.put_scan("scan", make_scan(frames=1))
