@@ -29,7 +29,7 @@ _Url = Annotated[
     str | None,
     typer.Option(
         envvar="WEIGHTS_URL",
-        help="A folder that is the store, or http(s)://… or s3://bucket/prefix to pull from.",
+        help="The store's folder, else this user's cache; http(s)://… and s3://… are pulled from.",
     ),
 ]
 _Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="As `list` gives them.")]
@@ -68,7 +68,10 @@ def pull(names: _Names = None, url: _Url = None) -> None:
     bar_console = Console(stderr=True)
 
     def one(name: str) -> str:
-        with Progress(*columns, console=bar_console, transient=True, redirect_stdout=False) as bar:
+        shown = bar_console.is_terminal  # elsewhere it would leave an empty line
+        with Progress(
+            *columns, console=bar_console, transient=True, redirect_stdout=False, disable=not shown
+        ) as bar:
             task = bar.add_task(name, total=None)
             kept = store.has(name)
             facts = get(

@@ -74,6 +74,7 @@ def test_weights_are_pulled_and_where_they_are_is_said(server, folder):
     assert done.exit_code == 0, done.output
     store = WeightsStore(folder)
     assert done.stdout == f"{NAME}  {store.load(NAME).facts['version']}  {store.path(NAME)}\n"
+    assert done.stderr == ""
 
 
 def test_without_a_name_the_default_model_and_its_detector_are_pulled(monkeypatch):
