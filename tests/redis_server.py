@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,21 +13,27 @@ from typing import Self
 
 import redis
 
-from tests.s3_server import die_with_parent
+from tests.s3_server import START_S, Ports, die_with_parent
 
 
 class RedisServer:
     """`with RedisServer() as server:`. It can be stopped and started again on its port, with its data."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._ports = Ports()
+        self._port = self._ports.first
         self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
         return f"redis://127.0.0.1:{self._port}/{database}"
+
+    def emptied(self, *databases: int) -> list[str]:
+        """The URLs of databases, with nothing left in them by earlier tests."""
+        for database in databases:
+            with self.client(database) as client:
+                client.flushdb()
+        return [self.url(database) for database in databases]
 
     def client(self, database: int = 0) -> redis.Redis:
         return redis.Redis.from_url(self.url(database))
@@ -45,6 +50,7 @@ class RedisServer:
     ) -> None:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._ports.release()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -57,7 +63,7 @@ class RedisServer:
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent(),
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while True:
             try:
                 with self.client() as client:
@@ -72,5 +78,5 @@ class RedisServer:
         """Be away, and keep the data: every change is on disk before it is answered."""
         if self._process is not None:
             self._process.send_signal(signum)
-            self._process.wait(20)
+            self._process.wait(START_S)
             self._process = None

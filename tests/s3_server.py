@@ -26,7 +26,12 @@ from typing import Final, Self
 PROGRAMS: Final = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "monmaptool")
 ACCESS_KEY: Final = "testkey"
 SECRET_KEY: Final = "testsecret"
-START_S: Final = 60
+START_S: Final = 120  # the machine may be busy
+# Ports are taken in blocks, below those that the system gives out by itself: one of these might be given away
+# while its server is stopped.
+BLOCK: Final = 100
+FIRST_PORT: Final = 20_000
+LAST_PORT: Final = 32_000
 
 # A cluster of one, without authentication between its parts, that keeps everything in memory.
 CONFIG: Final = """
@@ -81,7 +86,8 @@ class S3Server:
         self._processes: list[subprocess.Popen[bytes]] = []
         # Short, whatever the tests' own folder is called: a socket's path has at most 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="s3-"))
-        self._port = _free_ports(51)
+        self._ports = Ports(51)
+        self._port = self._ports.first
         # Of another Python's modules the system's own, which `ceph` is written in, knows nothing.
         self._environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self._environment["CEPH_CONF"] = str(self._folder / "ceph.conf")
@@ -132,7 +138,7 @@ class S3Server:
         self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", monitor, f"{folder}/monmap")
         self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", f"{folder}/monmap")
         self._background("ceph-mon", "-i", "a")
-        self._run("ceph", "--connect-timeout", "20", "osd", "new", osd)
+        self._run("ceph", "--connect-timeout", str(START_S), "osd", "new", osd)
         self._run("ceph", "osd", "crush", "add", "osd.0", "1", "root=default", "host=h")
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self._background("ceph-osd", "-i", "0")
@@ -164,6 +170,7 @@ class S3Server:
         while self._processes:
             _end(self._processes.pop())
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._ports.release()
 
     def _run(self, *command: str) -> None:
         done = subprocess.run(
@@ -195,8 +202,9 @@ def keys(access: str, secret: str) -> dict[str, str]:
 
 def die_with_parent() -> Callable[[], None]:
     """For `preexec_fn`: a server must not outlive tests that were killed."""
-    libc, pr_set_pdeathsig = ctypes.CDLL(None), 1
-    return lambda: libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
+    # Looked up here: after a fork little may be done, as other threads may have held any lock.
+    prctl, pr_set_pdeathsig = ctypes.CDLL(None).prctl, 1
+    return lambda: prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -216,22 +224,38 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> int:
-    """The first of so many free ports in a row, below those that the system gives out by itself."""
-    start = 20_000 + os.getpid() % 100 * 100
-    for first in [*range(start, 32_000, 100), *range(20_000, start, 100)]:
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
-    raise RuntimeError("no free ports")
+class Ports:
+    """`count` ports in a row, from `first` on: ours alone among all runs of tests here, until `release()`.
+
+    They are free when they are claimed. What claims them is a socket of ours, on the port before them.
+    """
+
+    def __init__(self, count: int = 1) -> None:
+        start = FIRST_PORT + os.getpid() * BLOCK % (LAST_PORT - FIRST_PORT)
+        for guard in [*range(start, LAST_PORT, BLOCK), *range(FIRST_PORT, start, BLOCK)]:
+            claim = socket.socket()
+            if _binds(claim, guard) and all(_is_free(guard + 1 + each) for each in range(count)):
+                self._claim, self.first = claim, guard + 1
+                return
+            claim.close()
+        raise RuntimeError("no free ports")
+
+    def release(self) -> None:
+        self._claim.close()
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # As servers do it: a connection that has just ended is no hindrance.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+        return _binds(probe, port)
+
+
+def _binds(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
     return True
 
 

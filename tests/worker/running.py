@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +37,9 @@ def unconfigured() -> dict[str, str]:
         and not name.startswith(("CELERY_", "AWS_"))
     }
     path = os.pathsep.join(filter(None, [kept.get("PYTHONPATH"), str(ROOT)]))
-    return {**kept, "PYTHONPATH": path, "TORCH_THREADS": "1", "WEIGHTS_URL": "/nowhere/weights"}
+    # One thread for the model wherever it runs: a number's last bits depend on how many there are.
+    threads = {"TORCH_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, **threads, "PYTHONPATH": path, "WEIGHTS_URL": "/nowhere/weights"}
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -103,6 +106,16 @@ class World:
         done = self.call("worker", "enqueue", *scan_ids)
         assert done.returncode == 0, done.stderr
 
+    def ping(self) -> subprocess.CompletedProcess[str]:
+        """`celery inspect ping`, which asks once and waits for a second, until a worker answers."""
+
+        def answered() -> subprocess.CompletedProcess[str] | None:
+            done = self.call("celery", "-A", "worker", "inspect", "ping")
+            return done if "pong" in done.stdout else None
+
+        found: subprocess.CompletedProcess[str] = wait_until(answered, "a pong")
+        return found
+
     def start(self, *command: str, **environment: str) -> Running:
         """Start `python -m …`; to be used as `with world.start(…) as running:`."""
         return Running(command, self.folder, {**self.environment, **environment})
@@ -134,15 +147,18 @@ class Running:
         self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self.alive():
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the last one has just ended
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def log(self) -> str:
-        return self._log.read_text()
+        return self._log.read_text(errors="replace")
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of its log that tell of an event."""
-        lines = (line for line in self.log().splitlines() if line.startswith("{"))
+        # Of the last line there may be only a part yet.
+        whole = self.log().rpartition("\n")[0]
+        lines = (line for line in whole.splitlines() if line.startswith("{"))
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def wait_for_event(self, name: str) -> dict[str, Any]:

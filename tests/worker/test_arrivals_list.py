@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.redis_server import RedisServer
-from tests.worker.running import World, wait_until
+from tests.worker.running import PATIENCE_S, World, wait_until
 from worker.arrivals_list import ArrivalsList, follow
 from worker.settings import read_settings
 from worker.storage import StorageUnavailable
@@ -217,25 +217,26 @@ def test_it_outlives_a_redis_that_goes_away_and_one_that_holds_something_else(an
         try:
             client.delete("arrived")
             put(client, {"scan_id": "before"})
-            wait_until(lambda: announced.scans == ["before"], "the first arrival", 30)
+            wait_until(lambda: announced.scans == ["before"], "the first arrival")
             server.stop()
             server.start()
             put(client, {"scan_id": "after"})
-            wait_until(lambda: announced.scans == ["before", "after"], "the second arrival", 30)
+            wait_until(lambda: announced.scans == ["before", "after"], "the second arrival")
         finally:
             stop.set()
-            thread.join(30)
+            thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, redis_server, s3_server, bucket) -> World:
     place = f"s3://{bucket}/{uuid.uuid4()}"
+    tasks, answers = redis_server.emptied(8, 9)
     return World(
         tmp_path_factory.mktemp("arrivals"),
         {
-            "CELERY_BROKER_URL": redis_server.url(8),
-            "CELERY_RESULT_BACKEND": redis_server.url(9),
+            "CELERY_BROKER_URL": tasks,
+            "CELERY_RESULT_BACKEND": answers,
             "ARRIVALS_LIST": "scans:arrived",
             "ARRIVALS_QUIET_S": "1",
             "SCANS_URL": f"{place}/scans",
@@ -264,4 +265,4 @@ def test_a_worker_takes_all_three_forms_and_lives_with_bad_ones(world, make_scan
         assert client.llen("scans:arrived:dead") == 2
         assert client.exists("scans:arrived", "scans:arrived:work", "scans:arrived:settling") == 0
         os.kill(worker.process.pid, signal.SIGTERM)
-        assert worker.process.wait(60) == 0
+        assert worker.process.wait(PATIENCE_S) == 0

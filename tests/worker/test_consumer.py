@@ -13,7 +13,7 @@ from celery.worker import consumer
 from kombu.message import Message
 from kombu.serialization import disable_insecure_serializers, enable_insecure_serializers
 
-from tests.worker.running import Running, World, wait_until
+from tests.worker.running import PATIENCE_S, Running, World, wait_until
 from worker.consumer import Consumer
 
 SECRET = "Zoe-1234"
@@ -52,7 +52,7 @@ def producer(world, worker) -> Iterator[Celery]:
 def test_a_task_that_there_is_not_is_refused_and_whoever_waits_for_it_is_told(producer, worker):
     answer = producer.send_task("os.system", args=[SECRET])
     with pytest.raises(NotRegistered):
-        answer.get(timeout=30)
+        answer.get(timeout=PATIENCE_S)
     assert worker.events("message_refused")[-1]["reason"] == "there is no such task"
 
 
@@ -64,7 +64,7 @@ def test_a_message_that_names_no_scan_is_refused_and_whoever_waits_for_it_is_tol
 ):
     answer = producer.send_task("worker.process_scan", kwargs=arguments)
     with pytest.raises(Exception, match=r"a scan id is|nothing else|true or false") as error:
-        answer.get(timeout=30)
+        answer.get(timeout=PATIENCE_S)
     assert type(error.value).__name__ == "ScanFailed"
     assert worker.events("message_refused")[-1]["reason"] == str(error.value)
 
@@ -75,7 +75,7 @@ def test_pickle_is_refused(producer, worker):
         producer.send_task("worker.process_scan", kwargs={"scan_id": SECRET}, serializer="pickle")
     finally:
         disable_insecure_serializers()
-    wait_until(lambda: "nothing else is taken" in worker.log(), "it to be refused", 30)
+    wait_until(lambda: "nothing else is taken" in worker.log(), "it to be refused")
 
 
 def test_the_worker_lives_and_its_log_repeats_nothing(producer, worker, world, make_scan):

@@ -226,7 +226,7 @@ def kinds(client: redis.Redis, scan_id: str) -> list[str]:
 
 
 def once(client: redis.Redis, scan_id: str, last: str) -> list[str]:
-    wait_until(lambda: last in kinds(client, scan_id), f"{last} of {scan_id}", 60)
+    wait_until(lambda: last in kinds(client, scan_id), f"{last} of {scan_id}")
     time.sleep(0.3)  # for an event too many
     return kinds(client, scan_id)
 
@@ -258,7 +258,6 @@ def test_the_same_scan_again_is_received_and_nothing_else_happens_to_it(world, w
     wait_until(
         lambda: len(worker.events("scan_completed")) and worker.events("scan_completed")[-1]["repeated"],
         "it",
-        60,
     )
     again = kinds(stream, "twice")[len(before) :]
     assert again[0] == "scan.received"
@@ -309,7 +308,7 @@ def test_the_example_of_a_consumer_gets_each_event_once_also_those_from_before_i
                 events.emit(EventType.FAILED, "late", reason="a reason")
             lines.append(running.stdout.readline().strip())
             wait_until(
-                lambda: stream.xpending("example", "my-service")["pending"] == 0, "it to be acknowledged", 10
+                lambda: stream.xpending("example", "my-service")["pending"] == 0, "it to be acknowledged"
             )
         finally:
             running.kill()
@@ -350,7 +349,7 @@ def test_each_try_is_told_of_and_without_redis_by_the_file(tmp_path):
         world.enqueue("scan-1")
         world.wait_for("scan-1", "failed")
         path = tmp_path / ".run" / "events.jsonl"
-        wait_until(lambda: EventType.FAILED in path.read_text(), "the last event", 20)
+        wait_until(lambda: EventType.FAILED in path.read_text(), "the last event")
     events = [checked(line) for line in path.read_text().splitlines()]
     assert [
         (event["type"].removeprefix("org.pose-worker.scan."), event["data"].get("attempt"))

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import redis
 from celery.worker import state
 
-from tests.worker.running import World, wait_until
+from tests.worker.running import Running, World, wait_until
 from worker.health import (
     LOOK_S,
     OVERTIME_S,
@@ -187,8 +188,8 @@ MultiChannelPoller._register_BRPOP = lambda self, channel: None
 def world(tmp_path_factory, redis_server) -> World:
     folder = tmp_path_factory.mktemp("health")
     (folder / "deaf.py").write_text(DEAF)
-    broker = {"CELERY_BROKER_URL": redis_server.url(8), "CELERY_RESULT_BACKEND": redis_server.url(9)}
-    return World(folder, broker)
+    tasks, answers = redis_server.emptied(8, 9)
+    return World(folder, {"CELERY_BROKER_URL": tasks, "CELERY_RESULT_BACKEND": answers})
 
 
 def health(world: World, *node: str) -> tuple[int, str]:
@@ -200,20 +201,32 @@ def test_a_real_worker_is_healthy_from_when_it_is_ready_until_it_ends(world):
     not_there = (1, "unhealthy: it has not begun to take scans, or it has ended")
     assert health(world) == not_there
     with world.start_worker() as worker:
-        worker.wait_for_event("worker_ready")
+        begun(world, worker)
         assert health(world) == (0, "healthy")
         assert worker.stop() == 0
     assert health(world) == not_there
+
+
+def begun(world: World, worker: Running, node: str = "celery@%h") -> None:
+    """It is ready, and has given its first sign of life, which comes a moment later."""
+    worker.wait_for_event("worker_ready")
+    wait_until(file_of(read_settings(run_dir=world.folder / ".run"), node).exists, "its first sign of life")
 
 
 def sign_of(world: World, node: str) -> Sign:
     return read_sign(file_of(read_settings(run_dir=world.folder / ".run"), node))
 
 
+def has_stopped(pid: int) -> bool:
+    """A signal is not there at once."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def test_a_worker_that_was_stopped_is_unhealthy_though_its_process_lives(world):
     with world.start_worker("-n", "stopped@%h") as worker:
-        worker.wait_for_event("worker_ready")
+        begun(world, worker, "stopped@%h")
         os.kill(worker.process.pid, signal.SIGSTOP)
+        wait_until(lambda: has_stopped(worker.process.pid), "it to stop")
         last = sign_of(world, "stopped@%h")
         later = Moment(time.monotonic() + STALE_S + 1)
         with pytest.raises(Unhealthy, match="its main loop has not turned for"):
@@ -227,7 +240,7 @@ def test_a_worker_that_was_stopped_is_unhealthy_though_its_process_lives(world):
 
 def test_a_worker_that_was_told_to_leave_its_queue_is_unhealthy(world):
     with world.start_worker("-n", "left@%h") as worker:
-        worker.wait_for_event("worker_ready")
+        begun(world, worker, "left@%h")
         world.call("celery", "-A", "worker", "control", "cancel_consumer", "celery")
         wait_until(lambda: sign_of(world, "left@%h").problem, "a problem")
         assert health(world, "left@%h") == (1, "unhealthy: it takes no messages from any queue")
@@ -235,7 +248,7 @@ def test_a_worker_that_was_told_to_leave_its_queue_is_unhealthy(world):
 
 def test_a_worker_whose_loop_turns_but_hears_nothing_is_unhealthy_once_messages_wait(world, make_scan):
     with world.start("celery", "-A", "deaf", "worker", "-n", "deaf@%h") as worker:
-        worker.wait_for_event("worker_ready")
+        begun(world, worker, "deaf@%h")
         assert health(world, "deaf@%h") == (0, "healthy")
         world.enqueue("unheard")
         wrong = "unhealthy: 1 messages wait in its queue, it is free and takes none"
@@ -246,10 +259,10 @@ def test_a_worker_whose_loop_turns_but_hears_nothing_is_unhealthy_once_messages_
 
 def test_a_worker_without_its_broker_is_unhealthy(world, redis_server):
     with world.start_worker("-n", "alone@%h") as worker:
-        worker.wait_for_event("worker_ready")
+        begun(world, worker, "alone@%h")
         redis_server.stop()
         try:
-            wait_until(lambda: "Trying again" in worker.log() or "retry" in worker.log(), "the loss", 30)
+            wait_until(lambda: "Trying again" in worker.log() or "retry" in worker.log(), "the loss")
             code, said = health(world, "alone@%h")
             last = sign_of(world, "alone@%h")
             later = Moment(last.at + STALE_S + 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.worker.running import Running, World, wait_until
+from tests.worker.running import PATIENCE_S, Running, World, wait_until
 
 # An app whose processes wait for a file before they load their model.
 SLOW = """
@@ -33,10 +33,8 @@ started.get_estimator = load_late
 @pytest.fixture
 def world(tmp_path, redis_server) -> World:
     (tmp_path / "slow.py").write_text(SLOW)
-    broker = {"CELERY_BROKER_URL": redis_server.url(6), "CELERY_RESULT_BACKEND": redis_server.url(7)}
-    with redis.Redis.from_url(broker["CELERY_BROKER_URL"]) as client:
-        client.flushdb()
-    return World(tmp_path, broker)
+    tasks, answers = redis_server.emptied(6, 7)
+    return World(tmp_path, {"CELERY_BROKER_URL": tasks, "CELERY_RESULT_BACKEND": answers})
 
 
 def loading(folder: Path) -> list[Path]:
@@ -62,8 +60,7 @@ def test_no_message_is_taken_and_no_ping_answered_before_every_process_has_its_m
 
         (world.folder / "go").touch()
         worker.wait_for_event("worker_ready")
-        ping = world.call("celery", "-A", "worker", "inspect", "ping", "--timeout", "5")
-        assert "pong" in ping.stdout
+        world.ping()
         world.wait_for("early", "completed")
     order = [name for name in ("process_ready", "worker_ready", "scan_started") for _ in worker.events(name)]
     assert order == ["process_ready", "process_ready", "worker_ready", "scan_started"]
@@ -75,7 +72,7 @@ def test_a_process_that_dies_while_it_loads_ends_the_worker(world):
     with start_slow_worker(world) as worker:
         wait_until(lambda: len(loading(world.folder)) == 2, "two processes to load")
         os.kill(int(loading(world.folder)[0].name.partition("-")[2]), signal.SIGKILL)
-        assert worker.process.wait(30) == 1
+        assert worker.process.wait(PATIENCE_S) == 1
         assert worker.alive() == []
         assert "a process ended while it loaded its model" in worker.log()
 
@@ -85,7 +82,7 @@ def test_a_worker_can_be_ended_while_it_waits(world, signum):
     with start_slow_worker(world) as worker:
         wait_until(lambda: len(loading(world.folder)) == 2, "two processes to load")
         worker.process.send_signal(signum)
-        assert worker.process.wait(30) in (0, 1)
+        assert worker.process.wait(PATIENCE_S) in (0, 1)
         assert worker.alive() == []
 
 

@@ -51,13 +51,12 @@ class World:
 
 @pytest.fixture(params=["file", "redis"])
 def world(request, here) -> World:
-    url = request.getfixturevalue("redis_server").url(8) if request.param == "redis" else None
+    url = None
+    if request.param == "redis":
+        (url,) = request.getfixturevalue("redis_server").emptied(8)
     settings = read_settings(queue_lease_s=LEASE_S, redis_url=url)
     (here / "scans").mkdir()
-    ledger = open_ledger(settings)
-    for scan_id in ledger.overdue(float("inf")):
-        ledger.close(scan_id)
-    return World(settings, ledger, *open_storages(settings))
+    return World(settings, open_ledger(settings), *open_storages(settings))
 
 
 def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):

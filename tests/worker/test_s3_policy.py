@@ -74,11 +74,12 @@ def test_the_policy_gives_no_more_than_it_says():
 
 
 def test_a_worker_with_these_rights_does_all_of_its_work(place, tmp_path_factory, redis_server, make_scan):
+    tasks, answers = redis_server.emptied(10, 11)
     world = World(
         tmp_path_factory.mktemp("policy"),
         {
-            "CELERY_BROKER_URL": redis_server.url(10),
-            "CELERY_RESULT_BACKEND": redis_server.url(11),
+            "CELERY_BROKER_URL": tasks,
+            "CELERY_RESULT_BACKEND": answers,
             "SCANS_URL": f"s3://{place.scans}",
             "RESULTS_URL": f"s3://{place.results}/pose",
             **place.worker,

@@ -79,7 +79,8 @@ def embedded(tmp_path_factory) -> World:
 
 @pytest.fixture(scope="module")
 def over_redis(tmp_path_factory, redis_server) -> World:
-    broker = {"CELERY_BROKER_URL": redis_server.url(4), "CELERY_RESULT_BACKEND": redis_server.url(5)}
+    tasks, answers = redis_server.emptied(4, 5)
+    broker = {"CELERY_BROKER_URL": tasks, "CELERY_RESULT_BACKEND": answers}
     return World(tmp_path_factory.mktemp("redis"), broker)
 
 
