@@ -20,13 +20,17 @@ from worker.processes import Stopped, StopRequests
 from worker.settings import Settings, SettingsError, load_settings
 from worker.status import ScanStatus, Status, now, read_status
 from worker.storage import Storage, StorageError, open_storages
-from worker.watch import Board, Listener, describe, table
+from worker.watch import AWAY, Board, Listener, describe, table
 
 NOT_USABLE: Final = 2
 REFRESH_S: Final = 0.5
 
+_HELP: Final = (
+    "Put scans into the queue, and see what becomes of them. Settings are taken from the environment, as the"
+    " worker's: docs/settings.md."
+)
 # Typer's own tracebacks print local variables, and with them passwords.
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
 errors = Console(stderr=True)
 
 ScanIds = Annotated[list[str], typer.Argument(metavar="SCAN_ID...", help="Letters, digits, _ and -.")]
@@ -57,10 +61,13 @@ def replay(
     settings, _, results = _open()
     send = _sender()
     with _told():
+        scan_id = None
         for scan_id in _failed(results) if failed else _checked(scan_ids or []):
             open_ledger(settings).pardon(scan_id)
             announce(scan_id, settings, results, send)
             typer.echo(f"{scan_id}: queued")
+        if scan_id is None:
+            typer.echo("no scan has failed")
 
 
 @cli.command()
@@ -72,13 +79,16 @@ def reconcile(
 
     settings, scans, results = _open()
     with _told():
-        for scan_id in send_overdue(settings, scans, results, _sender(), sweep=sweep):
-            typer.echo(f"{scan_id}: queued again")
+        sent = send_overdue(settings, scans, results, _sender(), sweep=sweep)
+    for scan_id in sent:
+        typer.echo(f"{scan_id}: queued again")
+    if not sent:
+        typer.echo("no scan had to be sent again")
 
 
 @cli.command()
 def status(
-    scan_id: str,
+    scan_id: Annotated[str, typer.Argument(metavar="SCAN_ID")],
     as_json: Annotated[bool, typer.Option("--json", help="Print status.json as it is stored.")] = False,
 ) -> None:
     """Say what became of a scan. Exit code 1 if it failed, 3 if nothing is known of it."""
@@ -105,19 +115,22 @@ def watch(
     try:
         with (
             StopRequests() as stop,
-            Listener(board, enabled=not wanted),
+            Listener(board, enabled=not wanted) as listener,
             Live(console=console, auto_refresh=False) as live,
         ):
             while True:
                 stop.check()
                 for scan_id in board.open_scans():
                     board.update(scan_id, _read(results, scan_id))
-                live.update(table(board, now()), refresh=True)
+                live.update(table(board, now(), AWAY if listener.away else None), refresh=True)
                 if wanted and board.finished():
                     break
                 time.sleep(REFRESH_S)
     except Stopped:
         raise typer.Exit(130 if wanted else 0) from None
+    finally:
+        if not console.is_terminal:
+            console.line()  # which Live leaves out there
     if board.failed():
         raise typer.Exit(1)
 

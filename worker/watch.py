@@ -22,6 +22,7 @@ from worker.messages import SCAN_ID
 from worker.status import ScanStatus, Status
 
 SHOWN: Final = 40
+AWAY: Final = "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
 _SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
 _STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED: "dim"}
 
@@ -62,9 +63,14 @@ class Board:
 
 
 class Listener:
-    """Adds to a board the scans that Celery's events speak of, in a thread of its own."""
+    """Adds to a board the scans that Celery's events speak of, in a thread of its own.
+
+    Attributes:
+        away: the broker could not be reached the last time.
+    """
 
     def __init__(self, board: Board, enabled: bool) -> None:
+        self.away = False
         self._board = board
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True) if enabled else None
@@ -91,10 +97,12 @@ class Listener:
                     receiver = app.events.Receiver(channel, handlers={"*": self._on_event})
                     (consumer,) = receiver.get_consumers(functools.partial(Consumer, channel), channel)
                     with consumer:
+                        self.away = False
                         self._receive(connection)
                     # Brokers of files keep the queue of a listener that does not say that it leaves.
                     channel.queue_delete(receiver.queue.name)
             except connection_errors():
+                self.away = True
                 self._stop.wait(2)
 
     def _receive(self, connection: Connection) -> None:
@@ -139,9 +147,9 @@ def describe(status: ScanStatus) -> str:
     return ", ".join(parts)
 
 
-def table(board: Board, time: datetime) -> Table:
+def table(board: Board, time: datetime, caption: str | None = None) -> Table:
     """The newest scans, one a row."""
-    shown = Table(expand=False)
+    shown = Table(expand=False, caption=caption, caption_justify="left")
     for title in ("scan", "status", "doing", "seconds", "attempt", "reason"):
         shown.add_column(title, justify="right" if title in ("seconds", "attempt") else "left")
     for scan_id, status in board.scans()[-SHOWN:]:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from types import SimpleNamespace
 
 from rich.console import Console
 
+from tests.worker.running import wait_until
 from worker.status import ScanStatus, Stage, Status
-from worker.watch import SHOWN, Board, describe, scans_of, table
+from worker.watch import AWAY, SHOWN, Board, Listener, describe, scans_of, table
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -92,3 +95,25 @@ def test_a_status_fits_on_a_line():
     assert describe(make_status(stage=Stage.FETCH)) == "scan: progress, fetch"
     failed = make_status(status=Status.FAILED, attempt=3, reason="no frames")
     assert describe(failed) == "scan: failed, attempt 3, no frames"
+
+
+class AwayBroker:
+    """A connection that cannot be opened."""
+
+    recoverable_connection_errors = ()
+
+    def __enter__(self) -> None:
+        raise ConnectionRefusedError
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def test_it_is_told_that_the_broker_is_away(monkeypatch):
+    # `worker.app`, taken by that name, is the Celery app.
+    app = SimpleNamespace(connection_for_read=AwayBroker)
+    monkeypatch.setattr(sys.modules["worker.app"], "app", app)
+    with Listener(Board(), enabled=True) as listener:
+        wait_until(lambda: listener.away, "the listener notices")
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(table(Board(), START, AWAY))
+    assert "the broker cannot be reached" in console.export_text()
