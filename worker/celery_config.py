@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 from worker.tls import kombu_options
 
 VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
@@ -93,12 +93,22 @@ def broker_folders(settings: Settings) -> tuple[Path, Path]:
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the folders that Celery's embedded broker and result store expect to find."""
+    """Make the folders that Celery's embedded broker and result store expect to find.
+
+    Raises:
+        SettingsError: one of them cannot be made.
+    """
     folders: list[Path] = []
     if settings.broker_url.startswith("filesystem://"):
         folders += [settings.run_dir.absolute(), *broker_folders(settings)]
     if settings.result_backend.startswith("file://"):
         folders.append(Path(settings.result_backend.removeprefix("file://").removeprefix("localhost")))
     for folder in folders:
-        # Nobody else's: who can write messages can have any scan analysed.
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            # Nobody else's: who can write messages can have any scan analysed.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            ours = folder.is_relative_to(settings.run_dir.absolute())
+            name = "RUN_DIR" if ours else "CELERY_RESULT_BACKEND"
+            reason = error.strerror or type(error).__name__
+            raise SettingsError(f"{name}: the folder {folder} cannot be made: {reason}") from None

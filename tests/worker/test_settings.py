@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from worker.celery_config import make_folders
 from worker.settings import Settings, SettingsError, read_settings
 
 
@@ -160,3 +161,12 @@ def test_arrivals_need_a_redis_and_a_key():
     for taken in ("celery", "pose:events"):
         with pytest.raises(SettingsError, match="must not be Celery's own"):
             read_settings(arrivals_list=taken, redis_url="redis://host")
+
+
+def test_a_folder_for_the_queue_that_cannot_be_made_is_an_error_of_its_setting(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"^RUN_DIR: the folder .*/file/run cannot be made: Not a dir"):
+        make_folders(read_settings(run_dir=tmp_path / "file" / "run"))
+    backend = f"file://{tmp_path}/file/states"
+    with pytest.raises(SettingsError, match=r"^CELERY_RESULT_BACKEND: the folder .*/file/states cannot be"):
+        make_folders(read_settings(run_dir=tmp_path / "run", result_backend=backend))
