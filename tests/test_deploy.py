@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import pytest
 import redis
 from ruamel.yaml import YAML
 
-from tests.s3_server import S3Server, die_with_parent, missing_programs
+from tests.s3_server import START_S, Ports, S3Server, die_with_parent, missing_programs
 from tests.worker.conftest import need
 from tests.worker.running import unconfigured
 
@@ -133,9 +132,8 @@ def test_the_worker_may_do_in_the_s3_of_the_compose_file_what_its_policy_says(se
 def composed_redis(compose, secrets, tmp_path) -> Iterator[tuple[str, Path]]:
     """Redis by the command of the compose file, on a port and in a folder of ours."""
     need([] if shutil.which("redis-server") else ["redis-server"], "redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    ports = Ports()
+    port = ports.first
     shell, option, command = compose["services"]["redis"]["command"]
     command = command.replace("$$", "$").replace("/run/secrets", str(secrets))
     process = subprocess.Popen(
@@ -145,7 +143,7 @@ def composed_redis(compose, secrets, tmp_path) -> Iterator[tuple[str, Path]]:
         preexec_fn=die_with_parent(),
     )
     url = (secrets / "broker_url").read_text().strip().replace("@redis:6379", f"@127.0.0.1:{port}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             redis.Redis.from_url(url).ping()
@@ -154,7 +152,8 @@ def composed_redis(compose, secrets, tmp_path) -> Iterator[tuple[str, Path]]:
             time.sleep(0.05)
     yield url, tmp_path
     process.terminate()
-    process.wait(20)
+    process.wait(START_S)
+    ports.release()
 
 
 def test_its_redis_wants_the_password_and_keeps_what_it_is_told(composed_redis):
@@ -173,7 +172,7 @@ def make_buckets(*buckets: str, **environment: str) -> subprocess.CompletedProce
         env={**unconfigured(), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
     )
 
 

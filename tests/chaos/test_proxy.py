@@ -71,7 +71,7 @@ def test_requests_and_answers_of_each_form_pass_over_one_connection(proxy):
 
 
 def test_who_asks_before_he_sends_a_body_is_told_to_go_on(proxy):
-    with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=10)) as client:
+    with closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=60)) as client:
         client.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
         assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"body")
@@ -93,31 +93,31 @@ def test_a_connection_drops_before_after_and_within_what_is_done(proxy):
     proxy.weather = Weather(drops=1.0)
     for _ in range(20):
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-            requests.get(f"{proxy.endpoint}/a", timeout=10)
+            requests.get(f"{proxy.endpoint}/a", timeout=60)
     assert 0 < len(Handler.seen) < 20
     assert proxy.counts["dropped"] == 20
 
 
 def test_a_delay_is_within_its_limits(proxy):
     proxy.weather = Weather(delay_s=(0.2, 0.3))
-    assert 0.2 <= requests.get(f"{proxy.endpoint}/a").elapsed.total_seconds() < 2
+    assert 0.2 <= requests.get(f"{proxy.endpoint}/a").elapsed.total_seconds() < 30
 
 
 def test_where_nobody_is_behind_a_connection_ends():
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     with HttpProxy("127.0.0.1", port) as proxy, pytest.raises(requests.ConnectionError):
-        requests.get(f"{proxy.endpoint}/a", timeout=10)
+        requests.get(f"{proxy.endpoint}/a", timeout=60)
 
 
 def test_bytes_pass_both_ways_until_the_connection_is_cut():
     with (
         closing(socket.create_server(("127.0.0.1", 0))) as server,
         Proxy("127.0.0.1", server.getsockname()[1]) as proxy,
-        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=10)) as client,
+        closing(socket.create_connection(("127.0.0.1", proxy.port), timeout=60)) as client,
         closing(server.accept()[0]) as behind,
     ):
-        behind.settimeout(10)
+        behind.settimeout(60)
         client.sendall(b"question")
         assert behind.recv(100) == b"question"
         behind.sendall(b"answer")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.worker.running import PATIENCE_S, wait_until
 from worker.demo import SCANS, DemoFailed, analysed, finished, table, unconfigured_environment
 
 
@@ -84,13 +85,17 @@ def processes_in(folder: Path) -> dict[int, str]:
     return found
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @pytest.fixture
 def demo(tmp_path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A demo under way, whose worker is up."""
     folder = tmp_path / "demo"
     command = [sys.executable, "-m", "worker.demo", "--frames", "1", "--out", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while "process_ready" not in (log.read_text() if (log := folder / "worker.log").exists() else ""):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
@@ -102,19 +107,22 @@ def demo(tmp_path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 def test_ctrl_c_leaves_no_process_behind(demo):
     process, folder = demo
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert "nothing is left running" in output
     assert process.returncode == 128 + signal.SIGINT
-    assert not processes_in(folder)
+    wait_until(lambda: not processes_in(folder), "those that were killed to go")
 
 
 def test_a_worker_that_dies_ends_the_demo_with_an_error(demo):
     process, folder = demo
-    # The first that was started is the worker itself; the others of that name are its children.
-    worker = min(pid for pid, command in processes_in(folder).items() if "celery" in command)
+    # The others of that name are its children.
+    (worker,) = (
+        pid
+        for pid, command in processes_in(folder).items()
+        if "celery" in command and parent_of(pid) == process.pid
+    )
     os.kill(worker, signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert "The demo failed: `celery -A worker worker` ended with exit code -9" in output
     assert process.returncode == 1
-    time.sleep(0.2)  # its children were killed, and take a moment to go
-    assert not processes_in(folder)
+    wait_until(lambda: not processes_in(folder), "those that were killed to go")

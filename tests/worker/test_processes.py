@@ -49,7 +49,7 @@ def runs(pid: int) -> bool:
 
 def all_gone(pids: list[int]) -> bool:
     """A killed process takes a moment to go."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while any(runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(runs(pid) for pid in pids)

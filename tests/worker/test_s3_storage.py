@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -141,11 +141,18 @@ class Cut:
 
     def _serve(self) -> None:
         while True:
-            client, _ = self._server.accept()
-            with client:
+            try:
+                client, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            with client, suppress(OSError):  # it may have had enough by then
                 client.recv(65536)
                 client.sendall(self.answer[: self.length])
                 client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)  # which `accept` hears of, unlike of a close
+        self._server.close()
 
 
 BODY = b"0123456789"
@@ -175,10 +182,10 @@ def test_an_answer_that_is_cut_anywhere_is_no_shorter_answer(monkeypatch, answer
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr(s3_storage, "TRIES", 1)
-    server = Cut(answer)
-    storage = S3Storage("bucket", "", "S3", server.endpoint)
-    for server.length in range(len(answer)):
-        with suppress(StorageUnavailable):
-            assert call(storage) == whole, f"after {server.length} bytes"
-    server.length = len(answer)
-    assert call(storage) == whole
+    with closing(Cut(answer)) as server:
+        storage = S3Storage("bucket", "", "S3", server.endpoint)
+        for server.length in range(len(answer)):
+            with suppress(StorageUnavailable):
+                assert call(storage) == whole, f"after {server.length} bytes"
+        server.length = len(answer)
+        assert call(storage) == whole
