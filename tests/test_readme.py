@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -23,8 +24,10 @@ from pose.depthheader import parse_header
 from pose.drift import LIMIT
 from pose.estimator import ESTIMATORS
 from pose.manifest import manifest_from_json
+from pose.results import FrameResult, FrameStatus, PersonResult, ScanResult
 from pose.weights import DETECTORS, POSE_MODELS, REGISTRY
 from worker.settings import Settings
+from worker.status import ScanStatus, Stage, Status
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -162,8 +165,50 @@ def test_the_drift_limit_it_tells_is_the_one():
     assert f"above {LIMIT}," in " ".join(README.split())
 
 
+def test_what_its_commands_leave_behind_is_kept_out_of_commits():
+    left = {"/scans/", "/results/", "/results.csv", "/.run/", "/demo-results/", "/deploy/secrets/"}
+    # Scans of real people lie there one day.
+    assert left <= set((ROOT / ".gitignore").read_text().splitlines())
+
+
+def first_column(title: str) -> list[str]:
+    """What stands in code in the first cells of a table of docs/results.md, whose first title is given."""
+    page = (ROOT / "docs" / "results.md").read_text()
+    rows = page.split(f"| {title} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+def test_its_fields_of_a_result_are_there():
+    models: dict[str, type[BaseModel]] = {
+        "": ScanResult,
+        "frames[].": FrameResult,
+        "frames[].people[].": PersonResult,
+    }
+    names = first_column("field of result.json")
+    assert "posture" in names
+    for name in names:
+        where, _, field = name.rpartition(".")
+        assert field in models[f"{where}." if where else ""].model_fields, name
+
+
+def test_its_limits_of_quality_are_all_that_there_are():
+    source = (ROOT / "pose" / "quality.py").read_text()
+    assert set(first_column("`quality`")) == set(re.findall(r'codes\.append\("(\w+)"\)', source))
+
+
+def test_its_fields_of_a_status_are_all_that_there_are():
+    names = [field.alias or name for name, field in ScanStatus.model_fields.items()]
+    assert sorted(first_column("field of status.json")) == sorted(names)
+
+
+def test_it_explains_each_state_of_a_frame_and_of_a_scan():
+    assert {state.value for state in (*FrameStatus, *Status, *Stage)} <= set(CODE)
+
+
 def test_its_library_names_are_there():
-    names = set(re.findall(r"\bpose\.([a-z_]+(?:\.[a-z_]+)?)", "\n".join([*PYTHON, *CODE]), flags=re.I))
+    # Modules that are run are looked for above; pose.json is a file.
+    text = "\n".join([*PYTHON, *(code for code in CODE if not code.startswith("python "))])
+    names = set(re.findall(r"\bpose\.(?!json)([a-z_]+(?:\.[a-z_]+)?)", text, flags=re.I))
     assert "read_scan" in names
     for name in names:
         found: object = pose
