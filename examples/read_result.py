@@ -28,6 +28,8 @@ def read_scan(read, scan_id):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     found = read_scan(lambda key: (Path(sys.argv[1]) / key).read_bytes(), sys.argv[2])
     if found is None:
         sys.exit("it has no result")

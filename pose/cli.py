@@ -34,7 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_MODEL_HELP = "An estimator's name, auto (the best that is here) or both (an RGB model against depth-hrnet)."
+_MODEL_HELP = (
+    "A model of docs/models.md, auto (the best that is here) or both (an RGB one against depth-hrnet)."
+)
 _WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."
 BODY_POSTURES = ("standing", "lying")
 
