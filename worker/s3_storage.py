@@ -172,7 +172,7 @@ class S3Storage:
             raise StorageUnavailable(f"{self.name}: {_CUT}") from None
         except (BotoCoreError, HTTPError, OSError) as error:
             # Not the error's own text, which may hold the object's URL.
-            raise StorageUnavailable(f"{self.name}: {type(error).__name__}") from None
+            raise StorageUnavailable(f"{self.name}: it cannot be reached ({type(error).__name__})") from None
 
 
 def _code(error: ClientError) -> str:

@@ -110,7 +110,7 @@ def test_a_server_that_is_away_is_told(closed_port, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr(s3_storage, "TRIES", 1)
     storage = S3Storage("bucket", "", "the storage of scans", f"http://127.0.0.1:{closed_port}")
-    assert reason_of(storage) == "the storage of scans: EndpointConnectionError"
+    assert reason_of(storage) == "the storage of scans: it cannot be reached (EndpointConnectionError)"
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
@@ -120,7 +120,10 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setattr(s3_storage, "READ_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        assert reason_of(S3Storage("bucket", "", "S3", endpoint)) == "S3: ReadTimeoutError"
+        assert (
+            reason_of(S3Storage("bucket", "", "S3", endpoint))
+            == "S3: it cannot be reached (ReadTimeoutError)"
+        )
 
 
 def test_a_profile_that_does_not_exist_is_told(monkeypatch, tmp_path):

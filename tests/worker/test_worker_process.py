@@ -343,7 +343,7 @@ def test_storage_that_comes_back_is_waited_for(served, s3_server, make_scan):
             told = worker.wait_for_event("scan_retried")
         finally:
             s3_server.start_gateway()
-        assert told["reason"] == "the storage of results: EndpointConnectionError"
+        assert told["reason"] == "the storage of results: it cannot be reached (EndpointConnectionError)"
         status = served.wait_for("waits", "completed")
         assert status["attempt"] > 1
 
