@@ -48,7 +48,7 @@ class Loader(AppLoader):
         return celery_config(settings)
 
 
-app = Celery("worker", loader=Loader)
+app = Celery("worker", loader=Loader, events="worker.task_events:Events")
 app.steps["worker"].update((WaitForProcesses, TakeArrivals))
 app.steps["consumer"].update((HandBack, SignOfLife, KeepTimeLimits))
 

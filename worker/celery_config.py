@@ -9,6 +9,9 @@ from worker.settings import Settings, SettingsError
 from worker.tls import kombu_options
 
 VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
+# A Redis that is cut off says nothing at all. Celery would wait for its answer in the worker's one main loop,
+# by default without end, and hear no SIGTERM meanwhile.
+REDIS_TIMEOUT_S: Final = 5.0
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -25,6 +28,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "result_backend_always_retry": True,
         "result_backend_max_retries": 10,
         "result_backend_max_sleep_between_retries_ms": 1000,
+        "redis_socket_timeout": REDIS_TIMEOUT_S,
+        "redis_socket_connect_timeout": REDIS_TIMEOUT_S,
         "result_extended": True,
         "imports": ("worker.tasks",),
         # JSON only: pickle would run whatever a message brings.
@@ -82,6 +87,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "max_message_bytes": settings.max_message_bytes,
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
         }
     return {}
 

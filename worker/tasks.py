@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -26,6 +27,7 @@ log = get_logger(__name__)
 NAME: Final = "worker.process_scan"
 RECONCILE: Final = "worker.reconcile"
 RECONCILE_LIMIT_S: Final = 600
+AWAY_S: Final = 10.0
 
 
 # `throws`: a scan that failed is no fault of this code, and is logged as a line and not as a traceback.
@@ -114,7 +116,13 @@ def _try_again(task: Task, again: ComeAgain) -> None:
 def _teller(task: Task, scan_id: str) -> Report:
     """Tells of progress in the task's state and by an event of Celery's, which is what Flower shows."""
 
+    away_until = 0.0
+
     def tell(stage: Stage, done: int, frames: int | None) -> None:
+        nonlocal away_until
+        # A Redis that does not answer would hold up each frame of a scan until its time is over.
+        if time.monotonic() < away_until:
+            return
         about = {"scan_id": scan_id, "stage": stage.value, "frame": done, "frames": frames}
         text = f"{stage.value}: frame {done} of {frames}" if stage is Stage.ANALYSE else stage.value
         try:
@@ -124,6 +132,7 @@ def _teller(task: Task, scan_id: str) -> Report:
         except SoftTimeLimitExceeded:
             raise
         except Exception as error:  # of any broker and result store there is
+            away_until = time.monotonic() + AWAY_S
             log.warning("progress_not_told", error=type(error).__name__)
 
     return tell
