@@ -14,6 +14,7 @@ from typing import Final
 from worker.storage import ObjectMissing, ScanTooLarge, StorageUnavailable, StoredObject, is_key, split_key
 
 DRAFT: Final = ".draft-"
+LONGEST_KEY: Final = 1024  # bytes, as in S3; folders within folders have no end else
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe for reading would wait for its writer.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -40,14 +41,30 @@ class LocalStorage:
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
         """See Storage. Links, pipes and the drafts of unfinished writes are no objects."""
+        found: list[StoredObject] = []
+        split_key(folder)
+        waiting = [folder]
         with self._errors():
-            try:
-                descriptor = self._open_folder(split_key(folder), make=False)
-            except OSError as error:
-                self._check_absent(error)
-                return []
-            with _closed(descriptor):
-                return sorted(_files(descriptor, folder, limit), key=lambda each: each.key)
+            while waiting and len(found) <= limit:
+                here = waiting.pop()
+                # One that cannot be opened is an error: what is in it would be missing from the scan.
+                try:
+                    descriptor = self._open_folder(here.split("/"), make=False)
+                except OSError as error:
+                    self._check_absent(error)
+                    continue
+                with _closed(descriptor), os.scandir(descriptor) as entries:
+                    for each in entries:
+                        key = f"{here}/{each.name}"
+                        if not is_key(each.name) or len(os.fsencode(key)) > LONGEST_KEY:
+                            continue
+                        if each.is_dir(follow_symlinks=False):
+                            waiting.append(key)
+                        elif each.is_file(follow_symlinks=False) and not each.name.startswith(DRAFT):
+                            found += _stored(key, each)
+                        if len(found) > limit:
+                            break
+        return sorted(found, key=lambda each: each.key)
 
     def folders(self) -> list[str]:
         """See Storage. A link to a folder is none."""
@@ -159,18 +176,10 @@ def _remove(name: str, folder: int) -> None:
         return
 
 
-def _files(descriptor: int, folder: str, limit: int) -> list[StoredObject]:
-    found: list[StoredObject] = []
-    for path, folders, files, opened in os.fwalk(".", dir_fd=descriptor, follow_symlinks=False):
-        folders.sort()
-        below = "" if path == "." else path.removeprefix("./") + "/"
-        for name in sorted(files):
-            try:
-                about = os.stat(name, dir_fd=opened, follow_symlinks=False)
-            except FileNotFoundError:  # taken away just now
-                continue
-            if stat.S_ISREG(about.st_mode) and not name.startswith(DRAFT) and is_key(name):
-                found.append(StoredObject(f"{folder}/{below}{name}", about.st_size, about.st_mtime))
-            if len(found) > limit:
-                return found
-    return found
+def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
+    """The object, or none: it was taken away just now."""
+    try:
+        about = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return []
+    return [StoredObject(key, about.st_size, about.st_mtime)]

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +55,43 @@ def test_the_root_itself_may_be_a_link(root):
     (root.parent / "link").symlink_to(root)
     LocalStorage(root.parent / "link", "", make_root=False).write("scan/x", b"1", "text/plain")
     assert (root / "scan" / "x").read_bytes() == b"1"
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(storage, root, monkeypatch):
+    # As of another user, or of a disk that fails. A superuser may read everything, so it is only said.
+    storage.write("scan/rgb/picture", b"1", "image/jpeg")
+    storage.write("scan/file", b"1", "text/plain")
+    opened = os.open
+
+    def refused(path: str, *arguments: Any, **options: Any) -> int:
+        if path == "rgb":
+            raise PermissionError(errno.EACCES, "")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(StorageUnavailable, match="the storage of tests: Permission denied"):
+        storage.objects("scan", 10)
+
+
+def test_folders_within_folders_come_to_an_end(storage, root):
+    storage.write("scan/file", b"1", "text/plain")
+    place = os.open(root / "scan", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=place)
+        below = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    try:
+        assert [each.key for each in storage.objects("scan", 10)] == ["scan/file"]
+    finally:
+        subprocess.run(["rm", "-r", root / "scan" / "d"], check=True)  # shutil.rmtree calls itself
+
+
+def test_a_folder_that_no_key_can_have_is_passed_over(storage, root):
+    (root / "scan" / "a\\b").mkdir()
+    (root / "scan" / "a\\b" / "file").write_bytes(b"1")
+    assert storage.objects("scan", 10) == []
 
 
 def test_a_pipe_is_no_object_and_nobody_waits_for_its_writer(storage, root):
