@@ -20,7 +20,7 @@ from pose.second_look import load_cascades
 from pose.stopwatch import Stopwatch
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
-ANALYSIS_VERSION: Final = 3
+ANALYSIS_VERSION: Final = 4
 BATCH: Final = 16  # frames that an estimator is given at once
 
 Progress = Callable[[int, int], None]

@@ -1,7 +1,7 @@
 """Heads of those of whom it is not sure that they are anybody: they count as nobody, and are covered.
 
 An estimator that is not sure of a person still tells where the head would be. It may be the head of someone
-who was found anyway, found once more: then it tells a second time where that head is, and its size is known.
+who was found anyway, found once more: then its size is known.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from pose.heads import HeadNotPlaced, HeadRegion, Heads, View, disc, hull, place
 
 PLACED_BY: Final = "bystander"
 
-_TELLING: Final = 0.2  # score of a bystander that tells where the head of somebody who was found is
-_UNSURE: Final = 1.5  # the region of such a head grows by this
 _HEAD: Final = list(kp.HEAD)
 
 
@@ -44,30 +42,13 @@ def look_for_heads(
     """
     view = View(depthmap, picture_size, color)
     placed: list[HeadRegion] = []
-    lost: list[tuple[int, str]] = []
+    reason = None if people else "nobody was found, so it is not certain that no face is seen"
     for index, person in enumerate(people):
         try:
             placed.append(place_head(index, person, view))
         except HeadNotPlaced as error:
-            lost.append((index, f"a head could not be placed: {error}"))
+            reason = reason or f"a head could not be placed: {error}"
     doubtful = [_cover(len(people) + i, one, placed, view) for i, one in enumerate(bystanders)]
-    reason = None if people else "nobody was found, so it is not certain that no face is seen"
-    # A head of which somebody's own keypoints are not sure enough may have been told of as a bystander's.
-    free = [
-        region
-        for one, region in zip(bystanders, doubtful, strict=True)
-        if one.box_score >= _TELLING and not any(_is_in(region.centre, other) for other in placed)
-    ]
-    for index, problem in lost:
-        own = next((region for region in free if _is_in_box(region.centre, people[index])), None)
-        if own is None:
-            reason = reason or problem
-            continue
-        free.remove(own)
-        outline = hull(disc(np.array(own.centre), _UNSURE * own.radius_px), picture_size)
-        placed.append(
-            replace(own, person=index, radius_px=_UNSURE * own.radius_px, outline=outline, placed_by="head")
-        )
     return Heads((*placed, *doubtful), reason)
 
 
@@ -93,11 +74,6 @@ def _middle(person: Person) -> tuple[float, float] | None:
         return None
     u, v = (person.keypoints[_HEAD] * weight[:, None]).sum(axis=0) / weight.sum()
     return float(u), float(v)
-
-
-def _is_in_box(point: tuple[float, float], person: Person) -> bool:
-    x0, y0, x1, y1 = person.box
-    return x0 <= point[0] <= x1 and y0 <= point[1] <= y1
 
 
 def _is_in(point: tuple[float, float], region: HeadRegion) -> bool:

@@ -5,7 +5,6 @@ All places are in pixels of the depth map, and `reach` is the radius there of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -17,10 +16,18 @@ from pose.depthmap import DepthMap
 
 # In head radii.
 _HAIR: Final = 1.35  # hair and hats are looked for this far from the middle
-_HOLE: Final = 2.5  # and holes this far
-_HEAD_HOLE: Final = 1.6  # radius of the largest that a head alone leaves
-_SHOWN: Final = 0.4  # of the head, by the depth map: with less of it the head is a hole
 _BEHIND: Final = 0.9  # and this far behind the skin; the floor under a lying head is farther
+_TOUCHES: Final = 1.2  # a hole nearer to the middle than this may be the head's,
+_BELOW: Final = 0.3  # unless it lies farther down than this
+_ABOVE: Final = 0.8  # of a hole that is larger than a head a disc is taken, this far above the middle
+_REACH: Final = 2.0  # and of this radius
+
+# In metres.
+_NARROW: Final = 0.045  # radius of the smallest head: a narrower hole hides none; a body's rim is one
+_LARGEST: Final = 0.20  # and of the largest, with its hair, hat and what a sensor loses around it
+_USUAL: Final = 0.11  # a head that is not seen is taken for at least so large
+
+_SHOWN: Final = 0.4  # of the head, by the depth map: with less of it the head is not shown
 
 _SHOULDERS: Final = np.array([kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER])
 
@@ -50,26 +57,30 @@ def hair(
     return _edge(_touching(near, inside), away, centre), shown
 
 
-def is_hole(depthmap: DepthMap, middle: NDArray[np.float64], reach: float) -> bool:
-    """Whether the depth map shows next to nothing about a point."""
-    values, away = _around(depthmap, middle, reach)
-    near = values[np.linalg.norm(away, axis=-1) <= reach]
-    return bool(near.size and (near > 0).mean() < _SHOWN)
+def hole(
+    depthmap: DepthMap, centre: NDArray[np.float64], reach: float, metre: float,
+    up: NDArray[np.float64] | None,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Points (N, 2) around the hole that a head may have left at the upper end of a body.
 
+    A network that sees a body without a head puts the head's keypoints into the neck or the chest. Then the
+    head is the hole above. One that is no larger than a head is taken whole.
 
-def hole(depthmap: DepthMap, middles: Sequence[NDArray[np.float64]], reach: float) -> NDArray[np.float64]:
-    """Points (N, 2) around the holes of the depth map where a head may have left them."""
-    parts = [np.empty((0, 2))]
-    for middle in middles:
-        values, away = _around(depthmap, middle, _HOLE * reach)
-        if values.size == 0:
-            continue
-        distance = np.linalg.norm(away, axis=-1)
-        found = _touching(_blobs((values <= 0) & (distance <= _HOLE * reach), 0.4 * reach), distance <= reach)
-        if found.sum() > np.pi * (_HEAD_HOLE * reach) ** 2:
-            found &= distance <= _HEAD_HOLE * reach  # no head's alone: what is behind it is not seen either
-        parts.append(_edge(found, away, middle))
-    return np.concatenate(parts)
+    Args:
+        metre: pixels that a metre takes at the head.
+        up: (2,) of length 1, from the hips to the shoulders; None where that is not known: then any way.
+    """
+    size = max(reach, _USUAL * metre)
+    values, away = _around(depthmap, centre, 2 * _REACH * size)
+    if values.size == 0:
+        return np.empty((0, 2))
+    way = np.zeros(2) if up is None else up
+    upward = away @ way >= -_BELOW * reach
+    touched = upward & (np.linalg.norm(away, axis=-1) <= _TOUCHES * reach)
+    found = _touching(_blobs(values <= 0, _NARROW * metre), touched)
+    if found.sum() > np.pi * (_LARGEST * metre) ** 2:  # what is behind the head is not seen either
+        found &= upward & (np.linalg.norm(away - _ABOVE * size * way, axis=-1) <= _REACH * size)
+    return _edge(found, away, centre)
 
 
 def _around(
@@ -90,7 +101,7 @@ def _touching(wanted: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _blobs(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """A mask without what is thinner than a radius: a body's rim is a hole in any depth map."""
+    """A mask without what is thinner than a radius."""
     side = 2 * max(1, round(radius)) + 1
     round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, round_) > 0

@@ -45,7 +45,9 @@ _TRUNK: Final = np.array(kp.TORSO)
 _HIPS: Final = np.array([kp.LEFT_HIP, kp.RIGHT_HIP])
 
 MIN_SCORE: Final = 0.1  # a keypoint below is not trusted
+_SURE: Final = 0.6  # keypoints of a head score more, on the mean, unless the network guesses
 _DOUBTFUL: Final = 0.65  # a head whose keypoints score less than this share of the trunk's is not sure
+_UPPER: Final = 0.6  # nor is an upper half whose keypoints score less than this share of the hips'
 _MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
 _HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
 
@@ -68,6 +70,8 @@ class HeadRegion:
             "second look" are those that no person of this frame told of.
         radius: of the ball in metres, NaN where it is not known.
         depth: of its middle in metres, NaN where it is not known.
+        shown: whether the depth map shows it. Of one that it does not show the place is a guess, which is
+            covered widely, and tells other frames nothing.
     """
 
     person: int
@@ -77,6 +81,7 @@ class HeadRegion:
     placed_by: str
     radius: float = math.nan
     depth: float = math.nan
+    shown: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,22 +181,26 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
     elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
         raise HeadNotPlaced("head and trunk do not fit together")
 
-    parts = [disc(centre, reach)]
-    scores = person.scores
-    if placed_by == "head" and scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean():
-        if scores[_SHOULDERS].mean() < _DOUBTFUL * scores[_HIPS].mean():
-            raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
-        # Keypoints that are not sure of themselves: what the trunk says is covered as well.
-        parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
+    parts, scores, shown = [disc(centre, reach)], person.scores, True
+    guessed = bool(scores[_HEAD].mean() < _SURE)
+    if placed_by == "head":
+        _check_upper_half(scores)
+        if sure and guessed and strays:
+            raise HeadNotPlaced("its keypoints lie apart, and none of them is sure")
+        if scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean():
+            # Keypoints that are not sure of themselves: what the trunk says is covered as well.
+            parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
     parts += [disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
     if sure:
         hair, shown = head_depth.hair(depthmap, centre, reach, depth, radius, at, trusted)
         parts.append(hair)
-        middles = [centre] if predicted is None else [centre, predicted]
-        if not shown or head_depth.is_hole(depthmap, middles[-1], reach):
-            # Keypoints of a head that the depth map does not show lie up to two radii beside it.
-            parts += [disc(middle, reach) for middle in middles[1:]]
-            parts.append(head_depth.hole(depthmap, middles, reach))
+        if not shown and predicted is not None:
+            parts.append(disc(predicted, reach))
+        if guessed:
+            metre = depthmap.intrinsics.fx / depth
+            hole = head_depth.hole(depthmap, centre, reach, metre, _upwards(at, trusted))
+            parts.append(hole)
+            shown = shown and not len(hole)
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
     outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
@@ -203,6 +212,7 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
         placed_by,
         radius,
         depth + 0.7 * build["head_depth"],
+        shown,
     )
 
 
@@ -215,6 +225,17 @@ def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_siz
     return predicted is None or not (
         0 <= predicted[0] < picture_size[0] and 0 <= predicted[1] < picture_size[1]
     )
+
+
+def _check_upper_half(scores: NDArray[np.float64]) -> None:
+    """Where the hips are seen and neither head nor shoulders are, the body ends in something else.
+
+    Raises:
+        HeadNotPlaced: that is so.
+    """
+    upper = max(scores[_HEAD].mean(), scores[_SHOULDERS].mean())
+    if upper < _UPPER * scores[_HIPS].mean():
+        raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
 
 
 def _head_depth(found: skin.Skin, trusted: NDArray[np.bool_]) -> float:
@@ -235,6 +256,15 @@ def _above_trunk(at: NDArray[np.float64], trusted: NDArray[np.bool_]) -> NDArray
     shoulders = at[_SHOULDERS].mean(axis=0)
     hips = at[_HIPS[trusted[_HIPS]]].mean(axis=0)
     return np.asarray(shoulders + _ABOVE_SHOULDERS * (shoulders - hips))
+
+
+def _upwards(at: NDArray[np.float64], trusted: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """From the hips to the shoulders (2,), of length 1; None where either is not seen."""
+    shoulders, hips = _SHOULDERS[trusted[_SHOULDERS]], _HIPS[trusted[_HIPS]]
+    if not (shoulders.size and hips.size):
+        return None
+    up = at[shoulders].mean(axis=0) - at[hips].mean(axis=0)
+    return np.asarray(up / max(float(np.linalg.norm(up)), 1.0))
 
 
 def _middle(

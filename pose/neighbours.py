@@ -58,7 +58,7 @@ class Placed:
 
     @property
     def own(self) -> list[HeadRegion]:
-        """Heads that can be moved to other frames."""
+        """Heads of people, of which depth and size are known."""
         return [
             region for region in self.heads.regions if region.placed_by in _OWN and np.isfinite(region.depth)
         ]
@@ -102,7 +102,10 @@ def _backed_up(frame: Placed, beside: Sequence[Placed]) -> Heads:
 
 
 def _moved(other: Placed, frame: Placed) -> list[HeadRegion]:
-    """Heads of another frame as this one sees them; those that are not before its camera are left out."""
+    """Heads of another frame as this one sees them.
+
+    Those are left out that are not before its camera, and those that the other frame only guesses.
+    """
     if not (other.depthmap.pose_known and frame.depthmap.pose_known):
         return []
     there, here = _trunk(other), _trunk(frame)
@@ -110,7 +113,7 @@ def _moved(other: Placed, frame: Placed) -> list[HeadRegion]:
     if there is not None and here is not None and np.linalg.norm(here - there) < _MOVED:
         shift = here - there
     moved = []
-    for region in other.own:
+    for region in (region for region in other.own if region.shown):
         at = other.view.to_depth(np.array([region.centre]))[0]
         point = other.depthmap.world(at[0], at[1], region.depth) + shift
         u, v, depth = (float(value) for value in frame.depthmap.project(point))

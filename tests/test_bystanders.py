@@ -82,6 +82,14 @@ def test_bystanders_alone_are_nobody():
     assert mask.any()
 
 
+def test_a_bystander_is_not_taken_for_the_head_of_somebody_whose_own_cannot_be_placed():
+    truth = with_face()
+    lost = replace(person(truth.people[0].keypoints, 0.0), box=truth.people[0].box)
+    found, mask = heads_of(truth, [lost], [head_only(middle_of(truth.people[0]), 0.6)])
+    assert "could not be placed" in str(found.reason)
+    assert mask.any()
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_head_that_cannot_be_placed_takes_no_other_away(first):
     truth = two_people()

@@ -139,6 +139,65 @@ def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_
     assert mask.sum() < 4 * truth.head.sum()
 
 
+def headless(truth, score):
+    """The depth map without the head, and the child as a network finds it there: its head in its chest."""
+    depthmap = truth.frame.depthmap
+    rows, columns = np.nonzero(truth.head)
+    at = np.rint(truth.frame.to_depth(np.column_stack((columns, rows)))).astype(int)
+    depth = depthmap.depth.copy()
+    for dv in (-2, 0, 2):
+        for du in (-2, 0, 2):
+            depth[np.clip(at[:, 1] + dv, 0, 179), np.clip(at[:, 0] + du, 0, 239)] = 0
+    uv = truth.people[0].keypoints.copy()
+    shoulders, hips = uv[[5, 6]].mean(axis=0), uv[[11, 12]].mean(axis=0)
+    uv[:7] += (hips - shoulders) / 2
+    return replace(depthmap, depth=depth), with_scores(person(uv), head=score)
+
+
+def test_a_hole_above_a_head_that_was_guessed_is_covered_as_the_head():
+    truth = with_face()
+    depthmap, guessed = headless(truth, 0.5)
+    regions = find_heads([guessed], depthmap, truth.frame.picture_size)
+    mask = region_mask(regions, truth.frame.picture_size)
+    assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
+    assert (truth.head & mask).sum() >= 0.97 * truth.head.sum()
+    assert not regions[0].shown
+
+
+def test_a_hole_above_a_head_is_covered_as_far_as_a_head_reaches_where_the_wall_is_not_seen_either():
+    truth = with_face()
+    depthmap, guessed = headless(truth, 0.5)
+    wall = depthmap.depth > np.median(depthmap.depth[depthmap.depth > 0])
+    depthmap = replace(depthmap, depth=np.where(wall, np.float32(0), depthmap.depth))
+    mask = region_mask(find_heads([guessed], depthmap, truth.frame.picture_size), truth.frame.picture_size)
+    assert (truth.face & mask).sum() >= 0.98 * truth.face.sum()
+    assert mask.mean() < 0.4
+
+
+def test_holes_beside_a_head_whose_keypoints_are_sure_are_left_alone():
+    truth = with_face()
+    depthmap, sure = headless(truth, 0.9)
+    _, guessed = headless(truth, 0.59)
+    size = truth.frame.picture_size
+    alone, covered = (region_mask(find_heads([one], depthmap, size), size) for one in (sure, guessed))
+    assert covered[truth.head].mean() > 0.97
+    assert alone[truth.head].mean() < 0.8
+
+
+def test_a_head_whose_keypoints_lie_apart_and_are_not_sure_cannot_be_placed():
+    truth = with_face()
+    uv = truth.people[0].keypoints.copy()
+    uv[kp.LEFT_EAR] += (70, 0)
+    with pytest.raises(HeadNotPlaced, match="lie apart"):
+        mask_of(truth, [with_scores(person(uv), head=0.5)])
+
+
+def test_a_body_whose_upper_half_is_not_seen_has_no_head_to_place():
+    truth = with_face()
+    with pytest.raises(HeadNotPlaced, match="shoulders"):
+        mask_of(truth, [with_scores(truth.people[0], head=0.5, shoulders=0.5)])
+
+
 def test_a_head_on_shoulders_that_are_not_sure_either_cannot_be_placed():
     truth = with_face()
     with pytest.raises(HeadNotPlaced, match="shoulders"):

@@ -107,6 +107,19 @@ def test_where_the_depth_map_shows_no_head_nothing_becomes_certain():
     assert NOBODY in str(back_up(alone)[1].reason)
 
 
+def test_a_head_that_is_guessed_tells_nothing_of_other_frames():
+    frames, people, _ = scan_of()
+    alone = placed(frames, [people[0], [], people[2]])
+    guessed = []
+    for one in alone:
+        regions = tuple(replace(region, shown=False) for region in one.heads.regions)
+        guessed.append(replace(one, heads=replace(one.heads, regions=regions)))
+    assert back_up(alone)[1].reason is None
+    heads = back_up(guessed)[1]
+    assert NOBODY in str(heads.reason)
+    assert heads.regions == ()
+
+
 def test_neighbours_that_show_fewer_people_make_nothing_certain():
     frames, people, _ = scan_of(second_person=True)
     lost = [people[1][0], person(people[1][1].keypoints, 0.0)]

@@ -1,0 +1,59 @@
+"""What the depth map shows around a head, and the hole of one that it does not show."""
+
+import numpy as np
+import pytest
+
+from pose import DepthMap
+from pose.calibration import Intrinsics
+from pose.head_depth import hole
+
+SIZE = (120, 160)
+METRE = 100.0  # pixels
+REACH = 11.0
+MIDDLE = np.array([80.0, 60.0])
+UP = np.array([0.0, -1.0])
+
+
+def depthmap_with(*holes):
+    """A flat wall a metre away with round holes: (u, v, radius)."""
+    depth = np.ones(SIZE, np.float32)
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    for u, v, radius in holes:
+        depth[np.hypot(columns - u, rows - v) <= radius] = 0
+    camera = Intrinsics(METRE, METRE, SIZE[1] / 2, SIZE[0] / 2, SIZE[1], SIZE[0])
+    return DepthMap(depth, np.ones(SIZE, np.float32), camera, np.eye(3), np.zeros(3), True)
+
+
+def hole_of(*holes, up=UP):
+    return hole(depthmap_with(*holes), MIDDLE, REACH, METRE, up)
+
+
+def test_a_hole_as_large_as_a_head_is_taken_whole():
+    points = hole_of((80, 40, 12))
+    assert points[:, 1].min() == pytest.approx(40 - 12, abs=2)
+    assert np.ptp(points[:, 0]) == pytest.approx(24, abs=4)
+
+
+def test_a_hole_that_is_narrower_than_a_head_is_none():
+    assert len(hole_of((80, 50, 3))) == 0
+
+
+def test_a_hole_that_does_not_touch_the_head_is_none():
+    assert len(hole_of((80, 25, 12))) == 0
+
+
+def test_a_hole_below_the_head_is_none_where_it_is_known_what_is_below():
+    assert len(hole_of((80, 80, 12))) == 0
+    assert len(hole_of((80, 80, 12), up=None)) > 0
+
+
+def test_of_a_hole_that_is_larger_than_any_head_only_that_is_taken_where_one_may_be():
+    points = hole_of((80, 0, 55))
+    assert len(points) > 0
+    assert np.linalg.norm(points - MIDDLE, axis=1).max() < 4 * REACH
+    assert points[:, 1].max() < MIDDLE[1] + REACH
+
+
+def test_nothing_is_taken_where_everything_is_seen_or_the_head_is_far_outside():
+    assert len(hole_of()) == 0
+    assert len(hole(depthmap_with(), np.array([900.0, 900.0]), REACH, METRE, UP)) == 0
