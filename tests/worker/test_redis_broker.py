@@ -197,7 +197,8 @@ def test_two_copies_of_an_entry_are_two_messages(client, worker, good):
 def test_a_malformed_broadcast_reaches_nobody(client, worker, world):
     channel = "/5.celery.pidbox"
     for each in (b"{}", b"[1]", b"nonsense", dumps({"body": 1}).encode()):
-        assert client.publish(channel, each) == 1
+        # A worker begins to listen a moment after it is ready.
+        wait_until(lambda: client.publish(channel, each) == 1, "a worker to listen")  # noqa: B023
     world.ping()
     assert "Connection to broker lost" not in worker.log()
 
@@ -210,6 +211,22 @@ def test_the_dead_list_is_bounded(client, worker):
     wait_until(lambda: not client.exists("celery"), "all to be set aside")
     wait_until(lambda: client.llen("celery:dead") == 1000, "the last")
     assert json.loads(client.lindex("celery:dead", 0) or b"")["entry"] == "bad 1099"
+
+
+def test_an_acknowledgement_that_redis_refuses_keeps_no_other_message_waiting(
+    client, worker, world, make_scan, producer
+):
+    for scan_id in ("not-acknowledged", "the-next"):
+        world.put_scan(scan_id, make_scan(frames=1))
+    client.execute_command("ACL", "SETUSER", "default", "-zrem")
+    try:
+        producer.send_task("worker.process_scan", kwargs={"scan_id": "not-acknowledged"})
+        wait_until(lambda: "Couldn't ack" in worker.log(), "it to be refused")
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+zrem")
+    producer.send_task("worker.process_scan", kwargs={"scan_id": "the-next"})
+    world.wait_for("the-next", "completed")
+    wait_until(lambda: client.hlen("unacked") == 1, "the next to be done; the first stays, and comes back")
 
 
 def test_a_dead_list_that_is_none_does_not_end_the_worker(client, worker, world):
