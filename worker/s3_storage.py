@@ -11,6 +11,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
@@ -170,6 +171,9 @@ class S3Storage:
             raise
         except ValueError:  # botocore's, of a time or a number that ends in the middle
             raise StorageUnavailable(f"{self.name}: {_CUT}") from None
+        except (ResponseParserError, KeyError, RecursionError):
+            # The last of them is what botocore makes of a server that sends it on without end.
+            raise StorageUnavailable(f"{self.name}: its answer is not that of an S3 server") from None
         except (BotoCoreError, HTTPError, OSError) as error:
             # Not the error's own text, which may hold the object's URL.
             raise StorageUnavailable(f"{self.name}: it cannot be reached ({type(error).__name__})") from None

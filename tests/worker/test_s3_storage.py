@@ -192,3 +192,27 @@ def test_an_answer_that_is_cut_anywhere_is_no_shorter_answer(monkeypatch, answer
                 assert call(storage) == whole, f"after {server.length} bytes"
         server.length = len(answer)
         assert call(storage) == whole
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        with_length(b"<!doctype html><html><br></html>"),
+        with_length(LISTED.replace(b"Size", b"Length")),
+        b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nhello",
+        b"SSH-2.0-OpenSSH\r\n",
+    ],
+    ids=["a page", "a list without sizes", "a part", "sent on", "sent to a login", "401", "no HTTP"],
+)
+def test_what_answers_but_is_no_s3_server_is_away(monkeypatch, answer):
+    # A gateway, a login page, a balancer that has lost its servers: none of that is the fault of a scan.
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(s3_storage, "TRIES", 1)
+    server = Cut(answer)
+    server.length = len(answer)
+    with pytest.raises(StorageUnavailable):
+        S3Storage("bucket", "", "S3", server.endpoint).objects("scan", 9)
