@@ -35,6 +35,7 @@ log = get_logger(__name__)
 LOOK_EVERY_S: Final = 60.0
 CLAIM_S: Final = 60.0
 AT_ONCE: Final = 100
+AWAY: Final = 3  # so many that cannot be announced are a storage, or a broker, that is away
 LONGEST_PAUSE_S: Final = 30.0
 STOP_S: Final = 3.0
 # What passes by itself: the entry is kept, and done later.
@@ -118,9 +119,18 @@ class ArrivalsList:
         # To the millisecond, so that Redis gives back the very number.
         claim = round(now + CLAIM_S, 3)
         due = cast("list[bytes]", self._client.eval(_CLAIM, 1, self._settling, now, claim, AT_ONCE))
+        problems: list[Exception] = []
         for scan in due:
-            self._announce(scan.decode())
-            self._client.eval(_SETTLED, 1, self._settling, scan, claim)
+            # One that cannot be announced must not keep those after it from that.
+            try:
+                self._announce(scan.decode())
+                self._client.eval(_SETTLED, 1, self._settling, scan, claim)
+            except PASSING as error:
+                problems.append(error)
+                if len(problems) == AWAY:
+                    break
+        if problems:
+            raise problems[-1]
         return len(due)
 
     def look(self) -> int:

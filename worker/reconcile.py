@@ -20,11 +20,12 @@ from worker.logs import get_logger
 from worker.messages import SCAN_ID
 from worker.settings import Settings
 from worker.status import ScanStatus, Status, now, read_status, write_status
-from worker.storage import Storage
+from worker.storage import Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
 REASON: Final = "sent again: nobody answered for it any more"
+AWAY: Final = 3  # so many in a row that cannot be read or written are a storage that is away
 AT_ONCE: Final = 100_000  # more come with the next look
 
 
@@ -61,10 +62,21 @@ def reconcile(
     sent: dict[str, None] = {}
     with only_one:
         found = iter(ledger.overdue(math.inf if restart else clock(), AT_ONCE))
+        unusable = 0
         for scan_id in _both(found, _unanswered(settings, scans, results, clock) if sweep else None):
             only_one.check()
-            if scan_id not in sent and _send_again(scan_id, settings, ledger, results, send, clock):
-                sent[scan_id] = None
+            if scan_id in sent:
+                continue
+            try:
+                if _send_again(scan_id, settings, ledger, results, send, clock):
+                    sent[scan_id] = None
+                unusable = 0
+            except StorageUnavailable as error:
+                # One whose place cannot be read or written must not keep all others from being sent.
+                log.error("scan_not_sent_again", scan_id=scan_id, reason=str(error))
+                unusable += 1
+                if unusable == AWAY:
+                    raise
     log.info("reconciled", sent=len(sent))
     return list(sent)
 
@@ -81,20 +93,23 @@ def _unanswered(
     for scan_id in scans.folders():
         if not SCAN_ID.fullmatch(scan_id):
             continue
-        status = read_status(results, scan_id)
-        if status is not None:
-            until = _lease_until(status, settings)
-        else:
-            files = scans.objects(scan_id, settings.max_scan_files)
-            if not files:
-                continue
-            # Whoever brings the files announces the scan afterwards.
-            until = max(each.modified or 0.0 for each in files) + settings.queue_lease_s
-        if (status is None or not status.status.final) and until <= clock():
+        try:
+            until = _answered_until(scan_id, settings, scans, results)
+        except StorageUnavailable:
+            until = 0.0  # `_send_again` finds out whether it is all of the storage
+        if until is not None and until <= clock():
             yield scan_id
 
 
-def _lease_until(status: ScanStatus, settings: Settings) -> float:
+def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: Storage) -> float | None:
+    """Seconds of the epoch; None of a scan that is final, or of which there is nothing."""
+    status = read_status(results, scan_id)
+    if status is None:
+        files = scans.objects(scan_id, settings.max_scan_files)
+        # Whoever brings the files announces the scan afterwards.
+        return max(each.modified or 0.0 for each in files) + settings.queue_lease_s if files else None
+    if status.status.final:
+        return None
     if status.lease_until is not None:
         return status.lease_until.timestamp()
     return status.updated_at.timestamp() + settings.queue_lease_s

@@ -206,6 +206,24 @@ def test_scans_whose_announcer_died_are_announced_by_the_next_a_minute_later(
     assert announced.scans == ["scan-1"]
 
 
+def test_a_scan_that_cannot_be_announced_keeps_no_other_from_that(client, arrivals, announced, clock):
+    for scan_id in ("a", "b", "c"):
+        put(client, stored(f"{scan_id}/x"))
+        arrivals.take(1)
+    clock.now += QUIET_S
+
+    def announce(scan_id: str) -> None:
+        if scan_id == "a":
+            raise StorageUnavailable("its status cannot be written")
+        announced(scan_id)
+
+    arrivals._announce = announce
+    with pytest.raises(StorageUnavailable):
+        arrivals.settle()
+    assert announced.scans == ["b", "c"]
+    assert client.zrange("arrived:settling", 0, -1) == [b"a"]
+
+
 def test_it_outlives_a_redis_that_goes_away_and_one_that_holds_something_else(announced):
     stop = threading.Event()
     with RedisServer() as server, redis.Redis.from_url(server.url()) as client:

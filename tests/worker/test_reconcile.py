@@ -13,7 +13,7 @@ from worker.ledger import RECONCILER, Ledger, open_ledger
 from worker.reconcile import REASON, reconcile
 from worker.settings import Settings, read_settings
 from worker.status import ScanStatus, Status, read_status, write_status
-from worker.storage import Storage, open_storages
+from worker.storage import Storage, StorageUnavailable, open_storages
 
 LEASE_S = 100.0
 
@@ -210,3 +210,39 @@ def test_a_broker_that_goes_away_leaves_the_rest_for_the_next_time(world):
     # The one that could not be sent has a lease by now.
     world.now += LEASE_S + 1
     assert len(world.reconcile()) == 3
+
+
+class Unwritable:
+    """A storage of results in which the places of some scans cannot be written."""
+
+    def __init__(self, storage: Storage, *scan_ids: str) -> None:
+        self._storage, self._scan_ids = storage, scan_ids
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def write(self, key: str, data: bytes, content_type: str) -> None:
+        if key.partition("/")[0] in self._scan_ids:
+            raise StorageUnavailable("results: Permission denied")
+        self._storage.write(key, data, content_type)
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_scan_whose_status_cannot_be_written_keeps_no_other_from_being_sent(world, here, sweep):
+    for number, scan_id in enumerate(("a", "b", "c")):
+        if sweep:
+            world.put_files(scan_id, here, age_s=LEASE_S + 1)
+        else:
+            world.ledger.announce(scan_id, world.now - 10 + number)
+    world.results = Unwritable(world.results, "a")
+    assert world.reconcile(sweep=sweep) == ["b", "c"]
+
+
+def test_a_storage_that_is_away_is_not_asked_for_each_of_them(world):
+    scan_ids = [f"scan-{number}" for number in range(9)]
+    for scan_id in scan_ids:
+        world.ledger.announce(scan_id, world.now - 1)
+    world.results = Unwritable(world.results, *scan_ids)
+    with pytest.raises(StorageUnavailable):
+        world.reconcile()
+    assert world.sent == []
