@@ -65,7 +65,7 @@ def process(
     scan = pose.read_scan_files(files)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
     earlier = None if force else finished_result(results, scan_id)
-    if earlier is not None and earlier.fingerprint == fingerprint:
+    if earlier is not None and earlier.fingerprint == fingerprint and _is_whole(results, earlier):
         log.info("scan_done_already")
         return Outcome(earlier, repeated=True)
 
@@ -118,8 +118,14 @@ def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]
     return len(old)
 
 
+def _is_whole(results: Storage, result: ScanResult) -> bool:
+    """Whether all is there that a result tells of; somebody may have taken some of it away."""
+    wanted = {f"{result.scan_id}/{name}" for name in result.artefacts}
+    return wanted <= {each.key for each in results.objects(result.scan_id, MAX_OBJECTS)}
+
+
 def finished_result(results: Storage, scan_id: str) -> ScanResult | None:
-    """The result that a scan has; None where there is none, or one that this version cannot read.
+    """The result that a scan has; None where there is none of it, or none that this version can read.
 
     Raises:
         StorageUnavailable.
@@ -127,9 +133,10 @@ def finished_result(results: Storage, scan_id: str) -> ScanResult | None:
     from pose import ScanResult
 
     try:
-        return ScanResult.model_validate_json(results.read(result_key(scan_id), MAX_RESULT_BYTES))
+        result = ScanResult.model_validate_json(results.read(result_key(scan_id), MAX_RESULT_BYTES))
     except (ObjectMissing, ScanTooLarge, ValueError):
         return None
+    return result if result.scan_id == scan_id else None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,24 @@ def test_a_result_that_cannot_be_read_is_made_anew(run, results, content):
     assert finished_result(results, "scan") is None
     assert not run().repeated
     assert finished_result(results, "scan") is not None
+
+
+def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_scan, tmp_path):
+    # As where somebody copied a scan with all that came out of it.
+    run()
+    for name, data in make_scan(frames=2, person=PERSON).items():
+        scans.write(f"copy/{name}", data, "application/octet-stream")
+    shutil.copytree(tmp_path / "results" / "scan", tmp_path / "results" / "copy")
+    outcome = run(scan_id="copy")
+    assert (outcome.repeated, outcome.result.scan_id) == (False, "copy")
+
+
+def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, tmp_path):
+    before = files_in(tmp_path / "results" / "scan") if run() else {}
+    results.delete("scan/frames/1/pose.json")
+    assert not run().repeated
+    assert set(files_in(tmp_path / "results" / "scan")) == set(before)
+    assert run().repeated
 
 
 def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
