@@ -19,7 +19,7 @@ from pose.calibration import Intrinsics
 from pose.cover import Method, cover, encode_jpeg
 from pose.depthmap import DepthMap
 from pose.estimator import Person
-from pose.heads import HeadRegion, Heads, region_mask
+from pose.heads import HeadRegion, Heads, View, region_mask
 from pose.pictures import decode_picture
 
 __all__ = ["Anonymised", "HeadRegion", "Method", "anonymise", "cover_heads"]
@@ -86,14 +86,23 @@ def anonymise(
         FaceDetectorMissing: this OpenCV has no cascades.
     """
     height, width = rgb.shape[:2]
+    view = View(depthmap, (width, height), color)
     heads = look_for_heads(people, bystanders, depthmap, (width, height), color)
-    return cover_heads(rgb, heads, method, turns)
+    return cover_heads(rgb, heads, method, turns, view)
 
 
 def cover_heads(
-    rgb: NDArray[np.uint8], heads: Heads, method: Method = "blur", turns: int | None = None
+    rgb: NDArray[np.uint8],
+    heads: Heads,
+    method: Method = "blur",
+    turns: int | None = None,
+    view: View | None = None,
 ) -> Anonymised:
-    """Cover heads that were looked for already; see `anonymise`."""
+    """Cover heads that were looked for already; see `anonymise`.
+
+    Args:
+        view: the picture and its depth map, which tells how large a thing is that looks like a face.
+    """
     if heads.reason is not None:
         return Anonymised(None, heads.reason)
     size = rgb.shape[1], rgb.shape[0]
@@ -102,7 +111,7 @@ def cover_heads(
     # First the picture itself, then what would be published, as whoever gets it sees it.
     for _ in range(_LOOKS):
         faces = second_look.uncovered(second_look.find_faces(shown, turns), mask)
-        more = [second_look.head_of(len(regions) + i, face, size) for i, face in enumerate(faces)]
+        more = [second_look.head_of(len(regions) + i, face, size, view) for i, face in enumerate(faces)]
         if file and not more:
             return Anonymised(picture, None, tuple(regions), mask, len(regions) - len(heads.regions), file)
         regions += more

@@ -148,7 +148,7 @@ def finish_frame(
     skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
         turns = turns_for_step(frame.step) if is_known(frame.step) else None
-        covered = cover_heads(frame.rgb, heads, options.cover, turns)
+        covered = cover_heads(frame.rgb, heads, options.cover, turns, measures.placed.view)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
     with watch("draw"):

@@ -25,7 +25,7 @@ from pose.estimator import Person
 from pose.lifting import to_depth_pixels, to_picture_pixels
 
 # The ball that holds a head with its hair, in halves of the head's height, and a little more.
-_BALL: Final = 1.22
+_BALL: Final = 1.20
 _MORE: Final = 0.006  # metres
 _ADULT: Final = 1.75  # a head without a body is taken for a large one,
 _HALFGROWN: Final = 1.30  # and for one of a middle size where it may well be none

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.anatomy import TALLEST, Build
 from pose.errors import FaceDetectorMissing
-from pose.heads import HeadRegion, disc, hull
+from pose.heads import HeadRegion, View, disc, head_radius, hull
 from pose.orientation import turn_picture, unturn_points
 
 PLACED_BY: Final = "second look"
@@ -35,6 +36,11 @@ _AGREEING: Final = {_FRONTAL: 1, _PROFILE: 2}
 _HEAD: Final = 0.72  # of a face's box: the radius of the head; its circle holds the whole box
 _INNER: Final = 0.5  # of a face's box: what tells whether it is covered,
 _COVERED: Final = 0.9  # when so much of it is
+_MIDDLE: Final = 0.36  # of a face's box: the radius of a circle that holds the inner box
+
+_LARGEST: Final = head_radius(Build(TALLEST))  # metres; nobody's head is larger
+_NEAREST: Final = 0.05  # of the depths in a box so many are nearer than what is seen: stray ones
+_KNOWN: Final = 0.5  # of a box that must have a depth to tell how large a thing is
 
 _own = threading.local()  # a cascade works for one thread at a time
 
@@ -69,12 +75,34 @@ def uncovered(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np
     return faces[[not _is_covered(face, mask) for face in faces]] if len(faces) else faces
 
 
-def head_of(index: int, face: NDArray[np.float64], picture_size: tuple[int, int]) -> HeadRegion:
-    """What must be covered around a face's box (4,)."""
+def head_of(
+    index: int, face: NDArray[np.float64], picture_size: tuple[int, int], view: View | None = None
+) -> HeadRegion:
+    """What must be covered around a face's box (4,).
+
+    Where the depth map shows that the box is larger than any head (a wall, a cloth), no more than a head is
+    covered in its middle.
+
+    Args:
+        view: the picture and its depth map; None where that is not known.
+    """
     centre = np.array([face[0] + face[2], face[1] + face[3]]) / 2
-    radius = _HEAD * float(max(face[2] - face[0], face[3] - face[1]))
+    side = float(max(face[2] - face[0], face[3] - face[1]))
+    metres = None if view is None else _metres(face, view)
+    radius = side * (_HEAD if metres is None else float(np.clip(_LARGEST / metres, _MIDDLE, _HEAD)))
     place = (float(centre[0]), float(centre[1]))
     return HeadRegion(index, place, radius, hull(disc(centre, radius), picture_size), PLACED_BY)
+
+
+def _metres(face: NDArray[np.float64], view: View) -> float | None:
+    """Side of a face's box at the nearest depth in it; None where the depth map does not show it."""
+    at = view.to_depth(face.reshape(2, 2))
+    (left, top), (right, bottom) = np.rint(np.maximum(np.sort(at, axis=0), 0)).astype(int)
+    depth = view.depthmap.depth[top : bottom + 1, left : right + 1]
+    known = depth[depth > 0]
+    if known.size == 0 or known.size < _KNOWN * depth.size:
+        return None
+    return float(np.ptp(at, axis=0).max() / view.depthmap.intrinsics.fx * np.quantile(known, _NEAREST))
 
 
 def load_cascades() -> tuple[cv2.CascadeClassifier, cv2.CascadeClassifier]:

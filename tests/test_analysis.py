@@ -376,7 +376,7 @@ def covered_by(frame):
     """(H, W) bool of what a frame's result says."""
     mask = np.zeros((240, 320), np.uint8)
     for outline in frame.covering.regions:
-        cv2.fillPoly(mask, [np.array(outline, np.int32)], 1)
+        cv2.fillConvexPoly(mask, np.array(outline, np.int32), 1)
     return mask.astype(bool)
 
 

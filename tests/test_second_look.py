@@ -10,7 +10,7 @@ import pytest
 import pose
 from pose import second_look
 from pose.errors import FaceDetectorMissing
-from pose.heads import region_mask
+from pose.heads import View, region_mask
 from pose.orientation import turns_for_step
 from pose.second_look import find_faces, head_of, uncovered
 from tests.rendered import first, person
@@ -81,6 +81,30 @@ def test_a_face_is_covered_where_its_middle_is():
     assert uncovered(faces, mask).tolist() == [[200, 100, 240, 140]]
     mask[18:43, 18:26] = False  # a strip of the middle shows
     assert len(uncovered(faces, mask)) == 2
+
+
+def wall_at(metres):
+    """A view of a picture with the test's size, and of a wall."""
+    truth = with_a_face_to_find()
+    depth = np.full_like(truth.frame.depthmap.depth, metres)
+    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.picture_size, None)
+
+
+def test_of_what_is_larger_than_any_head_no_more_than_a_head_is_covered():
+    face = np.array([100.0, 60.0, 220.0, 180.0])
+    whole = head_of(0, face, (320, 240)).radius_px
+    near, far = (head_of(0, face, (320, 240), wall_at(metres)) for metres in (0.3, 1.5))
+    assert near.radius_px == whole
+    assert far.radius_px < 0.7 * whole
+    for region in (near, far):
+        assert not len(uncovered(face[None], region_mask([region], (320, 240))))
+
+
+def test_what_has_no_depth_may_be_a_head_of_any_size():
+    face = np.array([100.0, 60.0, 220.0, 180.0])
+    wall = wall_at(1.5)
+    wall.depthmap.depth[: wall.depthmap.depth.shape[0] * 2 // 3] = 0
+    assert head_of(0, face, (320, 240), wall).radius_px == head_of(0, face, (320, 240)).radius_px
 
 
 def test_a_face_that_no_person_told_of_is_covered_and_counted():

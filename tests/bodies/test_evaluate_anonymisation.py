@@ -56,6 +56,12 @@ def test_a_scan_has_its_frames_and_the_truth_about_them():
         assert frame.rgb is picture.rgb
 
 
+def test_other_seeds_are_other_scans():
+    frames, _, about = scan(0, careful=True, first_seed=400_000)
+    assert about["seed"] == 400_000
+    assert not np.array_equal(frames.frames[0].rgb, scan(0, careful=True)[0].frames[0].rgb)
+
+
 def test_some_depth_maps_have_holes_and_some_no_head():
     kinds = {scan(number, careful=True)[2]["holes"] for number in range(6)}
     assert kinds == {None, "holes", "no depth at the head"}
@@ -122,7 +128,7 @@ def test_regions_that_reach_out_of_the_picture_cover_what_is_in_it():
 
 
 def test_the_report_holds_all_that_is_wanted(monkeypatch):
-    monkeypatch.setattr(evaluation, "shared_with_metadata", lambda estimator, scans: 0)
+    monkeypatch.setattr(evaluation, "shared_with_metadata", lambda *arguments: 0)
     estimator = Knowing()
     for number in range(2):
         estimator.learn(number)
