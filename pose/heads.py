@@ -181,26 +181,22 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
     elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
         raise HeadNotPlaced("head and trunk do not fit together")
 
-    parts, scores, shown = [disc(centre, reach)], person.scores, True
-    guessed = bool(scores[_HEAD].mean() < _SURE)
+    guessed, doubted = person.scores[_HEAD].mean() < _SURE, False
     if placed_by == "head":
-        _check_upper_half(scores)
-        if sure and guessed and strays:
-            raise HeadNotPlaced("its keypoints lie apart, and none of them is sure")
-        if scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean():
-            # Keypoints that are not sure of themselves: what the trunk says is covered as well.
-            parts.append(disc(centre, _UNSURE * reach) if predicted is None else disc(predicted, reach))
-    parts += [disc(point, _MARGIN * reach) for point in at[[*members, *strays]]]
+        doubted = _is_doubtful(person.scores, lies_apart=bool(sure and guessed and strays))
+    parts = [disc(centre, reach), *(disc(point, _MARGIN * reach) for point in at[[*members, *strays]])]
+    shown, hole = True, np.empty((0, 2))
     if sure:
         hair, shown = head_depth.hair(depthmap, centre, reach, depth, radius, at, trusted)
         parts.append(hair)
-        if not shown and predicted is not None:
-            parts.append(disc(predicted, reach))
-        if guessed:
-            metre = depthmap.intrinsics.fx / depth
-            hole = head_depth.hole(depthmap, centre, reach, metre, _upwards(at, trusted))
-            parts.append(hole)
-            shown = shown and not len(hole)
+    if sure and guessed:
+        metre = depthmap.intrinsics.fx / depth
+        hole = head_depth.hole(depthmap, centre, reach, metre, _upwards(at, trusted))
+        parts.append(hole)
+    if predicted is not None and (doubted or not shown):
+        parts.append(disc(predicted, reach))
+    elif doubted:
+        parts.append(disc(centre, _UNSURE * reach))
     middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
     outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
@@ -212,7 +208,7 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
         placed_by,
         radius,
         depth + 0.7 * build["head_depth"],
-        shown,
+        shown and not len(hole),
     )
 
 
@@ -227,15 +223,17 @@ def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_siz
     )
 
 
-def _check_upper_half(scores: NDArray[np.float64]) -> None:
-    """Where the hips are seen and neither head nor shoulders are, the body ends in something else.
+def _is_doubtful(scores: NDArray[np.float64], *, lies_apart: bool) -> bool:
+    """Whether a head's keypoints are not sure of themselves, so that what the trunk says counts as well.
 
     Raises:
-        HeadNotPlaced: that is so.
+        HeadNotPlaced: they lie apart; or only the hips are sure: then the body ends in something else.
     """
-    upper = max(scores[_HEAD].mean(), scores[_SHOULDERS].mean())
-    if upper < _UPPER * scores[_HIPS].mean():
+    if lies_apart:
+        raise HeadNotPlaced("its keypoints lie apart, and are not sure")
+    if max(scores[_HEAD].mean(), scores[_SHOULDERS].mean()) < _UPPER * scores[_HIPS].mean():
         raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
+    return bool(scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean())
 
 
 def _head_depth(found: skin.Skin, trusted: NDArray[np.bool_]) -> float:
