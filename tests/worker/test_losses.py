@@ -202,7 +202,7 @@ def test_where_redis_forgets_everything_storage_still_knows(own_redis, tmp_path,
     with Celery(broker=own_redis.url(0), set_as_current=False).connection() as connection:
         connection.default_channel.client.flushall()
     time.sleep(2.1)  # its lease
-    assert world.call("worker", "reconcile").stdout == ""
+    assert world.call("worker", "reconcile").stdout == "no scan had to be sent again\n"
     assert world.call("worker", "reconcile", "--all").stdout == "scan: queued again\n"
     with world.start_worker():
         completed(world)
