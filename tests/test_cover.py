@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pose.cover import METHODS, SOLID_COLOUR, cover, encode_jpeg, parameters
+from pose.pictures import decode_picture
 from pose.results import CoveringResult
 
 
@@ -93,6 +94,19 @@ def test_a_result_can_say_what_a_method_leaves(method):
     said = asdict(parameters(method))
     assert CoveringResult(method=method, **said, regions=(((1, 2), (3, 4), (5, 0)),)).second_look == 0
     assert (said["levels"] == 1) == (method == "solid")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_under_a_cover_changes_nothing_around_it_not_even_in_the_file(picture, mask, method):
+    other = picture.copy()
+    other[mask] = 255 - other[mask]
+    files = [encode_jpeg(cover(one, mask, method)) for one in (picture, other)]
+    one, two = (decode_picture(file) for file in files)
+    v, u = np.mgrid[:200, :300]
+    far = (u - 140) ** 2 + (v - 90) ** 2 > (60 + 10 + 24) ** 2  # beyond the rim and the blocks of a JPEG
+    assert (one[far] == two[far]).all()
+    if method == "solid":  # of which nothing is left, in the rim neither
+        assert files[0] == files[1]
 
 
 def test_equal_pictures_give_equal_bytes(picture, mask):
