@@ -255,7 +255,7 @@ def test_a_lock_is_waited_for_and_is_one_a_name(store):
         with store.lock(OTHER):
             time.sleep(0.1)
             order.append("first")
-    waiting.join(10)
+    waiting.join(60)
     assert order == ["first", "second"]
 
 

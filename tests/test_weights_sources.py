@@ -101,7 +101,7 @@ def test_two_that_pull_the_same_fetch_it_once(store, file, server):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(server.requests) == 1
     assert same(store.load(NAME).tensors, thin_state())
 

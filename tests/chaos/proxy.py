@@ -85,7 +85,7 @@ class Proxy:
         self._call(self._abort())
 
     def _call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     async def _abort(self) -> None:
         for writer in tuple(self._open):
