@@ -21,8 +21,9 @@ from worker.tasks import NAME
 
 log = get_logger(__name__)
 
-# A Redis that refuses a command may do so for long; and where it is full, each look at the queue takes a
-# message out that is then not noted down. Such a scan is sent again once its lease has run out.
+# A Redis that refuses a command, or a full disk under the queue in files, may do so for long. And where Redis
+# is full, each look at the queue takes a message that is then not noted down; such a scan is sent again once
+# its lease has run out.
 REFUSED_PAUSE_S: Final = 5.0
 
 
@@ -54,7 +55,8 @@ class Consumer(consumer.Consumer):
         return take
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        if isinstance(exc, redis.ResponseError):
+        refused = isinstance(exc, (redis.ResponseError, OSError))
+        if refused and not isinstance(exc, (ConnectionError, TimeoutError)):
             log.error("broker_refuses", error=type(exc).__name__, pause_s=REFUSED_PAUSE_S)
             time.sleep(REFUSED_PAUSE_S)
         super().on_connection_error_after_connected(exc)

@@ -44,6 +44,10 @@ class Channel(filesystem.Channel):
 
     _next_prune: float | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._kept: list[tuple[str, dict[str, Any]]] = []
+
     @property
     def _messages(self) -> Path:
         return Path(self.data_folder_in)
@@ -54,7 +58,21 @@ class Channel(filesystem.Channel):
         _write_whole(Path(self.data_folder_out) / name, dumps(payload))
         self._prune_if_due()
 
+    def _restore(self, message: Any) -> None:
+        try:
+            super()._restore(message)
+        except OSError as error:
+            # The disk is full. Not given back, it would count as one that is at work, and no other be taken.
+            log.error("a message is kept in memory: %s", os.strerror(error.errno or 0))
+            info = message.delivery_info
+            for queue in self._lookup(info["exchange"], info["routing_key"]):
+                self._kept.append((queue, message.serializable()))
+
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+        for kept in self._kept:
+            if kept[0] == queue:
+                self._kept.remove(kept)
+                return kept[1]
         for name in sorted(os.listdir(self._messages)):
             if name.partition(".")[2] != f"{queue}.msg":
                 continue
@@ -110,6 +128,8 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
     implements = filesystem.Transport.implements.extend(asynchronous=True)
+    # A disk that is full, or away, is a broker that is away, and does not end the worker.
+    connection_errors = (*filesystem.Transport.connection_errors, OSError)  # type: ignore[assignment]
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         loop.call_repeatedly(self.polling_interval, self._take_all)

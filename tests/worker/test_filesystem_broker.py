@@ -74,6 +74,16 @@ def test_messages_are_taken_in_the_order_in_which_they_came(connection, messages
     assert list(messages.iterdir()) == []
 
 
+def test_a_message_that_a_full_disk_does_not_take_back_comes_again(connection, monkeypatch):
+    send(connection, 1)
+    taken = TASKS(connection.default_channel).get()
+    with monkeypatch.context() as patch:
+        patch.setattr(Channel, "_put", lambda *_: os.read(-1, 1))
+        taken.requeue()
+    assert receive(connection) == 1
+    assert receive(connection) is None
+
+
 def test_a_thread_that_binds_a_queue_just_as_another_does_loses_no_message(folders, monkeypatch):
     bind = Channel._queue_bind
 

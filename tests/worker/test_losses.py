@@ -195,6 +195,20 @@ def test_a_redis_that_refuses_for_a_while_ends_no_worker(own_redis, tmp_path, ma
         assert worker.process.poll() is None
 
 
+def test_a_disk_that_refuses_the_queue_in_files_for_a_while_ends_no_worker(tmp_path, make_scan):
+    world = World(tmp_path, QUICK)
+    world.put_scan("scan", make_scan(frames=1))
+    queue, away = (tmp_path / ".run" / "broker" / name for name in ("queue", "away"))
+    with world.start_worker() as worker:
+        worker.wait_for_event("worker_ready")
+        queue.rename(away)
+        worker.wait_for_event("broker_refuses")
+        away.rename(queue)
+        world.enqueue("scan")
+        completed(world)
+        assert worker.process.poll() is None
+
+
 def test_where_redis_forgets_everything_storage_still_knows(own_redis, tmp_path, make_scan):
     world = World(tmp_path, {**QUICK, "CELERY_BROKER_URL": own_redis.url(0)})
     world.put_scan("scan", make_scan(frames=1))
