@@ -47,7 +47,7 @@ _HIPS: Final = np.array([kp.LEFT_HIP, kp.RIGHT_HIP])
 MIN_SCORE: Final = 0.1  # a keypoint below is not trusted
 _SURE: Final = 0.6  # keypoints of a head score more, on the mean, unless the network guesses
 _DOUBTFUL: Final = 0.65  # a head whose keypoints score less than this share of the trunk's is not sure
-_UPPER: Final = 0.6  # nor is an upper half whose keypoints score less than this share of the hips'
+_UPPER: Final = 0.55  # nor is an upper half whose keypoints score less than this share of the hips'
 _MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
 _HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
 
