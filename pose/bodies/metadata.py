@@ -37,11 +37,18 @@ def planted(jpeg: bytes, seed: int) -> tuple[bytes, list[bytes]]:
 def shared_bytes(files: list[bytes], secrets: list[bytes]) -> int:
     """How many runs of `RUN` bytes of the secrets stand in the files.
 
-    Runs that stand in a JPEG file of nothing at all do not count: the format's own tables are no secret. Nor
-    do those of a few bytes over and over, as which flat parts of any picture are written.
+    Runs of which half stands in a JPEG file of nothing at all do not count: the format's own tables are no
+    secret, and the byte after them may be the same by chance. Nor do those of a few bytes over and over, as
+    which flat parts of any picture are written.
     """
     nothing = encode_jpeg(np.zeros((16, 16, 3), np.uint8))
-    runs = set().union(*map(_runs, secrets)) - _runs(nothing)
+    half = RUN // 2
+    own = {nothing[i : i + half] for i in range(len(nothing) - half + 1)}
+    runs = {
+        run
+        for run in set().union(*map(_runs, secrets))
+        if not any(run[i : i + half] in own for i in range(RUN - half + 1))
+    }
     return sum(len(runs & _runs(data)) for data in files)
 
 
