@@ -18,6 +18,7 @@ from worker.events import EventType, open_events
 from worker.ledger import RECONCILER, Ledger, open_ledger
 from worker.logs import get_logger
 from worker.messages import SCAN_ID
+from worker.places import Bucket, Folder, parse_place
 from worker.settings import Settings
 from worker.status import ScanStatus, Status, now, read_status, write_status
 from worker.storage import Storage, StorageUnavailable
@@ -91,7 +92,7 @@ def _unanswered(
 ) -> Iterator[str]:
     """Scans in storage without a final status whose lease, or whose time to be announced, has run out."""
     for scan_id in scans.folders():
-        if not SCAN_ID.fullmatch(scan_id):
+        if not SCAN_ID.fullmatch(scan_id) or _holds_results(scan_id, settings):
             continue
         try:
             until = _answered_until(scan_id, settings, scans, results)
@@ -99,6 +100,16 @@ def _unanswered(
             until = 0.0  # `_send_again` finds out whether it is all of the storage
         if until is not None and until <= clock():
             yield scan_id
+
+
+def _holds_results(folder: str, settings: Settings) -> bool:
+    """Whether a folder beside the scans is where results go, or leads there, and is no scan."""
+    scans, results = parse_place(settings.scans_url), parse_place(settings.results_url)
+    if isinstance(scans, Bucket) and isinstance(results, Bucket):
+        return scans.name == results.name and results.prefix.startswith(f"{scans.prefix}{folder}/")
+    if isinstance(scans, Folder) and isinstance(results, Folder):
+        return results.path.is_relative_to(scans.path / folder)
+    return False
 
 
 def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: Storage) -> float | None:

@@ -246,3 +246,30 @@ def test_a_storage_that_is_away_is_not_asked_for_each_of_them(world):
     with pytest.raises(StorageUnavailable):
         world.reconcile()
     assert world.sent == []
+
+
+@pytest.mark.parametrize("place", ["results", "out/results"])
+def test_results_that_lie_beside_the_scans_are_no_scan(here, place):
+    settings = read_settings(queue_lease_s=LEASE_S, results_url=(here / "scans" / place).as_uri())
+    (here / "scans").mkdir()
+    world = World(settings, open_ledger(settings), *open_storages(settings))
+    world.put("done", Status.COMPLETED)
+    world.put_files("new", here, age_s=LEASE_S + 1)
+    world.now += LEASE_S + 1
+    assert world.reconcile(sweep=True) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("scans", "results", "found"),
+    [
+        ("s3://bucket", "s3://bucket/results", ["new"]),
+        ("s3://bucket/a", "s3://bucket/a/results/b", ["new"]),
+        ("s3://bucket/a", "s3://bucket/b/results", ["new", "results"]),
+        ("s3://bucket", "s3://other/results", ["new", "results"]),
+    ],
+)
+def test_likewise_in_a_bucket(world, here, scans, results, found):
+    world.settings = world.settings.model_copy(update={"scans_url": scans, "results_url": results})
+    for scan_id in ("new", "results"):
+        world.put_files(scan_id, here, age_s=LEASE_S + 1)
+    assert world.reconcile(sweep=True) == found
