@@ -23,6 +23,8 @@ def output(monkeypatch) -> Iterator[StringIO]:
     stream = StringIO()
     monkeypatch.setattr(sys, "__stderr__", stream)
     yield stream
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
     root.handlers = handlers
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
