@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from billiard.exceptions import SoftTimeLimitExceeded
+
 from worker.logs import get_logger
 from worker.messages import artefact_key, result_key
 from worker.status import Stage
-from worker.storage import Limits, ObjectMissing, ScanTooLarge, Storage, fetch_scan
+from worker.storage import Limits, ObjectMissing, ScanTooLarge, Storage, StorageUnavailable, fetch_scan
 
 if TYPE_CHECKING:
     from pose import Estimator, ScanResult
@@ -59,7 +61,11 @@ def process(
 
     report(Stage.FETCH, 0, None)
     with _step("scan_fetched") as fields:
-        files = fetch_scan(scans, scan_id, limits)
+        try:
+            files = fetch_scan(scans, scan_id, limits)
+        except SoftTimeLimitExceeded:
+            # No fault of the scan, of which nothing was looked at yet.
+            raise StorageUnavailable(f"{scans.name}: too slow, the time limit came first") from None
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 import pose
@@ -176,6 +177,15 @@ def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, t
     assert not run().repeated
     assert set(files_in(tmp_path / "results" / "scan")) == set(before)
     assert run().repeated
+
+
+def test_a_storage_that_takes_all_of_the_time_is_no_fault_of_the_scan(run, scans, monkeypatch):
+    def out_of_time(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(scans, "objects", out_of_time)
+    with pytest.raises(StorageUnavailable, match="the storage of scans: too slow"):
+        run()
 
 
 def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
