@@ -64,11 +64,12 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
 
     def __enter__(self) -> Self:
         self._thread.start()
-        server = self._call(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=PIECE))
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = self._call(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=PIECE))
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(
@@ -92,6 +93,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _end(self) -> None:
+        self._server.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
