@@ -101,10 +101,13 @@ def cover_heads(
     """Cover heads that were looked for already; see `anonymise`.
 
     Args:
-        view: the picture and its depth map, which tells how large a thing is that looks like a face.
+        view: the picture and its depth map, which tells how large a thing is that looks like a face; where
+            one of them does not fit its camera, nothing is published.
     """
     if heads.reason is not None:
         return Anonymised(None, heads.reason)
+    if view is not None and not view.fits:  # what the depth map shows is elsewhere in the picture
+        return Anonymised(None, "it or the depth map does not fit the calibration: turned or cropped")
     size = rgb.shape[1], rgb.shape[0]
     regions, mask = list(heads.regions), region_mask(heads.regions, size)
     shown, picture, file = rgb, rgb, b""

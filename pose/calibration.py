@@ -30,6 +30,7 @@ MAX_BYTES: Final = 16 * 1024
 FOCAL_RANGE: Final = (0.1, 10.0)
 CENTRE_RANGE: Final = (0.0, 1.0)
 POSITION_RANGE: Final = (-1.0, 1.0)  # metres between two cameras of one phone
+MAX_STRETCH: Final = 1.1  # how far pixels may be from square: turned 4:3 gives 1.78, 4:3 cropped to 16:9 1.33
 
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _LABELS: Final = {
@@ -56,6 +57,11 @@ class Intrinsics:
     cy: float
     width: int
     height: int
+
+    @property
+    def is_square(self) -> bool:
+        """Whether its pixels are, as any camera's; those of a turned or cropped picture seem not to be."""
+        return 1 / MAX_STRETCH < self.fx / self.fy < MAX_STRETCH
 
     def resized(self, width: int, height: int) -> Intrinsics:
         """The same camera for its picture scaled to width x height."""

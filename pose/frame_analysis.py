@@ -167,9 +167,7 @@ def finish_frame(
         camera_angle_deg=None if angle is None else round(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=_rounded(measures.distance),
-        quality=quality.check(
-            options.limits, frame.step, frame.depthmap, [person.score for person in people], measures.distance
-        ),
+        quality=quality.check(options.limits, frame, [person.score for person in people], measures.distance),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
         covering=_covering(covered, options.cover),
         timings_ms=watch.timings(),

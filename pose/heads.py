@@ -140,6 +140,12 @@ class View:
     picture_size: tuple[int, int]
     color: Intrinsics | None
 
+    @property
+    def fits(self) -> bool:
+        """Whether both have the shape of what their cameras see (`Frame.fits_calibration`)."""
+        color = self.color or self.depthmap.intrinsics.resized(*self.picture_size)
+        return color.is_square and self.depthmap.intrinsics.is_square
+
     def to_depth(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return to_depth_pixels(points, self.picture_size, self.depthmap, self.color)
 

@@ -3,6 +3,7 @@
 The limits are those of production. A frame that does not keep one of them still has its own figures and
 pictures; the codes of what it does not keep stand in its `quality`:
 
+    calibration    the picture or the depth map has another shape than its camera: turned or cropped
     person_count   not exactly one person
     score          mean keypoint score too low
     camera_pose    the camera's pose is unknown, so nothing tells which way is up
@@ -17,8 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pose.depthmap import DepthMap
 from pose.orientation import STANDING_STEPS
+from pose.scan import Frame
 
 # Of the RGB models (HRNet with COCO weights). Another model's scores have another range, so an estimator may
 # bring its own limit as an attribute `min_score`.
@@ -50,26 +51,27 @@ class QualityLimits:
 
 
 def check(
-    limits: QualityLimits, step: int, depthmap: DepthMap, scores: list[float], distance: float | None
+    limits: QualityLimits, frame: Frame, scores: list[float], distance: float | None
 ) -> tuple[str, ...]:
     """Codes of the limits that a frame does not keep.
 
     Args:
-        step: of the scan.
         scores: mean keypoint score of each person.
         distance: metres from the camera to the only person; None where it is not known.
     """
     codes = []
+    if not frame.fits_calibration:
+        codes.append("calibration")
     if len(scores) != 1:
         codes.append("person_count")
     elif scores[0] < (RGB_MIN_SCORE if limits.min_score is None else limits.min_score):
         codes.append("score")
-    angle = depthmap.camera_angle_deg
+    angle = frame.depthmap.camera_angle_deg
     if angle is None:
         codes.append("camera_pose")
-    elif step in STANDING_STEPS and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
+    elif frame.step in STANDING_STEPS and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
         codes.append("camera_angle")
-    if round(depthmap.missing, 6) > limits.max_missing:
+    if round(frame.depthmap.missing, 6) > limits.max_missing:
         codes.append("missing_depth")
     if len(scores) == 1:
         if distance is None:

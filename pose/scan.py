@@ -54,6 +54,14 @@ class Frame:
             return self.calibration.color_intrinsics(*self.picture_size)
         return self.depthmap.intrinsics.resized(*self.picture_size)
 
+    @property
+    def fits_calibration(self) -> bool:
+        """Whether picture and depth map have the shape of what their cameras see: not turned, not cropped.
+
+        One that was turned by half, or mirrored, has it too.
+        """
+        return self.color.is_square and self.depthmap.intrinsics.is_square
+
     def to_depth(self, points: ArrayLike) -> NDArray[np.float64]:
         """Where the rays of picture pixels meet the depth map.
 

@@ -30,7 +30,7 @@ def good(posture="standing"):
 
     def fits(truth):
         frame, someone = truth.frame, truth.people[0]
-        if truth.face.sum() < 150 or check(QualityLimits(), frame.step, frame.depthmap, [1.0], 1.0):
+        if truth.face.sum() < 150 or check(QualityLimits(), frame, [1.0], 1.0):
             return False
         skeleton = pose.lift(frame.depthmap, someone.keypoints, someone.scores, frame.picture_size)
         return skeleton.chain_observed and skeleton.floor is not None
@@ -175,6 +175,21 @@ def test_without_depth_at_the_person_there_is_no_3d_and_no_picture():
     assert frame.child_distance_m is None
     assert frame.picture is None
     assert {"missing_depth", "no_depth"} <= set(frame.quality)
+
+
+def test_a_picture_that_was_turned_or_cropped_is_withheld_and_its_frame_does_not_count():
+    """Heads are covered where the depth map shows them: in such a picture that is another place."""
+    truth = good()
+    turned, cropped = np.rot90(truth.frame.rgb).copy(), truth.frame.rgb[:180].copy()
+    for rgb in (turned, cropped):
+        scan, estimator = scan_of(replace(truth, frame=replace(truth.frame, rgb=rgb)))
+        analysis = pose.analyse_scan(scan, estimator)
+        (frame,) = analysis.result.frames
+        assert frame.picture is None
+        assert "picture withheld: it or the depth map does not fit the calibration" in str(frame.reason)
+        assert frame.quality == ("calibration",)
+        assert analysis.result.frames_used == 0
+        assert not [name for name in analysis.artefacts if name.endswith(".jpg")]
 
 
 def test_the_scans_length_is_the_median_over_the_frames_used():

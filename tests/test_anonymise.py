@@ -61,6 +61,13 @@ def test_one_head_that_cannot_be_placed_withholds_the_picture():
     assert "could not be placed" in str(covered.reason)
 
 
+def test_a_picture_that_was_turned_withholds_itself_where_its_depth_map_was_not():
+    truth = with_face()
+    covered = pose.anonymise(np.rot90(truth.frame.rgb), truth.people, truth.frame.depthmap)
+    assert covered.picture is None
+    assert "turned or cropped" in str(covered.reason)
+
+
 @pytest.mark.parametrize("method", ["blur", "solid"])
 def test_the_jpeg_is_the_covered_picture(method):
     truth = with_face()

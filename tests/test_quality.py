@@ -8,6 +8,7 @@ import pytest
 from pose.calibration import Intrinsics
 from pose.depthmap import DepthMap
 from pose.quality import QualityLimits, check
+from pose.scan import Frame
 
 LIMITS = QualityLimits()
 
@@ -21,8 +22,12 @@ def depthmap(angle=-5.0, missing=0.0):
     return DepthMap(depth, None, Intrinsics(80, 80, 50, 5, 100, 10), rotation, np.zeros(3), True)
 
 
-def codes(step=100, scores=(0.9,), distance=1.0, **camera):
-    return check(LIMITS, step, depthmap(**camera), list(scores), distance)
+def frame_of(view, step=100, picture=(200, 20)):
+    return Frame(0, step, np.zeros((picture[1], picture[0], 3), np.uint8), view)
+
+
+def codes(step=100, scores=(0.9,), distance=1.0, picture=(200, 20), **camera):
+    return check(LIMITS, frame_of(depthmap(**camera), step, picture), list(scores), distance)
 
 
 def test_a_good_frame_keeps_all_limits():
@@ -38,6 +43,8 @@ def test_a_good_frame_keeps_all_limits():
         ({"angle": -21}, "camera_angle"),
         ({"angle": 11}, "camera_angle"),
         ({"missing": 0.16}, "missing_depth"),
+        ({"picture": (20, 200)}, "calibration"),
+        ({"picture": (200, 23)}, "calibration"),
         ({"distance": 0.49}, "too_near"),
         ({"distance": 1.51}, "too_far"),
         ({"distance": None}, "no_depth"),
@@ -48,7 +55,15 @@ def test_each_limit_has_a_code(change, code):
 
 
 @pytest.mark.parametrize(
-    "change", [{"scores": (0.83,)}, {"angle": -19.9}, {"angle": 9.9}, {"missing": 0.15}, {"distance": 1.5}]
+    "change",
+    [
+        {"scores": (0.83,)},
+        {"angle": -19.9},
+        {"angle": 9.9},
+        {"missing": 0.15},
+        {"distance": 1.5},
+        {"picture": (200, 19)},
+    ],
 )
 def test_a_limit_itself_is_kept(change):
     assert codes(**change) == ()
@@ -60,7 +75,7 @@ def test_a_lying_child_is_scanned_from_above():
 
 def test_without_a_pose_the_angle_cannot_be_checked():
     unknown = replace(depthmap(), pose_known=False)
-    assert check(LIMITS, 100, unknown, [0.9], 1.0) == ("camera_pose",)
+    assert check(LIMITS, frame_of(unknown), [0.9], 1.0) == ("camera_pose",)
 
 
 def test_an_estimator_may_bring_its_own_limit_of_the_score():
