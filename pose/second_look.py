@@ -36,7 +36,7 @@ _AGREEING: Final = {_FRONTAL: 1, _PROFILE: 2}
 _HEAD: Final = 0.72  # of a face's box: the radius of the head; its circle holds the whole box
 _INNER: Final = 0.5  # of a face's box: what tells whether it is covered,
 _COVERED: Final = 0.9  # when so much of it is
-_MIDDLE: Final = 0.36  # of a face's box: the radius of a circle that holds the inner box
+_WITHIN: Final = 0.5  # of a face's box: the radius of the circle within it
 
 _LARGEST: Final = head_radius(Build(TALLEST))  # metres; nobody's head is larger
 _NEAREST: Final = 0.05  # of the depths in a box so many are nearer than what is seen: stray ones
@@ -81,7 +81,7 @@ def head_of(
     """What must be covered around a face's box (4,).
 
     Where the depth map shows that the box is larger than any head (a wall, a cloth), no more than a head is
-    covered in its middle.
+    covered in its middle; but at least the circle within the box, since it may be a poster of a face.
 
     Args:
         view: the picture and its depth map; None where that is not known.
@@ -89,7 +89,7 @@ def head_of(
     centre = np.array([face[0] + face[2], face[1] + face[3]]) / 2
     side = float(max(face[2] - face[0], face[3] - face[1]))
     metres = None if view is None else _metres(face, view)
-    radius = side * (_HEAD if metres is None else float(np.clip(_LARGEST / metres, _MIDDLE, _HEAD)))
+    radius = side * (_HEAD if metres is None else float(np.clip(_LARGEST / metres, _WITHIN, _HEAD)))
     place = (float(centre[0]), float(centre[1]))
     return HeadRegion(index, place, radius, hull(disc(centre, radius), picture_size), PLACED_BY)
 
