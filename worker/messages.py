@@ -38,7 +38,7 @@ def scan_id_of(arrival: object, scan_id: object) -> str:
     if scan_id is not None:
         raise InvalidArrival("the scan was given twice")
     if not isinstance(arrival, Mapping) or set(arrival) != {"scan_id"}:
-        raise InvalidArrival('an arrival is an object with the one field "scan_id"')
+        raise InvalidArrival('a scan is named by kwargs {"scan_id": …} or by one such object in args')
     return check_scan_id(arrival["scan_id"])
 
 
