@@ -122,8 +122,8 @@ def test_a_head_that_the_depth_map_does_not_show_there_is_covered_where_the_trun
     assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
 
 
-def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_reaches():
-    truth = with_face()
+def without_head(truth):
+    """The depth map with a hole where the head is."""
     depthmap = truth.frame.depthmap
     rows, columns = np.nonzero(truth.head)
     at = np.rint(truth.frame.to_depth(np.column_stack((columns, rows)))).astype(int)
@@ -131,9 +131,14 @@ def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_
     for dv in (-2, 0, 2):
         for du in (-2, 0, 2):
             depth[np.clip(at[:, 1] + dv, 0, 179), np.clip(at[:, 0] + du, 0, 239)] = 0
+    return replace(depthmap, depth=depth)
+
+
+def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_reaches():
+    truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[HEAD] += (6, 0)  # a network that sees no head guesses
-    regions = find_heads([person(uv)], replace(depthmap, depth=depth), truth.frame.picture_size)
+    regions = find_heads([person(uv)], without_head(truth), truth.frame.picture_size)
     mask = region_mask(regions, truth.frame.picture_size)
     assert (truth.head & mask).sum() >= 0.97 * truth.head.sum()
     assert mask.sum() < 4 * truth.head.sum()
@@ -141,17 +146,10 @@ def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_
 
 def headless(truth, score):
     """The depth map without the head, and the child as a network finds it there: its head in its chest."""
-    depthmap = truth.frame.depthmap
-    rows, columns = np.nonzero(truth.head)
-    at = np.rint(truth.frame.to_depth(np.column_stack((columns, rows)))).astype(int)
-    depth = depthmap.depth.copy()
-    for dv in (-2, 0, 2):
-        for du in (-2, 0, 2):
-            depth[np.clip(at[:, 1] + dv, 0, 179), np.clip(at[:, 0] + du, 0, 239)] = 0
     uv = truth.people[0].keypoints.copy()
     shoulders, hips = uv[[5, 6]].mean(axis=0), uv[[11, 12]].mean(axis=0)
     uv[:7] += (hips - shoulders) / 2
-    return replace(depthmap, depth=depth), with_scores(person(uv), head=score)
+    return without_head(truth), with_scores(person(uv), head=score)
 
 
 def test_a_hole_above_a_head_that_was_guessed_is_covered_as_the_head():
