@@ -53,11 +53,8 @@ class LocalStorage:
                 except OSError as error:
                     self._check_absent(error)
                     continue
-                with _closed(descriptor), os.scandir(descriptor) as entries:
-                    for each in entries:
-                        key = f"{here}/{each.name}"
-                        if not is_key(each.name) or len(os.fsencode(key)) > LONGEST_KEY:
-                            continue
+                with _closed(descriptor):
+                    for key, each in _entries(descriptor, here):
                         if each.is_dir(follow_symlinks=False):
                             waiting.append(key)
                         elif each.is_file(follow_symlinks=False) and not each.name.startswith(DRAFT):
@@ -174,6 +171,15 @@ def _remove(name: str, folder: int) -> None:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
+
+
+def _entries(descriptor: int, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What is in an open folder and can be named by a key, with its key."""
+    with os.scandir(descriptor) as entries:
+        for each in entries:
+            key = f"{folder}/{each.name}"
+            if is_key(each.name) and len(os.fsencode(key)) <= LONGEST_KEY:
+                yield key, each
 
 
 def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
