@@ -28,10 +28,11 @@ fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads 
 chaos: $(DEVELOPMENT) servers ## Ten minutes of killed workers and failing servers under 300 scans (ARGS="--short --seed 2")
 	nice -n 10 $(BIN)/python -m tests.chaos.run $(ARGS)
 
-lint: $(DEVELOPMENT) ## Ruff and mypy
+lint: $(DEVELOPMENT) ## Ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix .
@@ -41,19 +42,19 @@ bench: $(RUNTIME) ## Measure the speed of each step
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
-	$(BIN)/python -m pose.bodies.evaluate $(ARGS)
+	$(BIN)/python -m pose.evaluation.estimator $(ARGS)
 
 faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures
-	$(BIN)/python -m pose.bodies.evaluate_anonymisation $(ARGS)
+	$(BIN)/python -m pose.evaluation.anonymisation $(ARGS)
 
 reidentify: $(RUNTIME) ## Measure how often a network names whose head is under a cover
-	$(BIN)/python -m pose.bodies.reidentify $(ARGS)
+	$(BIN)/python -m pose.evaluation.reidentification $(ARGS)
 
 drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan: where a drift alarm may begin
-	$(BIN)/python -m pose.bodies.evaluate_drift $(ARGS)
+	$(BIN)/python -m pose.evaluation.drift $(ARGS)
 
 train: $(RUNTIME) ## Train the shipped model anew, on rendered people, into train/new
-	$(BIN)/python -m pose.bodies.train $(or $(ARGS),train/new)
+	$(BIN)/python -m pose.training.train $(or $(ARGS),train/new)
 
 pictures: $(RUNTIME) ## Make the README's pictures anew
 	$(BIN)/python docs/make_pictures.py

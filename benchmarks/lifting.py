@@ -15,8 +15,8 @@ import time
 import numpy as np
 
 from pose import keypoints as kp
-from pose.bodies.rendering import render
-from pose.lifting import METHODS, lift
+from pose.lifting.lift import METHODS, lift
+from pose.synthetic.render import render
 
 FIRST_SEED = 900_000
 SIZES = ((240, 180), (180, 135), (640, 480))

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pose.calibration import Calibration
-from pose.depthmap import DepthMap, parse_depth, write_depth
-from pose.floor import floor_height
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.floor import floor_height
+from pose.scan.calibration import Calibration
+from pose.scan.depth_file import parse_depth, write_depth
 
 PHONE = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
 CALIBRATION = Calibration(PHONE, PHONE)

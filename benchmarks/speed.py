@@ -21,15 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 import pose
-from pose.bodies import write_scan
-from pose.calibration import parse_calibration
-from pose.depthmap import parse_depth
-from pose.detection import Detector, build_detector
-from pose.estimator import choose_device
+from pose.detectors import build_detector
+from pose.estimators.detector import Detector
+from pose.estimators.loading import choose_device
+from pose.estimators.topdown import TopDown
+from pose.geometry.orientation import turn_picture, turns_for_step
 from pose.hrnet import build_hrnet
-from pose.orientation import turn_picture, turns_for_step
-from pose.topdown import TopDown
-from pose.weights import DETECTORS, POSE_MODELS, slot
+from pose.scan.calibration import parse_calibration
+from pose.scan.depth_file import parse_depth
+from pose.synthetic.scan_writer import write_scan
+from pose.weights.registry import DETECTORS, POSE_MODELS, slot
 
 
 def main(

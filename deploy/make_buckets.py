@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from worker.secret_files import s3_keys
+from worker.config.secrets import s3_keys
 
 PATIENCE_S = 120.0
 OURS_ALREADY = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")

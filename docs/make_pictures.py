@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pose
-from pose.bodies import write_scan
-from pose.orientation import turn_picture, turns_for_step
-from pose.pictures import decode_picture
+from pose.geometry.orientation import turn_picture, turns_for_step
+from pose.scan.pictures import decode_picture
+from pose.synthetic.scan_writer import write_scan
 
 # One child, wholly in view; the ones of `make demo`.
 SEEDS = {"standing": 1, "lying": 7}

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pose.analysis import Analysis, analyse_scan
-from pose.anonymise import Anonymised, anonymise
-from pose.calibration import Calibration, Intrinsics, parse_calibration
-from pose.depthmap import DepthMap, parse_depth, write_depth
+from pose.analysis.frame import FrameAnalysis, analyse_frame
+from pose.analysis.quality import QualityLimits
+from pose.analysis.scan import Analysis, analyse_scan
 from pose.errors import (
     DeviceUnavailable,
     InvalidCalibration,
@@ -21,20 +20,23 @@ from pose.errors import (
     InvalidWeights,
     PoseError,
 )
-from pose.estimator import Estimator, Person
-from pose.floor import floor_height
-from pose.frame_analysis import FrameAnalysis, analyse_frame
-from pose.lifting import lift
-from pose.posture import Posture, PostureEstimate, classify_posture
-from pose.quality import QualityLimits
+from pose.estimators.base import Estimator, Person
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.floor import floor_height
+from pose.lifting.lift import lift
+from pose.lifting.posture import Posture, PostureEstimate, classify_posture
+from pose.lifting.skeleton import Skeleton
+from pose.privacy.anonymise import Anonymised, anonymise
 from pose.results import DriftResult, FrameResult, FrameStatus, PersonResult, ScanResult, result_schema
-from pose.scan import BrokenFrame, Frame, Scan, read_scan, read_scan_files
-from pose.skeleton import Skeleton
+from pose.scan.calibration import Calibration, parse_calibration
+from pose.scan.depth_file import parse_depth, write_depth
+from pose.scan.frame import BrokenFrame, Frame, Scan
+from pose.scan.reader import read_scan, read_scan_files
 
 if TYPE_CHECKING:
-    from pose import hrnet as hrnet
-    from pose.estimator import load_estimator as load_estimator
-    from pose.estimator import load_pair as load_pair
+    from pose import hrnet
+    from pose.estimators.loading import load_estimator, load_pair
 
 __all__ = [
     "Analysis",
@@ -90,11 +92,11 @@ def __getattr__(name: str) -> Any:
 
         return hrnet
     if name == "load_estimator":
-        from pose.estimator import load_estimator
+        from pose.estimators.loading import load_estimator
 
         return load_estimator
     if name == "load_pair":
-        from pose.estimator import load_pair
+        from pose.estimators.loading import load_pair
 
         return load_pair
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pose
-from pose.bodies import write_scan
+from pose.synthetic.scan_writer import write_scan
 
 
 def main() -> None:

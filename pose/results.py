@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pose import keypoints as kp
-from pose.cover import Method as CoverMethod
-from pose.posture import Posture
+from pose.lifting.posture import Posture
+from pose.privacy.redact import Method as CoverMethod
 
 SCHEMA: Final = "scan-result/1"
 SCAN_ID: Final = r"^[A-Za-z0-9_-]{1,128}$"
@@ -122,14 +122,16 @@ class FrameResult(_Model):
     camera_angle_deg: float | None = Field(description="of the view above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
     child_distance_m: Metres | None = Field(description="from the camera; with exactly one person")
-    quality: tuple[str, ...] = Field(description="limits that the frame does not keep; see pose/quality.py")
+    quality: tuple[str, ...] = Field(
+        description="quality limits that the frame breaks (`pose/analysis/quality.py`)"
+    )
     picture: str | None = Field(description="key of the picture without faces; null where it was withheld")
     covering: CoveringResult | None = Field(default=None, description="null where there is no picture")
     timings_ms: Timings = Field(default_factory=dict)
 
 
 class DriftResult(_Model):
-    """How far the people of another model lie from those of this result; see `pose/drift.py`."""
+    """How far the people of another model lie from those of this result; see `pose/analysis/drift.py`."""
 
     model: ModelInfo = Field(description="the other model")
     frames: int = Field(ge=0, description="in which each model found exactly one person")

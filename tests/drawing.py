@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose.coco import Annotations, Task
-from pose.crop import box_to_center_scale, crop_matrix, transform_points
-from pose.heatmap import draw_gaussians
-from pose.topdown import TopDown
+from pose.estimators.crop import box_to_center_scale, crop_matrix, transform_points
+from pose.estimators.heatmap import draw_gaussians
+from pose.estimators.topdown import TopDown
+from pose.evaluation.coco import Annotations, Task
 
 FloatArray = NDArray[np.float64]
 

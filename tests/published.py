@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pose import weights
 from pose.hrnet import Variant, build_hrnet
+from pose.weights import registry as weights
 
 # Of w32's width, so that names are the same in kind, and written in milliseconds.
 THIN = Variant(32, modules=(1, 1, 1), blocks=1, stem=4, layer1=(4, 1))

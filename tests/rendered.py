@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose import Frame, Person
-from pose.bodies.body import Body
-from pose.bodies.picture import take_picture
-from pose.bodies.rendering import keypoints_of, render
+from pose.synthetic.body import Body
+from pose.synthetic.picture import take_picture
+from pose.synthetic.render import keypoints_of, render
 
 SIZE = (320, 240)
 FIRST_SEED = 900_000  # held out: no training sees seeds below a million

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 import pose
 from pose import FrameStatus, Posture, QualityLimits
-from pose.analysis import fingerprint_of
-from pose.estimator import Sight
-from pose.export import ARTEFACTS
-from pose.frame_analysis import Options
-from pose.quality import check
-from pose.scan import BrokenFrame, Scan
+from pose.analysis.export import ARTEFACTS
+from pose.analysis.frame import Options
+from pose.analysis.quality import check
+from pose.analysis.scan import fingerprint_of
+from pose.estimators.base import Sight
+from pose.scan.frame import BrokenFrame, Scan
 from tests.rendered import KnowingEstimator, first, rendered, two_people
 
 DIGEST = "0123456789abcdef" * 4

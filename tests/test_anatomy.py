@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.anatomy import Build, fit_build
+from pose.lifting.anatomy import Build, fit_build
 from tests.rendered import rendered, with_face
 
 

@@ -77,4 +77,10 @@ def test_importing_the_library_loads_no_torch():
 
 def test_the_workers_parent_loads_neither_the_library_nor_boto():
     # A process that has used torch forks children that cannot use a GPU.
-    assert not loaded_by("import worker.tasks, worker.cli") & {"pose", "torch", "cv2", "boto3", "botocore"}
+    assert not loaded_by("import worker.tasks, worker.cli.main") & {
+        "pose",
+        "torch",
+        "cv2",
+        "boto3",
+        "botocore",
+    }

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pose.archive import MAX_BYTES, RATIO_FREE_BYTES, is_archive, open_member
 from pose.errors import InvalidDepthFile
+from pose.scan.depth_file import MAX_BYTES, RATIO_FREE_BYTES, is_archive, open_member
 
 ZipBuilder = Callable[..., bytes]
 

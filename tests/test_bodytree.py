@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from pose import bodytree
 from pose import keypoints as kp
+from pose.lifting import body_tree as bodytree
 
 
 def test_every_joint_but_the_root_hangs_on_one_that_comes_later():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bystanders import look_for_heads
-from pose.estimator import Person
-from pose.heads import region_mask
+from pose.estimators.base import Person
+from pose.privacy.find_heads import look_for_heads
+from pose.privacy.region import region_mask
 from tests.rendered import person, two_people, with_face
 
 HEAD = list(kp.HEAD)

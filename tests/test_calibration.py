@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose.calibration import MAX_BYTES, Calibration, Intrinsics, parse_calibration
 from pose.errors import InvalidCalibration
+from pose.geometry.camera import Intrinsics
+from pose.scan.calibration import MAX_BYTES, Calibration, parse_calibration
 
 PHONE = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-import pose.checkpoints
-from pose.checkpoints import read_checkpoint, read_pth, stated_input_size
+import pose.weights.checkpoint
 from pose.errors import InvalidWeights
 from pose.hrnet import VARIANTS
-from pose.state_dicts import hrnet_state
+from pose.weights.checkpoint import read_checkpoint, read_pth, stated_input_size
+from pose.weights.convert import hrnet_state
 from tests.published import THIN, as_mmpose, as_trained_on_several, same, thin_state, write_pth
 from tests.tiny import FACTS, save_weights
 
@@ -66,7 +66,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, kept):
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     path = save_weights(tmp_path / "w.safetensors")
-    monkeypatch.setattr(pose.checkpoints, "MAX_BYTES", 1000)
+    monkeypatch.setattr(pose.weights.checkpoint, "MAX_BYTES", 1000)
     with pytest.raises(InvalidWeights, match="expected at most 1000"):
         read_checkpoint(path)
 
@@ -91,7 +91,7 @@ def test_no_error_tells_a_path(tmp_path, monkeypatch):
     def fail(path, framework):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(pose.checkpoints, "safe_open", fail)
+    monkeypatch.setattr(pose.weights.checkpoint, "safe_open", fail)
     with pytest.raises(InvalidWeights, match=r"weights w\.safetensors: cannot be read") as refused:
         read_checkpoint(whole)
     assert SECRET not in str(refused.value)

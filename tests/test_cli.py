@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import pose
-from pose import cli
-from pose.scan import Scan
-from pose.store import WeightsStore
+from pose.cli import main as cli
+from pose.scan.frame import Scan
+from pose.weights.store import WeightsStore
 from tests.rendered import KnowingEstimator, with_face
 
 runner = CliRunner()

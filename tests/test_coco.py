@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pose.coco import InvalidDataSet, detected_boxes, read_annotations, true_boxes
+from pose.evaluation.coco import InvalidDataSet, detected_boxes, read_annotations, true_boxes
 
 POINTS = [10.0, 20.0, 2] * 17
 

@@ -9,11 +9,11 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from pose import coco_cli
-from pose.bodies.coco_writer import ANNOTATIONS, IMAGES, write_coco
-from pose.coco import read_annotations, true_boxes
-from pose.coco_evaluation import FIGURES
+from pose.cli import evaluate as coco_cli
+from pose.evaluation.coco import read_annotations, true_boxes
+from pose.evaluation.coco_metrics import FIGURES
 from pose.hrnet import build_hrnet
+from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from tests.drawing import drawing, people
 
 runner = CliRunner()

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose.bodies.coco_writer import ANNOTATIONS, IMAGES, write_coco
-from pose.coco import InvalidDataSet, detected_boxes, read_annotations, true_boxes
-from pose.coco_evaluation import FIGURES, evaluate, find_pictures, predict
 from pose.errors import InvalidPicture
-from pose.oks import SIGMAS
+from pose.evaluation.coco import InvalidDataSet, detected_boxes, read_annotations, true_boxes
+from pose.evaluation.coco_metrics import FIGURES, evaluate, find_pictures, predict
+from pose.evaluation.oks import SIGMAS
+from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from tests.drawing import drawing, people
 
 COUNT = 24

@@ -5,9 +5,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from pose.cover import METHODS, SOLID_COLOUR, cover, encode_jpeg, parameters
-from pose.pictures import decode_picture
+from pose.privacy.redact import METHODS, SOLID_COLOUR, cover, parameters
 from pose.results import CoveringResult
+from pose.scan.pictures import decode_picture, encode_jpeg
 
 
 @pytest.fixture

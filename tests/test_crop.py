@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose.crop import box_to_center_scale, crop, crop_inverse, crop_matrix, transform_points
+from pose.estimators.crop import box_to_center_scale, crop, crop_inverse, crop_matrix, transform_points
 
 SIZES = [(288, 384), (192, 256)]
 

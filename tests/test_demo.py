@@ -6,7 +6,7 @@ import pytest
 
 import pose
 from pose import demo
-from pose.scan import Scan
+from pose.scan.frame import Scan
 from tests.rendered import KnowingEstimator, with_face
 
 

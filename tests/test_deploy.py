@@ -67,15 +67,15 @@ def test_our_services_run_without_rights_and_write_nowhere(compose):
 
 
 def test_a_worker_has_more_time_to_end_than_it_takes(compose):
-    from worker.settings import Settings
+    from worker.config.settings import Settings
 
     grace = Settings.model_fields["shutdown_grace_s"].default
     assert int(compose["services"]["worker"]["stop_grace_period"].removesuffix("s")) > grace
 
 
 def test_every_variable_of_our_services_is_a_setting(compose):
-    from worker.secret_files import S3_KEYS, SETTINGS
-    from worker.settings import Settings
+    from worker.config.secrets import S3_KEYS, SETTINGS
+    from worker.config.settings import Settings
 
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
     known |= {f"{name}_FILE" for name in (*SETTINGS, *S3_KEYS)}

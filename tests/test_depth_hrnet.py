@@ -10,15 +10,15 @@ import torch
 
 from pose import Frame
 from pose import keypoints as kp
-from pose.bodies.rendering import render
-from pose.calibration import Intrinsics
-from pose.depth_hrnet import BODY_MAP, HEAD_MAP, MAPS, PERSON_SCORE, DepthHRNet
-from pose.depth_input import INPUT_SIZE, STRIDE, input_to_picture
-from pose.depthmap import DepthMap
 from pose.errors import InvalidManifest, InvalidWeights
-from pose.heatmap import draw_gaussians, pixels_to_cells
+from pose.estimators.depth_hrnet import BODY_MAP, HEAD_MAP, MAPS, PERSON_SCORE, DepthHRNet
+from pose.estimators.depth_input import INPUT_SIZE, STRIDE, input_to_picture
+from pose.estimators.heatmap import draw_gaussians, pixels_to_cells
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.orientation import turns_for_step
 from pose.hrnet import VARIANTS
-from pose.orientation import turns_for_step
+from pose.synthetic.render import render
 from tests.tiny import FACTS, TINY, save_weights, tiny_network
 
 PICTURE = (480, 360)

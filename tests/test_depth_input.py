@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose.calibration import Intrinsics
-from pose.depth_input import INPUT_SIZE, depth_of, input_to_picture, network_input, picture_to_input
-from pose.depthmap import DepthMap
+from pose.estimators.depth_input import (
+    INPUT_SIZE,
+    depth_of,
+    input_to_picture,
+    network_input,
+    picture_to_input,
+)
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
 
 SIZES = [(240, 180), (180, 135), (640, 480), (31, 77)]
 DOWN = np.array([[0.0, -1, 0], [0.8, 0, -0.6], [0.6, 0, 0.8]])  # a phone on its side that looks a little down

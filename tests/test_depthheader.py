@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose.depthheader import format_header, parse_header, quaternion_of, rotation_matrix
 from pose.errors import InvalidDepthFile
+from pose.scan.depth_header import format_header, parse_header, quaternion_of, rotation_matrix
 
 LINE = b"240x180_0.001_7_-0.15386176_0.6911723_0.6840933_-0.17500913_0.024252899_-0.09748171_0.07438941"
 

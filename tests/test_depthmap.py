@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose.calibration import Calibration, parse_calibration
-from pose.depthmap import MAX_TRAILING, DepthMap, parse_depth, write_depth
 from pose.errors import InvalidDepthFile, InvalidScan
+from pose.geometry.depthmap import DepthMap
+from pose.scan.calibration import Calibration, parse_calibration
+from pose.scan.depth_file import MAX_TRAILING, parse_depth, write_depth
 
 DepthBuilder = Callable[..., bytes]
 ZipBuilder = Callable[..., bytes]

@@ -15,9 +15,10 @@ from torchvision.models import WeightsEnum, detection
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import FrozenBatchNorm2d
 
-from pose.checkpoints import Checkpoint
-from pose.detection import DETECTORS, Detector, build_detector
+from pose.detectors import DETECTORS, build_detector
 from pose.errors import InvalidWeights
+from pose.estimators.detector import Detector
+from pose.weights.checkpoint import Checkpoint
 from tests import tiny  # noqa: F401 - one thread
 
 PUBLISHED: dict[str, tuple[Callable[..., nn.Module], WeightsEnum]] = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pose.download import TRIES_TO_REACH, download
 from pose.errors import DownloadError, NoNetwork, WeightsNotFound
+from pose.weights.download import TRIES_TO_REACH, download
 from tests.http_server import (
     FileServer,
     chunked,
@@ -276,7 +276,7 @@ def test_a_server_that_never_answers_is_given_up(fetch):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(fetch, server, monkeypatch):
     seconds = itertools.count()  # a second passes with all that comes at once
-    monkeypatch.setattr("pose.download.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr("pose.weights.download.time", SimpleNamespace(monotonic=lambda: next(seconds)))
     server.answers = [dripping]
     assert fetch() == CONTENT
     assert len(server.requests) == 2

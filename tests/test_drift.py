@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.drift import LIMIT, MIN_KEYPOINTS, MIN_SCORE, Drift, compare
+from pose.analysis.drift import LIMIT, MIN_KEYPOINTS, MIN_SCORE, Drift, compare
 from tests.rendered import person
 
 TORSO = 80.0

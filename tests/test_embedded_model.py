@@ -1,6 +1,6 @@
 """The model that ships finds the child, and nobody where nobody is.
 
-These run on few renderings; `python -m pose.bodies.evaluate` gives the figures.
+These run on few renderings; `python -m pose.evaluation.estimator` gives the figures.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import pose
-from pose.bodies.evaluate import frame_of
-from pose.bodies.rendering import render
-from pose.checkpoints import MAX_BYTES, embedded_path, read_checkpoint
+from pose.evaluation.estimator import frame_of
 from pose.hrnet import VARIANTS
+from pose.synthetic.render import render
+from pose.weights.checkpoint import MAX_BYTES, embedded_path, read_checkpoint
 from tests import tiny  # noqa: F401 - torch on one thread
 
 MAX_SHIPPED = 8_000_000

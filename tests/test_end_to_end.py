@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 import pose
 from pose import ScanResult
-from pose.bodies import write_scan
-from pose.cli import app, run_scan
-from pose.detection import build_detector
-from pose.frame_analysis import Options
+from pose.analysis.frame import Options
+from pose.analysis.quality import QualityLimits
+from pose.cli.main import app, run_scan
+from pose.detectors import build_detector
 from pose.hrnet import build_hrnet
-from pose.quality import QualityLimits
-from pose.store import WeightsStore
+from pose.synthetic.scan_writer import write_scan
+from pose.weights.store import WeightsStore
 from tests.rendered import FIRST_SEED, rendered
 
 DETECTOR = "ssdlite320-mobilenet-v3-large"

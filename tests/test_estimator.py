@@ -12,24 +12,17 @@ import pytest
 import torch
 
 import pose
-import pose.checkpoints
-import pose.weights
-from pose.detection import DETECTORS, Detector, build_detector
+import pose.weights.checkpoint
+import pose.weights.registry
+from pose.detectors import DETECTORS, build_detector
 from pose.errors import DeviceUnavailable, InvalidWeights
-from pose.estimator import (
-    DEFAULT_DETECTOR,
-    ESTIMATORS,
-    Person,
-    Sight,
-    choose_device,
-    load_estimator,
-    load_pair,
-    look,
-    resolve_model,
-)
+from pose.estimators.base import Person, Sight, look
+from pose.estimators.detector import Detector
+from pose.estimators.loading import ESTIMATORS, choose_device, load_estimator, load_pair, resolve_model
+from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.hrnet import VARIANTS, build_hrnet
-from pose.rgb_hrnet import RGBHRNet
-from pose.store import WeightsStore
+from pose.weights.registry import DEFAULT_DETECTOR
+from pose.weights.store import WeightsStore
 from tests.published import THIN, thin_state, write_pth
 
 
@@ -96,7 +89,7 @@ def test_a_demanded_gpu_is_missed_before_weights_are_read(gpus, name, tmp_path):
 
 
 def test_missing_weights_are_said_so(monkeypatch):
-    monkeypatch.setattr(pose.checkpoints, "EMBEDDED", "none.safetensors")
+    monkeypatch.setattr(pose.weights.checkpoint, "EMBEDDED", "none.safetensors")
     with pytest.raises(InvalidWeights, match="installed whole"):
         load_estimator("depth-hrnet")
 
@@ -237,7 +230,7 @@ def test_both_need_an_rgb_model(store):
 
 
 def test_every_detector_of_the_registry_can_be_built_and_no_other():
-    assert list(DETECTORS) == list(pose.weights.DETECTORS)
+    assert list(DETECTORS) == list(pose.weights.registry.DETECTORS)
     assert next(iter(DETECTORS)) == DEFAULT_DETECTOR
 
 

@@ -10,8 +10,8 @@ import pytest
 import pose
 from pose import Skeleton
 from pose import keypoints as kp
-from pose.export import artefact_name, csv_columns, save, skeleton_obj, write_csv
-from pose.scan import Scan
+from pose.analysis.export import artefact_name, csv_columns, save, skeleton_obj, write_csv
+from pose.scan.frame import Scan
 from tests.rendered import KnowingEstimator, two_people, with_face
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pose import Posture, PostureEstimate, Skeleton
 from pose import keypoints as kp
-from pose.figures import Measured, scan_figures
+from pose.analysis.aggregate import Measured, scan_figures
 
 
 def frame(length=0.9, posture=Posture.STANDING, confidence=0.8, counts=True, whole=True):

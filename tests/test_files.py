@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pose.errors import InvalidManifest, InvalidPicture
-from pose.files import FolderFiles, MemoryFiles, ScanFiles
-from pose.manifest import MAX_FILES
+from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
+from pose.scan.manifest import MAX_FILES
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pose.calibration import Calibration
-from pose.depthmap import DepthMap
-from pose.floor import floor_height, normals
-from pose.scan import read_scan
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.floor import floor_height, normals
+from pose.scan.calibration import Calibration
+from pose.scan.reader import read_scan
 
 PHONE = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
 FLOOR = -1.2

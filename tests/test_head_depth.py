@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pose import DepthMap
-from pose.calibration import Intrinsics
-from pose.head_depth import hole
+from pose.geometry.camera import Intrinsics
+from pose.privacy.head_depth import hole
 
 SIZE = (120, 160)
 METRE = 100.0  # pixels

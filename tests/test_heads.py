@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.anatomy import Build
-from pose.heads import HeadNotPlaced, find_heads, head_radius, region_mask
+from pose.lifting.anatomy import Build
+from pose.privacy.place_head import find_heads, head_radius
+from pose.privacy.region import HeadNotPlaced, region_mask
 from tests.rendered import first, person, rendered, two_people, with_face
 
 HEAD = list(kp.HEAD)

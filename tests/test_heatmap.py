@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose.heatmap import cells_to_pixels, draw_gaussians, find_maxima, find_peaks, pixels_to_cells
+from pose.estimators.heatmap import cells_to_pixels, draw_gaussians, find_maxima, find_peaks, pixels_to_cells
 
 SIZE = (48, 40)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.anatomy import Build
-from pose.inside import depth_under_skin
+from pose.lifting.anatomy import Build
+from pose.lifting.joints import depth_under_skin
 
 BUILD = Build(0.9)
 

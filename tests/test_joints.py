@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pose import joints, skin
 from pose import keypoints as kp
+from pose.lifting import joints
+from pose.lifting import surface as skin
 from tests.rendered import rendered, with_face
 
 

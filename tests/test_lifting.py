@@ -7,9 +7,10 @@ import pytest
 
 import pose
 from pose import keypoints as kp
-from pose.anatomy import Build
-from pose.calibration import Intrinsics
-from pose.lifting import METHODS, to_depth_pixels, to_picture_pixels
+from pose.geometry.camera import Intrinsics
+from pose.geometry.view import to_depth_pixels, to_picture_pixels
+from pose.lifting.anatomy import Build
+from pose.lifting.lift import METHODS
 from tests.rendered import first, rendered, with_face
 
 SEEDS = range(900_000, 900_012)

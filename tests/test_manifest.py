@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose.errors import InvalidManifest
-from pose.manifest import MAX_BYTES, MAX_FRAMES, Entry, is_inside, manifest_from_json, manifest_from_names
+from pose.scan.manifest import (
+    MAX_BYTES,
+    MAX_FRAMES,
+    Entry,
+    is_inside,
+    manifest_from_json,
+    manifest_from_names,
+)
 
 
 def names(*frames: str, person: str = "p1") -> list[str]:

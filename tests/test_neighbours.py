@@ -3,15 +3,16 @@
 from dataclasses import replace
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 
 import pose
-from pose.bodies.picture import take_picture
-from pose.bodies.rendering import keypoints_of, render
-from pose.bystanders import look_for_heads
-from pose.heads import Heads, region_mask
-from pose.neighbours import Placed, back_up
+from pose.privacy.find_heads import look_for_heads
+from pose.privacy.region import Heads, region_mask
+from pose.privacy.temporal import Placed, back_up
+from pose.synthetic.picture import take_picture
+from pose.synthetic.render import keypoints_of, render
 from tests.rendered import FIRST_SEED, SIZE, KnowingEstimator, person
 
 NOBODY = "nobody was found"
@@ -156,5 +157,5 @@ def test_in_an_analysis_such_a_frame_has_a_picture_and_counts_for_nothing():
     outlines = result.frames[1].covering.regions
     mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     for outline in outlines:
-        pose.heads.cv2.fillPoly(mask, [np.array(outline, np.int32)], 1)
+        cv2.fillPoly(mask, [np.array(outline, np.int32)], 1)
     assert faces[1][mask > 0].sum() > 0.97 * faces[1].sum()

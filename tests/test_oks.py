@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.cocoeval import Params  # type: ignore[import-untyped]  # it ships no types
 
-from pose.oks import SIGMAS, rescore, similarity, suppress
+from pose.evaluation.oks import SIGMAS, rescore, similarity, suppress
 
 
 def people(count, seed=0, spread=3.0):

@@ -7,7 +7,7 @@ import pytest
 
 from pose import keypoints as kp
 from pose.errors import InvalidManifest
-from pose.orientation import (
+from pose.geometry.orientation import (
     is_known,
     turn_picture,
     turn_points,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pose import originals
 from pose.errors import InvalidWeights
 from pose.hrnet import VARIANTS
-from pose.originals import read_weights_file
+from pose.weights import ingest as originals
+from pose.weights.ingest import read_weights_file
 from tests.published import THIN, as_mmpose, publish, same, thin_state, write_pth
 
 NAME = "hrnet-w32-256x192"

@@ -76,7 +76,7 @@ def test_the_licence_comes_along(wheel):
 
 def test_the_wheel_installs_the_pose_command(wheel):
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "pose = pose.cli:main" in wheel.read(entry_points).decode()
+    assert "pose = pose.cli.main:main" in wheel.read(entry_points).decode()
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])

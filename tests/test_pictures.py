@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose.errors import InvalidPicture
-from pose.pictures import MAX_BYTES, decode_picture, picture_size
+from pose.scan.pictures import MAX_BYTES, decode_picture, picture_size
 
 PictureBuilder = Callable[..., bytes]
 

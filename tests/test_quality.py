@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose.calibration import Intrinsics
-from pose.depthmap import DepthMap
-from pose.quality import QualityLimits, check
-from pose.scan import Frame
+from pose.analysis.quality import QualityLimits, check
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.scan.frame import Frame
 
 LIMITS = QualityLimits()
 

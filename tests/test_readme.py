@@ -17,17 +17,17 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import pose
-import pose.cli
-import worker.cli
-from pose.calibration import parse_calibration
-from pose.depthheader import parse_header
-from pose.drift import LIMIT
-from pose.estimator import ESTIMATORS
-from pose.manifest import manifest_from_json
+import pose.cli.main
+import worker.cli.main
+from pose.analysis.drift import LIMIT
+from pose.estimators.loading import ESTIMATORS
 from pose.results import FrameResult, FrameStatus, PersonResult, ScanResult
-from pose.weights import DETECTORS, POSE_MODELS, REGISTRY
-from worker.settings import Settings
-from worker.status import ScanStatus, Stage, Status
+from pose.scan.calibration import parse_calibration
+from pose.scan.depth_header import parse_header
+from pose.scan.manifest import manifest_from_json
+from pose.weights.registry import DETECTORS, POSE_MODELS, REGISTRY
+from worker.config.settings import Settings
+from worker.scans.status import ScanStatus, Stage, Status
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -77,7 +77,7 @@ def test_it_names_modules_that_can_be_run():
 
 
 @pytest.mark.parametrize(
-    ("program", "skip", "cli"), [("pose", 1, pose.cli.app), ("python", 3, worker.cli.cli)]
+    ("program", "skip", "cli"), [("pose", 1, pose.cli.main.app), ("python", 3, worker.cli.main.cli)]
 )
 def test_it_names_commands_and_options_that_the_command_line_has(program, skip, cli):
     for words in commands_of(program):
@@ -91,7 +91,8 @@ def test_it_names_commands_and_options_that_the_command_line_has(program, skip, 
 
 
 @pytest.mark.parametrize(
-    ("program", "skip", "cli"), [("pose ", 1, pose.cli.app), ("python -m worker ", 3, worker.cli.cli)]
+    ("program", "skip", "cli"),
+    [("pose ", 1, pose.cli.main.app), ("python -m worker ", 3, worker.cli.main.cli)],
 )
 def test_its_command_lines_give_all_that_must_be_given(program, skip, cli):
     lines = [block.splitlines() for language, block in BLOCKS if language == "sh"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.orientation import turn_picture, turn_points
-from pose.render import LEFT, RIGHT, overlay
+from pose.analysis.overlay import LEFT, RIGHT, overlay
+from pose.geometry.orientation import turn_picture, turn_points
 from tests.rendered import person, with_face
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose.resample import Sampler
+from pose.geometry.resample import Sampler
 
 PICTURE = np.arange(12, dtype=np.float32).reshape(3, 4)  # value 4 v + u
 

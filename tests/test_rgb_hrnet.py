@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from pose import keypoints as kp
-from pose.calibration import Intrinsics
-from pose.depthmap import DepthMap
-from pose.detection import Detector
-from pose.estimator import Person, Sight
-from pose.orientation import turns_for_step, unturn_points
-from pose.quality import RGB_MIN_SCORE, QualityLimits
-from pose.rgb_hrnet import RGBHRNet
-from pose.scan import Frame
-from pose.topdown import TopDown
+from pose.analysis.quality import QualityLimits
+from pose.estimators.base import RGB_MIN_SCORE, Person, Sight
+from pose.estimators.detector import Detector
+from pose.estimators.rgb_hrnet import RGBHRNet
+from pose.estimators.topdown import TopDown
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.orientation import turns_for_step, unturn_points
+from pose.scan.frame import Frame
 from tests.test_detection import CHEAPEST, random_state
 
 WIDTH, HEIGHT = 80, 60  # sensor orientation

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose import scan as scan_module
-from pose.calibration import Calibration
 from pose.errors import InvalidCalibration, InvalidManifest, InvalidScan
-from pose.scan import Frame, read_scan, read_scan_files
+from pose.geometry.depthmap import DepthMap
+from pose.scan import reader as scan_module
+from pose.scan.calibration import Calibration
+from pose.scan.frame import Frame
+from pose.scan.reader import read_scan, read_scan_files
 
 ScanBuilder = Callable[..., dict[str, bytes]]
 DepthBuilder = Callable[..., bytes]
@@ -241,7 +243,7 @@ def test_where_cameras_differ_their_intrinsics_count(make_scan: ScanBuilder):
     color, depth = (0.8, 1.0, 0.5, 0.5), (0.4, 0.5, 0.5, 0.5)
     first = read_scan_files(make_scan(frames=1)).frames[0]
     camera = Calibration(color, depth)
-    depthmap = scan_module.DepthMap(first.depthmap.depth, None, camera.depth_intrinsics(24, 18))
+    depthmap = DepthMap(first.depthmap.depth, None, camera.depth_intrinsics(24, 18))
     lenovo = Frame(0, 100, first.rgb, depthmap, camera)
     # The depth camera sees twice as much, so the picture covers the middle half of the depth map.
     assert lenovo.to_depth([[0.0, 47.0], [32.0, 23.0]]) == pytest.approx(np.array([[6, 12.5], [12, 8]]))

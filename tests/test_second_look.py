@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import pose
-from pose import second_look
 from pose.errors import FaceDetectorMissing
-from pose.heads import View, region_mask
-from pose.orientation import turns_for_step
-from pose.second_look import find_faces, head_of, uncovered
+from pose.geometry.orientation import turns_for_step
+from pose.geometry.view import View
+from pose.privacy import face_detector as second_look
+from pose.privacy.face_detector import find_faces, head_of, uncovered
+from pose.privacy.region import region_mask
 from tests.rendered import first, person
 
 NOWHERE = np.zeros((240, 320), bool)

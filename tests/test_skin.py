@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose import skin
-from pose.calibration import Intrinsics
-from pose.depthmap import DepthMap
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.lifting import surface as skin
 
 CAMERA = Intrinsics(160.0, 160.0, 119.5, 89.5, 240, 180)
 

@@ -7,11 +7,11 @@ import re
 import pytest
 import torch
 
-from pose.checkpoints import read_pth
-from pose.detection import build_detector
+from pose.detectors import build_detector
 from pose.errors import InvalidWeights
 from pose.hrnet import VARIANTS, build_hrnet
-from pose.state_dicts import detector_state, hrnet_state
+from pose.weights.checkpoint import read_pth
+from pose.weights.convert import detector_state, hrnet_state
 from tests.published import THIN, as_mmpose, as_trained_on_several, same, thin_state, write_pth
 
 

@@ -1,6 +1,6 @@
 """Timing stages, with a clock that is handed in."""
 
-from pose.stopwatch import Stopwatch
+from pose.analysis.stopwatch import Stopwatch
 
 
 class Clock:

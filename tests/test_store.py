@@ -16,13 +16,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pose import store as stores
-from pose.detection import build_detector
+from pose.detectors import build_detector
 from pose.errors import InvalidWeights
 from pose.hrnet import VARIANTS
-from pose.originals import digest
-from pose.store import WeightsStore
-from pose.weights import REGISTRY
+from pose.weights import store as stores
+from pose.weights.ingest import digest
+from pose.weights.registry import REGISTRY
+from pose.weights.store import WeightsStore
 from tests.published import THIN, as_mmpose, publish, same, thin_state, write_pth
 
 NAME = "hrnet-w32-256x192"

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from pose import keypoints as kp
-from pose.checkpoints import Checkpoint
 from pose.errors import InvalidWeights
+from pose.estimators.topdown import TopDown, input_size_of
 from pose.hrnet import HRNet, Variant, build_hrnet
-from pose.topdown import TopDown, input_size_of
+from pose.weights.checkpoint import Checkpoint
 from tests import tiny  # noqa: F401 - one thread
 
 SIZE = (192, 256)

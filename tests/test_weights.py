@@ -13,7 +13,7 @@ from torchvision.models.detection.faster_rcnn import (
 from torchvision.models.detection.ssdlite import SSDLite320_MobileNet_V3_Large_Weights
 
 from pose.hrnet import VARIANTS
-from pose.weights import (
+from pose.weights.registry import (
     DEFAULT_DETECTOR,
     DEFAULT_POSE,
     DETECTORS,

@@ -8,11 +8,11 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from pose import weights_cli
-from pose.cli import app
+from pose.cli import weights as weights_cli
+from pose.cli.main import app
 from pose.hrnet import VARIANTS
-from pose.store import WeightsStore
-from pose.weights import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY
+from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY
+from pose.weights.store import WeightsStore
 from tests.http_server import FileServer
 from tests.published import THIN, as_mmpose, publish, thin_state, write_pth
 
@@ -85,7 +85,7 @@ def test_without_a_name_the_default_model_and_its_detector_are_pulled(monkeypatc
         progress(1, 2)
         return {"version": "12345678"}
 
-    monkeypatch.setattr("pose.weights_sources.pull", pull)
+    monkeypatch.setattr("pose.weights.sources.pull", pull)
     assert weights("pull").exit_code == 0
     assert asked == [DEFAULT_POSE, DEFAULT_DETECTOR]
 
@@ -172,7 +172,7 @@ def test_to_verify_what_is_not_there_fails_and_to_verify_nothing_does_not():
 
 
 def test_help_loads_no_torch():
-    code = "import sys; import pose.cli; print('torch' in sys.modules)"
+    code = "import sys; import pose.cli.main; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert str(weights_cli.app.info.help) in " ".join(weights("--help").stdout.split())

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pose import weights_sources
 from pose.errors import DownloadError, NoNetwork, WeightsNotFound
 from pose.hrnet import VARIANTS
-from pose.store import WeightsStore
-from pose.weights_sources import Mirror, open_weights, pull
+from pose.weights import sources as weights_sources
+from pose.weights.sources import Mirror, open_weights, pull
+from pose.weights.store import WeightsStore
 from tests.http_server import FileServer, cut
 from tests.published import THIN, as_mmpose, publish, same, thin_state, write_pth
 
@@ -127,7 +127,7 @@ def test_wrong_bytes_never_come_into_the_store(store, file, server):
 
 def test_without_a_network_the_error_says_what_to_run_where(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, url="http://weights.invalid/published.pth")
-    monkeypatch.setattr("pose.download.TRIES_TO_REACH", 1)
+    monkeypatch.setattr("pose.weights.download.TRIES_TO_REACH", 1)
     with pytest.raises(NoNetwork) as refused:
         pull(NAME, store)
     for said in (

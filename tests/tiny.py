@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pose.depth_hrnet import MAPS
-from pose.depth_input import CHANNELS
+from pose.estimators.depth_hrnet import MAPS
+from pose.estimators.depth_input import CHANNELS
 from pose.hrnet import HRNet, Variant, build_hrnet
 
 # Many small tests are faster on one thread, and leave a machine's other cores alone.

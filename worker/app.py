@@ -16,27 +16,28 @@ from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
-from worker.arrivals_list import TakeArrivals
-from worker.celery_config import celery_config, make_folders
-from worker.health import SignOfLife
-from worker.logs import get_logger
-from worker.logs import setup_logging as setup_our_logging
-from worker.model import get_estimator, limit_threads
-from worker.ready import WaitForProcesses, say_ready
-from worker.settings import load_settings
-from worker.shutdown import HandBack
-from worker.storage import StorageError, open_storages
-from worker.time_limits import KeepTimeLimits
-from worker.weights import fetch_weights
+from worker.config.celery import celery_config, make_folders
+from worker.config.logs import get_logger
+from worker.config.logs import setup_logging as setup_our_logging
+from worker.config.settings import load_settings
+from worker.intake.redis_list import TakeArrivals
+from worker.models.loading import get_estimator, limit_threads
+from worker.models.weights import fetch_weights
+from worker.runtime.heartbeat import SignOfLife
+from worker.runtime.shutdown import HandBack
+from worker.runtime.time_limits import KeepTimeLimits
+from worker.runtime.wait_for_models import WaitForProcesses, say_ready
+from worker.storage.base import StorageError
+from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 
 EX_CONFIG: Final = 78  # as in sysexits.h
 CANNOT_START: Final = signal.SIGRTMIN + 1
 # Same files, same URL, without the half-read messages and forgotten queues of kombu's own.
-TRANSPORT_ALIASES["filesystem"] = "worker.filesystem_broker:Transport"
+TRANSPORT_ALIASES["filesystem"] = "worker.broker.filesystem:Transport"
 # Kombu's own ends, for ever, with an entry that is no message.
-TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.redis_broker:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker.redis:Transport"
 
 
 class Loader(AppLoader):
@@ -48,7 +49,7 @@ class Loader(AppLoader):
         return celery_config(settings)
 
 
-app = Celery("worker", loader=Loader, events="worker.task_events:Events")
+app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForProcesses, TakeArrivals))
 app.steps["consumer"].update((HandBack, SignOfLife, KeepTimeLimits))
 

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from worker.processes import Command, CommandFailed, Commands, Stopped, StopRequests
-from worker.settings import Settings
-from worker.status import ScanStatus, Status
+from worker.cli.subprocesses import Command, CommandFailed, Commands, Stopped, StopRequests
+from worker.config.settings import Settings
+from worker.scans.status import ScanStatus, Status
 
 # Nothing has moved for so long: something is stuck. A frame takes well under a second.
 STALL_S: Final = 180.0
@@ -127,7 +127,7 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
             start(
                 f"pose bodies scans/{scan.scan_id} --seed {scan.seed} --posture {scan.posture}"
                 f" --frames {frames}",
-                [python, "-m", "pose.cli"],
+                [python, "-m", "pose"],
                 f"render-{scan.posture}.log",
             )
             for scan in SCANS

@@ -10,28 +10,32 @@ from celery import Task, signals
 from celery.exceptions import Reject
 
 from worker.app import app
-from worker.attempt import Attempt, Report
-from worker.failures import ScanFailed
-from worker.job import HEADER, Answer, ComeAgain, Job, Tries
-from worker.logs import get_logger, task_context
-from worker.messages import InvalidArrival, scan_id_of
-from worker.model import get_compared, get_estimator
-from worker.processing import Outcome, process
-from worker.reconcile import reconcile
-from worker.settings import Settings, load_settings
-from worker.status import Stage
-from worker.storage import Limits, Storage, open_storages
+from worker.config.logs import get_logger, task_context
+from worker.config.settings import Settings, load_settings
+from worker.intake.task_call import scan_id_of
+from worker.keys import InvalidArrival
+from worker.models.loading import get_compared, get_estimator
+from worker.queue import NAME, sender
+from worker.scans.attempt import Attempt
+from worker.scans.failures import ScanFailed
+from worker.scans.job import HEADER, ComeAgain, Job, Tries
+from worker.scans.process import Outcome, Report, process
+from worker.scans.reconcile import reconcile
+from worker.scans.status import Stage
+from worker.scans.transfer import Limits
+from worker.storage.base import Storage
+from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
-
-NAME: Final = "worker.process_scan"
 RECONCILE: Final = "worker.reconcile"
 RECONCILE_LIMIT_S: Final = 600
 AWAY_S: Final = 10.0
 
 
 # `throws`: a scan that failed is no fault of this code, and is logged as a line and not as a traceback.
-@app.task(bind=True, name=NAME, throws=(ScanFailed,), max_retries=None, Request="worker.requests:ScanRequest")
+@app.task(
+    bind=True, name=NAME, throws=(ScanFailed,), max_retries=None, Request="worker.runtime.request:ScanRequest"
+)
 def process_scan(
     self: Task, arrival: Any = None, *, scan_id: Any = None, force: Any = False, resent: Any = False
 ) -> dict[str, Any]:
@@ -55,26 +59,21 @@ def process_scan(
     job = Job(scan_id, self.request.id, force, resent, tries)
     with task_context(scan_id=scan_id, attempt=tries.attempt, task_id=self.request.id):
         try:
-            answer = _attempt(self, job, load_settings())
+            outcome = _attempt(self, job, load_settings())
         except ComeAgain as again:
             _try_again(self, again)
-        log.info("scan_completed", repeated=answer.repeated)
-        return _summary(scan_id, answer)
+        log.info("scan_completed", repeated=outcome.repeated)
+        return _summary(scan_id, outcome)
 
 
 @app.task(
     name=RECONCILE, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
 )
 def reconcile_scans(sweep: bool = False, restart: bool = False) -> None:
-    """Send scans again for which nobody answers any more; see `worker.reconcile`."""
+    """Send scans again for which nobody answers any more; see `worker.scans.reconcile`."""
     settings = load_settings()
     with task_context():
-        reconcile(settings, *open_storages(settings), send, sweep=sweep, restart=restart)
-
-
-def send(message: dict[str, object]) -> None:
-    """Put a message for `process_scan` into the queue. Raises: kombu.exceptions.OperationalError."""
-    process_scan.apply_async(kwargs=message)
+        reconcile(settings, *open_storages(settings), sender(app), sweep=sweep, restart=restart)
 
 
 @signals.worker_ready.connect
@@ -84,7 +83,7 @@ def _after_restart(**_: Any) -> None:
         reconcile_scans.apply_async(kwargs={"restart": True})
 
 
-def _attempt(task: Task, job: Job, settings: Settings) -> Answer:
+def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
     scans, _ = open_storages(settings)
 
     def work(results: Storage, force: bool, report: Report) -> Outcome:
@@ -138,9 +137,9 @@ def _teller(task: Task, scan_id: str) -> Report:
     return tell
 
 
-def _summary(scan_id: str, answer: Answer) -> dict[str, Any]:
+def _summary(scan_id: str, outcome: Outcome) -> dict[str, Any]:
     """What the task answers, and Flower shows of a scan that is done."""
-    result = answer.result
+    result = outcome.result
     return {
         "scan_id": scan_id,
         "status": "completed",
@@ -148,5 +147,5 @@ def _summary(scan_id: str, answer: Answer) -> dict[str, Any]:
         "body_length_m": result.body_length_m,
         "frames_used": result.frames_used,
         "frames": len(result.frames),
-        "repeated": answer.repeated,
+        "repeated": outcome.repeated,
     }

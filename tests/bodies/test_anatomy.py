@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pose.bodies.anatomy import sample_measures
+from pose.synthetic.proportions import sample_measures
 
 STATURES = (0.5, 0.6, 0.75, 0.9, 1.1, 1.3, 1.75)
 

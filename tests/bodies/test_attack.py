@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose.bodies.attack import name_them, redraw_them
+from pose.evaluation.attack_networks import name_them, redraw_them
 
 PEOPLE, EACH, SIZE = 4, 16, 32
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.body import lying_body, standing_body
+from pose.synthetic.body import lying_body, standing_body
 
 STATURES = (0.5, 0.7, 0.9, 1.1, 1.3)
 

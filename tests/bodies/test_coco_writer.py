@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no types
 
 from pose import keypoints as kp
-from pose.bodies.coco_writer import ANNOTATIONS, IMAGES, write_coco
+from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 
 COUNT = 18
 SEED = 40
@@ -141,7 +141,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_written(tmp_path, c
 
 def test_it_can_be_run_as_a_module(folder, tmp_path):
     arguments = [str(tmp_path / "made"), "--count", "1", "--seed", str(SEED)]
-    command = [sys.executable, "-m", "pose.bodies.coco_writer", *arguments]
+    command = [sys.executable, "-m", "pose.synthetic.coco_writer", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("--annotations")
     assert len(contents(tmp_path / "made")) == 2

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.anatomy import sample_measures
-from pose.bodies.dressing import dress, sample_clothes
-from pose.bodies.posing import sample_pose
+from pose.synthetic.dressing import dress, sample_clothes
+from pose.synthetic.posing import sample_pose
+from pose.synthetic.proportions import sample_measures
 
 LIMBS = [i for i in range(kp.COUNT) if i not in kp.HEAD]
 

@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 import pose
 from pose import Person
-from pose.bodies import evaluate
-from pose.bodies.evaluate import Tally, empty_rooms, frame_of, report, scan_of, tally_scan
-from pose.bodies.rendering import render
-from pose.bodies.samples import FIRST_TRAINING_SEED
+from pose.evaluation import estimator as evaluate
+from pose.evaluation.estimator import Tally, empty_rooms, frame_of, report, scan_of, tally_scan
+from pose.synthetic.render import FIRST_TRAINING_SEED, render
 
 
 class Fake:

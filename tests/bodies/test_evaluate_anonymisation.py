@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import pose
-from pose.bodies import evaluate_anonymisation as evaluation
-from pose.bodies.evaluate_anonymisation import FRAMES, Tally, covered_pixels, measure, scan_of, tally_scan
-from pose.bodies.rendering import keypoints_of
+from pose.evaluation import anonymisation as evaluation
+from pose.evaluation.anonymisation import FRAMES, Tally, covered_pixels, measure, scan_of, tally_scan
 from pose.results import CoveringResult
+from pose.synthetic.render import keypoints_of
 from tests.rendered import person
 
 scan = cache(scan_of)

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import pose
-from pose.bodies import evaluate_drift
-from pose.bodies.evaluate import scan_of
-from pose.bodies.evaluate_drift import MOVES, drifts, moved, report, torso_px, truth_of
-from pose.drift import LIMIT
+from pose.analysis.drift import LIMIT
+from pose.evaluation import drift as evaluate_drift
+from pose.evaluation.drift import MOVES, drifts, moved, report, torso_px, truth_of
+from pose.evaluation.estimator import scan_of
 
 SCANS = 4
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import pose
-from pose.bodies.metadata import RUN, planted, shared_bytes
-from pose.bodies.scan_writer import encode, scan_files
-from pose.cover import METHODS, encode_jpeg
-from pose.frame_analysis import Options
-from pose.pictures import decode_picture
+from pose.analysis.frame import Options
+from pose.evaluation.metadata import RUN, planted, shared_bytes
+from pose.privacy.redact import METHODS
+from pose.scan.pictures import decode_picture, encode_jpeg
+from pose.synthetic.scan_writer import encode, scan_files
 from tests.rendered import KnowingEstimator, person
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.picture import take_picture
-from pose.bodies.rendering import keypoints_of
-from pose.bodies.scene import sample_scene
+from pose.synthetic.picture import take_picture
+from pose.synthetic.render import keypoints_of
+from pose.synthetic.scene import sample_scene
 
 SIZE = (320, 240)
 EYES = [kp.LEFT_EYE, kp.RIGHT_EYE]

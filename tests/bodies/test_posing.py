@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.anatomy import sample_measures
-from pose.bodies.posing import face_points, sample_pose, settle, turn
+from pose.synthetic.posing import face_points, sample_pose, settle, turn
+from pose.synthetic.proportions import sample_measures
 
 
 def posed(seed, lying=False, stature=0.9):

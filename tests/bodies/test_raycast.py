@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose.bodies import raycast
-from pose.bodies.posing import turn
-from pose.bodies.raycast import Camera, box, cast, cone, ellipsoid, plane, squeezed_cone
-from pose.calibration import Intrinsics
-from pose.depthmap import DepthMap
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.synthetic import raycast
+from pose.synthetic.posing import turn
+from pose.synthetic.raycast import Camera, box, cast, cone, ellipsoid, plane, squeezed_cone
 
 WIDTH, HEIGHT = 24, 18
 

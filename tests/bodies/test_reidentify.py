@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pose.bodies.reidentify import SIZE, WAYS, Heads, measure, sample_heads
-from pose.cover import METHODS
+from pose.evaluation.reidentification import SIZE, WAYS, Heads, measure, sample_heads
+from pose.privacy.redact import METHODS
 
 
 @cache

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.rendering import render
-from pose.floor import floor_height
+from pose.geometry.floor import floor_height
+from pose.synthetic.render import render
 
 SEEDS = range(710_000, 710_012)
 rendering = cache(render)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose.bodies.raycast import Camera, cast
-from pose.bodies.room import sample_bedding, sample_room
-from pose.calibration import Intrinsics
+from pose.geometry.camera import Intrinsics
+from pose.synthetic.raycast import Camera, cast
+from pose.synthetic.room import sample_bedding, sample_room
 
 MIDDLE = np.array([0.0, 0.45, 0.0])
 CAMERA = Camera(Intrinsics(30.0, 30.0, 15.5, 11.5, 32, 24), np.eye(3), np.array([0.0, 0.6, 1.1]))

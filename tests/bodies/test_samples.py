@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pose import keypoints as kp
-from pose.bodies import samples
-from pose.bodies.rendering import render
-from pose.bodies.samples import FIRST_TRAINING_SEED, HIDDEN_WEIGHT, PEOPLE, to_sample, training_sample
-from pose.depth_hrnet import BODY_MAP, HEAD_MAP, MAPS
-from pose.depth_input import INPUT_SIZE, STRIDE, depth_of, input_to_picture
-from pose.heatmap import cells_to_pixels
-from pose.orientation import turns_for_step
+from pose.estimators.depth_hrnet import BODY_MAP, HEAD_MAP, MAPS
+from pose.estimators.depth_input import INPUT_SIZE, STRIDE, depth_of, input_to_picture
+from pose.estimators.heatmap import cells_to_pixels
+from pose.geometry.orientation import turns_for_step
+from pose.synthetic.render import FIRST_TRAINING_SEED, render
+from pose.training import samples
+from pose.training.samples import HIDDEN_WEIGHT, PEOPLE, to_sample, training_sample
 
 sample = cache(training_sample)
 

@@ -11,8 +11,8 @@ import pytest
 
 import pose
 from pose import keypoints as kp
-from pose.bodies import write_scan
-from pose.orientation import STANDING_STEPS
+from pose.geometry.orientation import STANDING_STEPS
+from pose.synthetic.scan_writer import write_scan
 
 FRAMES = 2
 

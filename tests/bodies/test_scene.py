@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.bodies.scene import PHONE, sample_scene
-from pose.orientation import LYING_STEPS, STANDING_STEPS, turn_points, turns_for_step
+from pose.geometry.orientation import LYING_STEPS, STANDING_STEPS, turn_points, turns_for_step
+from pose.synthetic.scene import PHONE, sample_scene
 
 SEEDS = range(700_000, 700_020)
 scene = cache(sample_scene)

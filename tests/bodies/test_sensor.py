@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose.bodies.raycast import Hits, plane
-from pose.bodies.sensor import blobs, sense
+from pose.synthetic.raycast import Hits, plane
+from pose.synthetic.sensor import blobs, sense
 
 SHAPE = (180, 240)
 SEEDS = range(12)

@@ -12,14 +12,14 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from pose.bodies import samples, train
-from pose.bodies.rendering import render
-from pose.bodies.samples import FIRST_TRAINING_SEED, training_sample
-from pose.bodies.train import DECAY, WARM_UP, Lessons, heatmap_loss, learning_rate
-from pose.checkpoints import read_checkpoint
-from pose.depth_hrnet import DepthHRNet
-from pose.heatmap import draw_gaussians
+from pose.estimators.depth_hrnet import DepthHRNet
+from pose.estimators.heatmap import draw_gaussians
 from pose.hrnet import VARIANTS, build_hrnet
+from pose.synthetic.render import FIRST_TRAINING_SEED, render
+from pose.training import samples, train
+from pose.training.samples import training_sample
+from pose.training.train import DECAY, WARM_UP, Lessons, heatmap_loss, learning_rate
+from pose.weights.checkpoint import read_checkpoint
 from tests.tiny import TINY
 
 sample = cache(training_sample)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import worker.tasks
 from tests.chaos.settings import DEADLY, STUCK
 from worker.app import app
-from worker.settings import load_settings
+from worker.config.settings import load_settings
 
 MARGIN_S: Final = 10  # between the hard time limit and the moment at which a message comes back
 
@@ -22,7 +22,7 @@ process = worker.tasks.process
 
 
 def process_or_die(scan_id: str, *args: Any, **options: Any) -> Any:
-    """As `worker.processing.process`."""
+    """As `worker.scans.process.process`."""
     if scan_id.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)
     if scan_id.startswith(STUCK):

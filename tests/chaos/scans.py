@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from pose.bodies.picture import take_picture
-from pose.bodies.rendering import render
-from pose.bodies.scan_writer import World, encode
-from pose.depthmap import write_depth
+from pose.scan.depth_file import write_depth
+from pose.synthetic.picture import take_picture
+from pose.synthetic.render import render
+from pose.synthetic.scan_writer import World, encode
 from tests.chaos.settings import DEADLY, MAX_OBJECT_BYTES, STUCK
 
 Files = dict[str, bytes]

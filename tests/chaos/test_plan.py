@@ -11,7 +11,7 @@ from tests.chaos.run import short_plan
 from tests.chaos.scans import KINDS
 from tests.chaos.servers import Faults
 from tests.chaos.settings import DEADLY, STUCK
-from worker.messages import check_scan_id
+from worker.keys import check_scan_id
 
 
 def test_equal_seeds_give_equal_plans_and_others_give_others():

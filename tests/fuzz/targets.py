@@ -15,13 +15,15 @@ from typing import Final
 import numpy as np
 from hypothesis.strategies import SearchStrategy
 
-from pose import archive, pictures
-from pose.calibration import Calibration, parse_calibration
-from pose.depthheader import MAX_PIXELS, parse_header
-from pose.depthmap import Encoding, parse_depth
 from pose.errors import InvalidScan
-from pose.manifest import MAX_FRAMES, Manifest, is_inside, manifest_from_json, manifest_from_names
-from pose.scan import Scan, read_scan, read_scan_files
+from pose.scan import depth_file as archive
+from pose.scan import pictures
+from pose.scan.calibration import Calibration, parse_calibration
+from pose.scan.depth_file import Encoding, parse_depth
+from pose.scan.depth_header import MAX_PIXELS, parse_header
+from pose.scan.frame import Scan
+from pose.scan.manifest import MAX_FRAMES, Manifest, is_inside, manifest_from_json, manifest_from_names
+from pose.scan.reader import read_scan, read_scan_files
 from tests.fuzz import seeds, strategies
 from tests.fuzz.mutations import Seed
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pose.pictures import decode_picture
+from pose.scan.pictures import decode_picture
 from tests.fuzz import seeds
 from tests.fuzz.mutations import MAX_INPUT, Seed, change_bytes, change_json, fix_png, make_input
 

@@ -16,18 +16,19 @@ from celery.worker.request import Request
 from kombu.asynchronous.timer import to_timestamp
 from kombu.transport.virtual import Channel, Message
 
-from pose.checkpoints import read_checkpoint
 from pose.errors import InvalidWeights
+from pose.weights.checkpoint import read_checkpoint
 from tests.fuzz import seeds, strategies
 from tests.fuzz.targets import SCAN_TARGETS, Target, check_text, memory_folder, promise
-from worker.arrivals import read_arrival
-from worker.dead_letters import MAX_ENTRY_CHARS, dead_letter
-from worker.envelopes import InvalidMessage, check_envelope, check_task
-from worker.messages import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key, scan_id_of
-from worker.processing import finished_result
-from worker.settings import Settings
-from worker.status import read_status
-from worker.storage import Storage
+from worker.broker.dead_letters import MAX_ENTRY_CHARS, dead_letter
+from worker.broker.envelope import InvalidMessage, check_envelope, check_task
+from worker.config.settings import Settings
+from worker.intake.plain_json import read_arrival
+from worker.intake.task_call import scan_id_of
+from worker.keys import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key
+from worker.scans.status import read_status
+from worker.scans.transfer import finished_result
+from worker.storage.base import Storage
 
 MAX_MESSAGE: Final = 64 * 1024
 SETTINGS: Final = Settings(

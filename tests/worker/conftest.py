@@ -14,7 +14,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.s3_server import S3Server, missing_programs
-from worker.settings import Settings
+from worker.config.settings import Settings
 
 
 def need(programs: list[str], packages: str) -> None:

@@ -16,8 +16,9 @@ from typing import Any, Self
 
 import pytest
 
-from worker.settings import Settings, read_settings
-from worker.storage import ObjectMissing, Storage, open_storage
+from worker.config.settings import Settings, read_settings
+from worker.storage.base import ObjectMissing, Storage
+from worker.storage.opening import open_storage
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 180.0  # the machine may be busy with other things

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from worker.announce import announce, message
-from worker.ledger import Ledger, LedgerUnavailable, open_ledger
-from worker.messages import InvalidArrival
-from worker.settings import Settings, read_settings
-from worker.status import read_status
-from worker.storage import Storage, StorageUnavailable, open_storages
+from worker.config.settings import Settings, read_settings
+from worker.intake.announce import announce
+from worker.keys import InvalidArrival
+from worker.ledger.base import Ledger, LedgerUnavailable
+from worker.ledger.opening import open_ledger
+from worker.queue import message
+from worker.scans.status import read_status
+from worker.storage.base import Storage, StorageUnavailable
+from worker.storage.opening import open_storages
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_without_the_ledger_nothing_is_written_or_sent(settings, results, monkey
         def announce(self, *_: object) -> None:
             raise LedgerUnavailable("away")
 
-    monkeypatch.setattr("worker.announce.open_ledger", lambda _: Away())
+    monkeypatch.setattr("worker.intake.announce.open_ledger", lambda _: Away())
     sent: list[dict[str, object]] = []
     with pytest.raises(LedgerUnavailable):
         announce("scan", settings, results, sent.append)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from worker.arrivals import Arrival, read_arrival
-from worker.messages import InvalidArrival
-from worker.settings import Settings, read_settings
+from worker.config.settings import Settings, read_settings
+from worker.intake.plain_json import Arrival, read_arrival
+from worker.keys import InvalidArrival
 
 BUCKET = {"scans_url": "s3://scans/in", "results_url": "s3://results"}
 

@@ -15,9 +15,9 @@ import redis
 
 from tests.redis_server import RedisServer
 from tests.worker.running import PATIENCE_S, World, wait_until
-from worker.arrivals_list import ArrivalsList, follow
-from worker.settings import read_settings
-from worker.storage import StorageUnavailable
+from worker.config.settings import read_settings
+from worker.intake.redis_list import ArrivalsList, follow
+from worker.storage.base import StorageUnavailable
 
 QUIET_S = 10
 

@@ -13,17 +13,19 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from pose.errors import InvalidScan
-from pose.posture import Posture
+from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
-from worker.attempt import LONGEST_WAIT_S, Attempt
-from worker.events import FileEvents
-from worker.failures import TOO_LONG, ScanFailed
-from worker.job import Answer, ComeAgain, Job, Tries
-from worker.ledger import Lease, Ledger, LedgerUnavailable, open_ledger
-from worker.processing import Outcome
-from worker.settings import Settings, read_settings
-from worker.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
-from worker.storage import ScanMissing, Storage, StorageUnavailable, open_storages
+from worker.config.settings import Settings, read_settings
+from worker.ledger.base import Lease, Ledger, LedgerUnavailable
+from worker.ledger.opening import open_ledger
+from worker.scans.attempt import LONGEST_WAIT_S, Attempt
+from worker.scans.events import FileEvents
+from worker.scans.failures import TOO_LONG, ScanFailed
+from worker.scans.job import ComeAgain, Job, Tries
+from worker.scans.process import Outcome
+from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
+from worker.storage.base import ScanMissing, Storage, StorageUnavailable
+from worker.storage.opening import open_storages
 
 NOW = 1_800_000_000.0
 RESULT = "scan/result.json"
@@ -89,8 +91,8 @@ def results(settings) -> Storage:
 
 
 @pytest.fixture
-def attempt(settings) -> Callable[..., Answer]:
-    def attempt(work: Work, tries: Tries = FIRST, **job: Any) -> Answer:
+def attempt(settings) -> Callable[..., Outcome]:
+    def attempt(work: Work, tries: Tries = FIRST, **job: Any) -> Outcome:
         asked = Job("scan", "task-1", tries=tries, **job)
         return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
 
@@ -501,7 +503,7 @@ class Away:
 
 @pytest.mark.parametrize("step", ["lock", "aside", "begin", "announce"])
 def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, here, monkeypatch, step):
-    monkeypatch.setattr("worker.attempt.open_ledger", lambda _: Away(ledger, step))
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     work = Work()
     with pytest.raises(ComeAgain, match="Redis cannot be used") as error:
         attempt(work)
@@ -511,8 +513,8 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
 
 @pytest.mark.parametrize("step", ["end", "close", "pardon"])
 def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
-    monkeypatch.setattr("worker.attempt.time.sleep", lambda _: None)
-    monkeypatch.setattr("worker.attempt.open_ledger", lambda _: Away(ledger, step))
+    monkeypatch.setattr("worker.scans.attempt.time.sleep", lambda _: None)
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     assert not attempt(Work()).repeated
     assert status(results).status is Status.COMPLETED
 
@@ -524,8 +526,8 @@ def test_a_ledger_that_is_away_for_a_moment_at_the_end_counts_no_death(attempt, 
         waited.append(seconds)
         away.steps = () if len(waited) == 2 else away.steps
 
-    monkeypatch.setattr("worker.attempt.open_ledger", lambda _: away)
-    monkeypatch.setattr("worker.attempt.time.sleep", wait)
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: away)
+    monkeypatch.setattr("worker.scans.attempt.time.sleep", wait)
     with pytest.raises(ComeAgain):
         attempt(Work(StorageUnavailable("away")))
     assert len(waited) == 2
@@ -537,7 +539,7 @@ def test_a_ledger_that_stays_away_fails_the_scan_unless_it_is_done(
     attempt, ledger, results, monkeypatch, earlier, after
 ):
     put(results, Status(earlier))
-    monkeypatch.setattr("worker.attempt.open_ledger", lambda _: Away(ledger, "lock"))
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, "lock"))
     with pytest.raises(ScanFailed, match="Redis cannot be used"):
         attempt(Work(), Tries(attempt=4))
     assert status(results).status == after

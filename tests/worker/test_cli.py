@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.worker.running import PATIENCE_S
-from worker import cli
-from worker.ledger import open_ledger
-from worker.places import place_of_folder
-from worker.settings import Settings, read_settings
-from worker.status import ScanStatus, Status, now, read_status, write_status
-from worker.storage import Storage, open_storages
+from worker.cli import main as cli
+from worker.config.settings import Settings, read_settings
+from worker.config.urls import place_of_folder
+from worker.ledger.opening import open_ledger
+from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.storage.base import Storage
+from worker.storage.opening import open_storages
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ from kombu.message import Message
 from kombu.serialization import disable_insecure_serializers, enable_insecure_serializers
 
 from tests.worker.running import PATIENCE_S, Running, World, wait_until
-from worker.consumer import Consumer
+from worker.runtime.consumer import Consumer
 
 SECRET = "Zoe-1234"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from worker.dead_letters import MAX_ENTRIES, MAX_ENTRY_CHARS, bury, dead_letter, dead_list
+from worker.broker.dead_letters import MAX_ENTRIES, MAX_ENTRY_CHARS, bury, dead_letter, dead_list
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from pose import ScanResult
-from pose.posture import Posture
+from pose.lifting.posture import Posture
 from pose.results import ModelInfo
-from worker.endings import tell_end
-from worker.events import EventType
-from worker.settings import read_settings
-from worker.status import ScanStatus, Status, now
-from worker.storage import Storage, open_storages
+from worker.config.settings import read_settings
+from worker.scans.events import EventType
+from worker.scans.final_event import tell_end
+from worker.scans.status import ScanStatus, Status, now
+from worker.storage.base import Storage
+from worker.storage.opening import open_storages
 
 
 class Told:

@@ -10,7 +10,7 @@ import pytest
 from kombu.message import Message
 from kombu.utils.json import dumps
 
-from worker.envelopes import InvalidMessage, check_envelope, check_task
+from worker.broker.envelope import InvalidMessage, check_envelope, check_task
 
 PERSON = "Zoe-1234"
 

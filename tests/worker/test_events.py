@@ -20,9 +20,9 @@ from structlog.testing import capture_logs
 
 from tests.redis_server import RedisServer
 from tests.worker.running import ROOT, Running, World, wait_until
-from worker.events import MAX_TEXT, EventType, FileEvents, StreamEvents, cloud_event, open_events
-from worker.redis_client import open_redis
-from worker.settings import read_settings
+from worker.config.redis_client import open_redis
+from worker.config.settings import read_settings
+from worker.scans.events import MAX_TEXT, EventType, FileEvents, StreamEvents, cloud_event, open_events
 
 PERSON = "Zoe-1234"
 STREAM = "pose:events"

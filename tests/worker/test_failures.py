@@ -8,11 +8,13 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from pose.errors import DeviceUnavailable, InvalidDepthFile, InvalidManifest, InvalidScan, InvalidWeights
-from worker.failures import LONGEST_DELAY_S, SetAside, Verdict, delay_before, judge
-from worker.ledger import LedgerUnavailable, open_ledger
-from worker.local_storage import LocalStorage
-from worker.settings import read_settings
-from worker.storage import ObjectChanged, ScanMissing, ScanTooLarge, StorageUnavailable, open_storage
+from worker.config.settings import read_settings
+from worker.ledger.base import LedgerUnavailable
+from worker.ledger.opening import open_ledger
+from worker.scans.failures import LONGEST_DELAY_S, SetAside, Verdict, delay_before, judge
+from worker.storage.base import ObjectChanged, ScanMissing, ScanTooLarge, StorageUnavailable
+from worker.storage.local import LocalStorage
+from worker.storage.opening import open_storage
 
 
 @pytest.mark.parametrize(

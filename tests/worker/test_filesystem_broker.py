@@ -15,7 +15,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 from kombu.transport import filesystem as kombus
 
-from worker.filesystem_broker import ABANDONED_AFTER_S, Channel, Transport, prune
+from worker.broker.filesystem import ABANDONED_AFTER_S, Channel, Transport, prune
 
 TASKS = Queue("celery", Exchange("celery", "direct"), "celery")
 EVENTS = Exchange("celeryev", "topic")

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from worker.guarded import Guarded
-from worker.ledger import LeaseLost
-from worker.places import place_of_folder
-from worker.storage import StoredObject, open_storage
+from worker.config.urls import place_of_folder
+from worker.ledger.base import LeaseLost
+from worker.storage.base import StoredObject
+from worker.storage.guarded import Guarded
+from worker.storage.opening import open_storage
 
 
 def test_it_changes_nothing_once_the_lock_is_lost_and_still_reads(tmp_path):

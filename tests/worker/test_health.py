@@ -16,19 +16,9 @@ import redis
 from celery.worker import state
 
 from tests.worker.running import Running, World, wait_until
-from worker.health import (
-    LOOK_S,
-    OVERTIME_S,
-    STALE_S,
-    UNBEGUN_S,
-    Sign,
-    SignOfLife,
-    Unhealthy,
-    check,
-    file_of,
-    read_sign,
-)
-from worker.settings import load_settings, read_settings
+from worker.cli.health import LOOK_S, STALE_S, Unhealthy, check, read_sign
+from worker.config.settings import load_settings, read_settings
+from worker.runtime.heartbeat import OVERTIME_S, UNBEGUN_S, Sign, SignOfLife, file_of
 
 GOOD = Sign(at=1000.0, taken=3, free=True, queues=["celery"], problem=None)
 

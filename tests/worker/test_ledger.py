@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from tests.redis_server import RedisServer
-from worker.ledger import (
+from worker.config.redis_client import open_redis
+from worker.config.settings import read_settings
+from worker.ledger.base import (
     RECONCILER,
     Lease,
     LeaseLost,
@@ -25,13 +27,11 @@ from worker.ledger import (
     has_died,
     is_alive,
     new_token,
-    open_ledger,
     owner_of,
 )
-from worker.local_ledger import LocalLedger
-from worker.redis_client import open_redis
-from worker.redis_ledger import RedisLedger
-from worker.settings import read_settings
+from worker.ledger.opening import open_ledger
+from worker.ledger.redis import RedisLedger
+from worker.ledger.sqlite import LocalLedger
 
 ROOT = Path(__file__).parents[2]
 TTL_S = 60.0
@@ -342,7 +342,7 @@ def test_a_lease_that_was_lost_is_not_given_back_and_one_that_is_held_is_once(le
 def test_a_lock_in_a_file_is_free_once_its_process_is_gone(tmp_path):
     path = tmp_path / "ledger.sqlite"
     code = (
-        "import os, pathlib, worker.local_ledger as l\n"
+        "import os, pathlib, worker.ledger.sqlite as l\n"
         f"lease = l.LocalLedger(pathlib.Path({str(path)!r}), 3600).lock('scan')\n"
         "assert lease is not None\nprint('locked', flush=True)\ninput()\nos._exit(9)"
     )

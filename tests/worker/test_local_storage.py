@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from worker.local_storage import LocalStorage
-from worker.storage import ObjectMissing, StorageUnavailable
+from worker.storage.base import ObjectMissing, StorageUnavailable
+from worker.storage.local import LocalStorage
 
 SECRET = b"of somebody else"
 

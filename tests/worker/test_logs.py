@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 import structlog
 
-from worker.logs import get_logger, scrub, setup_logging, task_context
+from worker.config.logs import get_logger, scrub, setup_logging, task_context
 
 NAME = "rgb_Zoë van_der B_1622182020448_100_282.jpg"
 

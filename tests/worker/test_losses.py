@@ -14,8 +14,9 @@ from celery import Celery
 
 from tests.redis_server import RedisServer
 from tests.worker.running import Running, World, wait_until
-from worker.ledger import Ledger, open_ledger
-from worker.settings import read_settings
+from worker.config.settings import read_settings
+from worker.ledger.base import Ledger
+from worker.ledger.opening import open_ledger
 
 MANY_FRAMES = 90  # a scan that takes some seconds
 QUICK = {

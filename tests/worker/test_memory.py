@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from pose import Frame, Person
-from pose.estimator import Sight
+from pose.estimators.base import Sight
 from tests.worker.estimators import FindsNobody
-from worker.failures import OutOfMemory, judge
-from worker.memory import Sparing
+from worker.models.out_of_memory import OutOfMemory, Sparing
+from worker.scans.failures import judge
 
 
 class Small(FindsNobody):

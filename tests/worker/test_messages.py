@@ -4,15 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.messages import (
-    InvalidArrival,
-    artefact_key,
-    check_call,
-    check_scan_id,
-    result_key,
-    scan_id_of,
-    status_key,
-)
+from worker.intake.task_call import check_call, scan_id_of
+from worker.keys import InvalidArrival, artefact_key, check_scan_id, result_key, status_key
 
 BAD_IDS = ["", "a" * 129, "a/b", "..", "a.b", "scan\n", "scan 1", "ä", "a\0", "scan%2F", None, 7, ["scan"]]
 

@@ -8,9 +8,9 @@ import pytest
 
 import pose
 from tests.worker.estimators import FindsNobody
-from worker import model
-from worker.model import get_compared, get_estimator
-from worker.settings import read_settings
+from worker.config.settings import read_settings
+from worker.models import loading as model
+from worker.models.loading import get_compared, get_estimator
 
 
 @pytest.fixture

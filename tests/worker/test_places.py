@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.places import Bucket, Folder, InvalidPlace, parse_place, place_of_folder
+from worker.config.urls import Bucket, Folder, InvalidPlace, parse_place, place_of_folder
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.processes import Command, CommandFailed, Commands, Stopped, StopRequests
+from worker.cli.subprocesses import Command, CommandFailed, Commands, Stopped, StopRequests
 
 # Starts a child, tells both ids, and waits. The child of a stubborn one ignores SIGTERM.
 PARENT = """

@@ -10,14 +10,16 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 import pose
-from pose.analysis import analyse_scan
+from pose.analysis.scan import analyse_scan
 from pose.errors import InvalidManifest
 from tests.rendered import KnowingEstimator, person
 from tests.worker.estimators import FindsNobody
-from worker.places import place_of_folder
-from worker.processing import Outcome, finished_result, process
-from worker.status import Stage
-from worker.storage import Limits, ScanMissing, Storage, StorageUnavailable, open_storage
+from worker.config.urls import place_of_folder
+from worker.scans.process import Outcome, process
+from worker.scans.status import Stage
+from worker.scans.transfer import Limits, finished_result
+from worker.storage.base import ScanMissing, Storage, StorageUnavailable
+from worker.storage.opening import open_storage
 
 LIMITS = Limits(object_bytes=10**6, scan_bytes=10**7, files=100)
 PERSON = "Zoe-1234"

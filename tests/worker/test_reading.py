@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 import pose
-from pose.analysis import Analysis, analyse_scan
-from pose.frame_analysis import Options
-from pose.scan import Scan
+from pose.analysis.frame import Options
+from pose.analysis.scan import Analysis, analyse_scan
+from pose.scan.frame import Scan
 from tests.rendered import KnowingEstimator, with_face
-from worker.places import place_of_folder
-from worker.processing import publish
-from worker.storage import ObjectMissing, Storage, open_storage
+from worker.config.urls import place_of_folder
+from worker.scans.transfer import publish
+from worker.storage.base import ObjectMissing, Storage
+from worker.storage.opening import open_storage
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "read_result.py"
 read_scan: Callable[..., Any] = runpy.run_path(str(EXAMPLE))["read_scan"]

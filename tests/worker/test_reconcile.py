@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from worker.events import EventType
-from worker.ledger import RECONCILER, Ledger, open_ledger
-from worker.reconcile import REASON, reconcile
-from worker.settings import Settings, read_settings
-from worker.status import ScanStatus, Status, read_status, write_status
-from worker.storage import Storage, StorageUnavailable, open_storages
+from worker.config.settings import Settings, read_settings
+from worker.ledger.base import RECONCILER, Ledger
+from worker.ledger.opening import open_ledger
+from worker.scans.events import EventType
+from worker.scans.reconcile import REASON, reconcile
+from worker.scans.status import ScanStatus, Status, read_status, write_status
+from worker.storage.base import Storage, StorageUnavailable
+from worker.storage.opening import open_storages
 
 LEASE_S = 100.0
 
@@ -114,7 +116,7 @@ def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, mon
             told.append((type, scan_id, data["reason"], data["once"]))
             return len(told) == 2
 
-    monkeypatch.setattr("worker.reconcile.open_events", lambda _: Away())
+    monkeypatch.setattr("worker.scans.reconcile.open_events", lambda _: Away())
     for _ in range(3):
         assert world.reconcile() == []
     assert told == [(EventType.FAILED, "scan", "why", str(world.time()))] * 2
@@ -129,7 +131,7 @@ def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
             told.append(event)
             return True
 
-    monkeypatch.setattr("worker.reconcile.open_events", lambda _: Events())
+    monkeypatch.setattr("worker.scans.reconcile.open_events", lambda _: Events())
     world.ledger.announce("scan", world.now - 1)
     for _ in range(2):
         assert world.reconcile() == ["scan"]

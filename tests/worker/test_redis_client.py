@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.redis_server import RedisServer
-from worker.redis_client import TIMEOUT_S, open_redis
+from worker.config.redis_client import TIMEOUT_S, open_redis
 
 
 def test_nothing_is_connected_to_before_it_is_used():

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from worker.messages import InvalidArrival
-from worker.places import Bucket
-from worker.s3_notifications import records_of, scan_of
+from worker.config.urls import Bucket
+from worker.intake.s3_notifications import records_of, scan_of
+from worker.keys import InvalidArrival
 
 SCANS = Bucket("scans", "in/coming/")
 RESULTS = Bucket("scans", "results/")

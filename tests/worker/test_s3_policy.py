@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.s3_server import S3Server
 from tests.worker.running import ROOT, World, wait_until
-from worker.storage import StorageUnavailable
+from worker.storage.base import StorageUnavailable
 
 POLICY = ROOT / "deploy/s3-policy.json"
 

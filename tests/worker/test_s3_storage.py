@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from worker import s3_storage
-from worker.s3_storage import S3Storage
-from worker.storage import StorageUnavailable
+from worker.storage import s3 as s3_storage
+from worker.storage.base import StorageUnavailable
+from worker.storage.s3 import S3Storage
 
 KEY = "scan/rgb/rgb_p1_1622182020448_100_1.jpg"
 

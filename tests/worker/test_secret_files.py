@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.secret_files import SecretFileError, s3_keys, secret_settings
-from worker.settings import SettingsError, read_settings
+from worker.config.secrets import SecretFileError, s3_keys, secret_settings
+from worker.config.settings import SettingsError, read_settings
 
 SECRET = "redis://:hunter2@host:6379/3"
 

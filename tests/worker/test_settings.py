@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from worker.celery_config import make_folders
-from worker.settings import Settings, SettingsError, read_settings
+from worker.config.celery import make_folders
+from worker.config.settings import Settings, SettingsError, read_settings
 
 
 def test_with_nothing_configured_everything_lies_in_the_current_folder(here):

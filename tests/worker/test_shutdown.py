@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.worker.running import PATIENCE_S, Running, World
-from worker.shutdown import END_S, Drain
+from worker.runtime.shutdown import END_S, Drain
 
 SHORT_GRACE_S = 12.0  # which leaves 4 s for finishing a scan
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.places import place_of_folder
-from worker.status import ScanStatus, Stage, Status, StatusRecord, read_status, write_status
-from worker.storage import Storage, StorageUnavailable, open_storage
+from worker.config.urls import place_of_folder
+from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, read_status, write_status
+from worker.storage.base import Storage, StorageUnavailable
+from worker.storage.opening import open_storage
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

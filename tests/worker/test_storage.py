@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.places import place_of_folder
-from worker.settings import read_settings
-from worker.storage import (
+from worker.config.settings import read_settings
+from worker.config.urls import place_of_folder
+from worker.scans.transfer import Limits, fetch_scan
+from worker.storage.base import (
     InvalidKey,
-    Limits,
     ObjectChanged,
     ObjectMissing,
     ScanMissing,
@@ -20,10 +20,8 @@ from worker.storage import (
     Storage,
     StorageUnavailable,
     StoredObject,
-    fetch_scan,
-    open_storage,
-    open_storages,
 )
+from worker.storage.opening import open_storage, open_storages
 
 MANY = 1000
 ROOMY = Limits(object_bytes=100, scan_bytes=1000, files=10)

@@ -11,7 +11,7 @@ import pytest
 from tests.redis_server import RedisServer
 from tests.worker.running import World
 from worker.app import app
-from worker.task_events import Dispatcher
+from worker.runtime.event_dispatcher import Dispatcher
 
 
 class Away:

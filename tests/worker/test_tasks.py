@@ -15,11 +15,12 @@ from celery.result import EagerResult
 
 from tests.worker.estimators import FindsNobody
 from worker import app, tasks
-from worker.failures import ScanFailed
-from worker.job import ComeAgain, Tries
-from worker.ledger import open_ledger
-from worker.settings import Settings, read_settings
-from worker.storage import StorageUnavailable, open_storages
+from worker.config.settings import Settings, read_settings
+from worker.ledger.opening import open_ledger
+from worker.scans.failures import ScanFailed
+from worker.scans.job import ComeAgain, Tries
+from worker.storage.base import StorageUnavailable
+from worker.storage.opening import open_storages
 
 PERSON = "Zoe-1234"
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.worker.running import World
-from worker.time_limits import set_timers
+from worker.runtime.time_limits import set_timers
 
 ENVIRONMENT = {"SOFT_TIME_LIMIT_S": "11", "TIME_LIMIT_S": "12", "LOCK_TTL_S": "60", "QUEUE_LEASE_S": "60"}
 

@@ -19,8 +19,8 @@ from tests.redis_server import RedisServer
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, S3Server, missing_programs
 from tests.worker.conftest import need
 from tests.worker.running import World
-from worker.settings import SettingsError, read_settings
-from worker.tls import kombu_options, with_checked_certificate
+from worker.config.settings import SettingsError, read_settings
+from worker.config.tls import kombu_options, with_checked_certificate
 
 PASSWORD = "correct-horse-battery"
 CA = Path("/etc/ca.crt")

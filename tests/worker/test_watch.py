@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
+from typing import Any
 
 from rich.console import Console
 
 from tests.worker.running import wait_until
-from worker.status import ScanStatus, Stage, Status
-from worker.watch import AWAY, SHOWN, Board, Listener, describe, scans_of, table
+from worker.cli.watch import AWAY, SHOWN, Board, Listener, describe, scans_of, table
+from worker.scans.status import ScanStatus, Stage, Status
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -108,11 +108,9 @@ class AwayBroker:
     def __exit__(self, *_: object) -> None: ...
 
 
-def test_it_is_told_that_the_broker_is_away(monkeypatch):
-    # `worker.app`, taken by that name, is the Celery app.
-    app = SimpleNamespace(connection_for_read=AwayBroker)
-    monkeypatch.setattr(sys.modules["worker.app"], "app", app)
-    with Listener(Board(), enabled=True) as listener:
+def test_it_is_told_that_the_broker_is_away():
+    app: Any = SimpleNamespace(connection_for_read=AwayBroker)
+    with Listener(app, Board(), enabled=True) as listener:
         wait_until(lambda: listener.away, "the listener notices")
     console = Console(width=120, record=True, file=StringIO())
     console.print(table(Board(), START, AWAY))

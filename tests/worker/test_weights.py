@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-import pose.weights_sources
+import pose.weights.sources
 from pose import InvalidWeights
-from pose.detection import build_detector
+from pose.detectors import build_detector
 from pose.errors import DownloadError, WeightsNotFound
 from pose.hrnet import build_hrnet
-from pose.store import WeightsStore
-from worker.model import get_estimator
-from worker.settings import load_settings, read_settings
-from worker.weights import fetch_weights, open_store
+from pose.weights.store import WeightsStore
+from worker.config.settings import load_settings, read_settings
+from worker.models.loading import get_estimator
+from worker.models.weights import fetch_weights, open_store
 
 BUCKET = "s3://bucket/weights"
 W48, W32 = "hrnet-w48-384x288", "hrnet-w32-384x288"
@@ -42,8 +42,8 @@ class Bucket:
 def having(monkeypatch, tmp_path) -> Any:
     def made(*names: str) -> Bucket:
         found = Bucket(*names)
-        monkeypatch.setattr(pose.weights_sources, "open_weights", lambda _: (WeightsStore(tmp_path), found))
-        monkeypatch.setattr(pose.weights_sources, "pull", found.pull)
+        monkeypatch.setattr(pose.weights.sources, "open_weights", lambda _: (WeightsStore(tmp_path), found))
+        monkeypatch.setattr(pose.weights.sources, "pull", found.pull)
         return found
 
     return made
@@ -91,7 +91,7 @@ def test_a_bucket_that_is_away_is_not_one_without_weights(having, monkeypatch):
     def away(*_: object) -> None:
         raise DownloadError("it is away")
 
-    monkeypatch.setattr(pose.weights_sources, "pull", away)
+    monkeypatch.setattr(pose.weights.sources, "pull", away)
     with pytest.raises(DownloadError, match="away"):
         fetch("auto")
 
@@ -106,7 +106,7 @@ def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(having, mo
 @pytest.mark.parametrize("url", [None, "/srv/weights"])
 def test_nothing_comes_from_the_public_network_unasked(monkeypatch, url):
     asked: list[object] = []
-    monkeypatch.setattr(pose.weights_sources, "pull", lambda *args: asked.append(args))
+    monkeypatch.setattr(pose.weights.sources, "pull", lambda *args: asked.append(args))
     fetch_weights(read_settings(model=W48, weights_url=url))
     assert asked == []
 

@@ -6,13 +6,13 @@ import pytest
 
 from pose.errors import DownloadError, WeightsNotFound
 from pose.hrnet import VARIANTS
-from pose.store import WeightsStore
-from pose.weights_sources import open_weights, pull
+from pose.weights.sources import open_weights, pull
+from pose.weights.store import WeightsStore
 from tests.published import THIN, publish, same, thin_state, write_pth
-from worker import weights_source
-from worker.settings import load_settings
-from worker.storage import StorageUnavailable
-from worker.weights_source import S3Source
+from worker.config.settings import load_settings
+from worker.models import s3_weights as weights_source
+from worker.models.s3_weights import S3Source
+from worker.storage.base import StorageUnavailable
 
 NAME = "hrnet-w32-256x192"
 FILE = "w.bin"

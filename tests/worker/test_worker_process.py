@@ -19,7 +19,7 @@ import pytest
 from celery import Celery
 
 import pose
-from pose.bodies import write_scan
+from pose.synthetic.scan_writer import write_scan
 from tests.s3_server import Ports
 from tests.worker.running import PATIENCE_S, Running, World, wait_until
 
@@ -132,7 +132,7 @@ def test_a_rendered_child_has_the_same_results_from_the_worker_and_from_pose_run
     world.put_scan("rendered", {str(name): (folder / name).read_bytes() for name in names})
     world.enqueue("rendered")
     world.wait_for("rendered", "completed")
-    done = world.call("pose.cli", "run", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu")
+    done = world.call("pose", "run", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu")
     assert done.returncode == 0, done.stdout + done.stderr
 
     alone = json.loads((tmp_path / "out/rendered/result.json").read_text())

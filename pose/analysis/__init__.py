@@ -1,0 +1,1 @@
+"""The whole chain, from a scan to its result and artefacts."""

@@ -1,0 +1,79 @@
+"""Which frames are good enough to count for a scan's figures.
+
+The limits are those of production. A frame that does not keep one of them still has its own figures and
+pictures; the codes of what it does not keep stand in its `quality`:
+
+    calibration    the picture or the depth map has another shape than its camera: turned or cropped
+    person_count   not exactly one person
+    score          mean keypoint score too low
+    camera_pose    the camera's pose is unknown, so nothing tells which way is up
+    camera_angle   a standing child was not scanned levelly
+    missing_depth  too many pixels without depth
+    no_depth       no depth at the person
+    too_near, too_far
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pose.estimators.base import RGB_MIN_SCORE
+from pose.geometry.orientation import STANDING_STEPS
+from pose.scan.frame import Frame
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """Limits for a frame; those of production by default.
+
+    Attributes:
+        min_score: mean keypoint score; None takes the estimator's own `min_score`, or else 0.83.
+        camera_angle: lowest and highest degrees above the horizontal, for standing steps only.
+        max_missing: share of the depth map's pixels without a measurement.
+        distance: nearest and farthest metres from the camera to the child.
+    """
+
+    min_score: float | None = None
+    camera_angle: tuple[float, float] = (-20.0, 10.0)
+    max_missing: float = 0.15
+    distance: tuple[float, float] = (0.5, 1.5)
+
+    def of(self, estimator: object) -> QualityLimits:
+        """These limits, with the estimator's score limit where none is set."""
+        if self.min_score is not None:
+            return self
+        own = float(getattr(estimator, "min_score", RGB_MIN_SCORE))
+        return QualityLimits(own, self.camera_angle, self.max_missing, self.distance)
+
+
+def check(
+    limits: QualityLimits, frame: Frame, scores: list[float], distance: float | None
+) -> tuple[str, ...]:
+    """Codes of the limits that a frame does not keep.
+
+    Args:
+        scores: mean keypoint score of each person.
+        distance: metres from the camera to the only person; None where it is not known.
+    """
+    codes = []
+    if not frame.fits_calibration:
+        codes.append("calibration")
+    if len(scores) != 1:
+        codes.append("person_count")
+    elif scores[0] < (RGB_MIN_SCORE if limits.min_score is None else limits.min_score):
+        codes.append("score")
+    angle = frame.depthmap.camera_angle_deg
+    if angle is None:
+        codes.append("camera_pose")
+    elif frame.step in STANDING_STEPS and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
+        codes.append("camera_angle")
+    if round(frame.depthmap.missing, 6) > limits.max_missing:
+        codes.append("missing_depth")
+    if len(scores) == 1:
+        if distance is None:
+            codes.append("no_depth")
+        elif distance < limits.distance[0]:
+            codes.append("too_near")
+        elif distance > limits.distance[1]:
+            codes.append("too_far")
+    return tuple(codes)

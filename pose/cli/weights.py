@@ -1,0 +1,153 @@
+"""`pose weights list | pull | add | verify`: published weights, fetched, checked and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from pose.errors import PoseError
+from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, slot
+
+if TYPE_CHECKING:
+    from pose.weights.store import WeightsSource, WeightsStore
+
+app = typer.Typer(
+    help="Published weights of the RGB models: fetched, checked, and kept on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+_WIDTH = 200  # of a table that goes into a file or a pipe
+
+_Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="WEIGHTS_URL",
+        help="The store's folder, else this user's cache; http(s)://… and s3://… are pulled from.",
+    ),
+]
+_Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="As `list` gives them.")]
+
+
+@app.command("list")
+def list_weights(url: _Url = None) -> None:
+    """What there is: published weights, and which of them are stored here."""
+    store, _ = _open("list", url)
+    entries = store.entries()
+    table = Table("name", "stored", "AP", "licence", "file", box=None, header_style="")
+    table.columns[-1].overflow = "fold"
+    for name, files in REGISTRY.items():
+        facts = entries[name]
+        stored = "-" if facts is None else facts.get("version", "damaged")
+        for number, each in enumerate(files):
+            first = (name, stored) if number == 0 else ("", "")
+            table.add_row(*first, _ap(each), each.licence, each.file + ("" if each.url else " (by path)"))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
+    console.print(table)
+    console.print(f"\nstore: {store.folder}", markup=False, soft_wrap=True)
+    console.print("AP: published, of keypoints with flip test, or of a detector's boxes; on COCO val2017")
+    console.print("depth-hrnet ships in the package; all others were trained on COCO")
+
+
+@app.command()
+def pull(names: _Names = None, url: _Url = None) -> None:
+    """Fetch weights, check them and store them. Without a name: the default model's and its detector's."""
+    from pose.weights.sources import pull as get
+
+    names = names or [DEFAULT_POSE, DEFAULT_DETECTOR]
+    store, source = _open("pull", url, names)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar_console = Console(stderr=True)
+
+    def one(name: str) -> str:
+        shown = bar_console.is_terminal  # elsewhere it would leave an empty line
+        with Progress(
+            *columns, console=bar_console, transient=True, redirect_stdout=False, disable=not shown
+        ) as bar:
+            task = bar.add_task(name, total=None)
+            kept = store.has(name)
+            facts = get(
+                name, store, source, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+        # Weights that are whole are never replaced; whoever wanted the published ones must hear of it.
+        own = kept and facts["version"].startswith("own-")
+        note = "  kept: these are your own, not the published ones" if own else ""
+        return f"{facts['version']}  {store.path(name)}{note}"
+
+    _each("pull", names, one)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model that they are of.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".pth, or .safetensors.")],
+    own: Annotated[bool, typer.Option("--own", help="Take a file that nobody has published.")] = False,
+    url: _Url = None,
+) -> None:
+    """Store weights from a file, once its hash is known to be published or --own is given."""
+    store, _ = _open("add", url, [name])
+
+    def one(name: str) -> str:
+        return f"{store.add(name, file, own=own)['version']}  {store.path(name)}"
+
+    _each("add", [name], one)
+
+
+@app.command()
+def verify(names: _Names = None, url: _Url = None) -> None:
+    """Check stored weights again: every byte, name and shape. Without a name: all that are stored."""
+    store, _ = _open("verify", url, names or [])
+    chosen = names or [name for name in REGISTRY if store.has(name)]
+    if not chosen:
+        typer.echo(f"nothing is stored in {store.folder}")
+
+    def one(name: str) -> str:
+        facts = store.verify(name)
+        return (
+            f"{facts['version']}  whole; made from {facts['source_file']}, SHA-256 {facts['source_sha256']}"
+        )
+
+    _each("verify", chosen, one)
+
+
+def _open(
+    command: str, url: str | None, names: list[str] | None = None
+) -> tuple[WeightsStore, WeightsSource | None]:
+    """Ends the program with exit code 2 if a name or the place cannot be used."""
+    from pose.weights.sources import open_weights  # with it comes torch
+
+    try:
+        for name in names or []:
+            slot(name)
+        return open_weights(url)
+    except (PoseError, ValueError) as error:
+        Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {error}", markup=False)
+        raise typer.Exit(2) from None
+
+
+def _each(command: str, names: list[str], one: Callable[[str], str]) -> None:
+    """One line a name; exit code 1 if any of them failed."""
+    console = Console(highlight=False, soft_wrap=True)
+    failed = False
+    for name in names:
+        try:
+            console.print(f"{name}  {one(name)}", markup=False)
+        except (PoseError, OSError) as error:
+            failed = True
+            # An OSError's own text holds the whole path.
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {reason}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _ap(published: Published) -> str:
+    return "-" if published.ap is None else f"{100 * published.ap:.1f}"

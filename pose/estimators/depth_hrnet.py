@@ -1,0 +1,236 @@
+"""The embedded estimator: a small HRNet that finds people in the depth map alone.
+
+It answers with a heatmap for each keypoint, one for the middle of the trunk and one for the middle of the
+head. A person is a peak of the trunk's map; a head with no trunk of its own is a person too, since it must
+be covered. Training and figures: `pose.training.train`, `data/MODEL_CARD.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose import keypoints as kp
+from pose.errors import InvalidWeights
+from pose.estimators.base import Person, Sight
+from pose.estimators.depth_input import (
+    CHANNELS,
+    INPUT_SIZE,
+    STRIDE,
+    depth_of,
+    input_to_picture,
+    network_input,
+)
+from pose.estimators.heatmap import cells_to_pixels, find_peaks
+from pose.geometry.floor import floor_height
+from pose.geometry.orientation import turns_for_step
+from pose.hrnet import build_hrnet
+from pose.scan.frame import Frame
+from pose.weights.checkpoint import embedded_path, read_checkpoint
+
+FloatArray = NDArray[np.float64]
+
+BODY_MAP: Final = kp.COUNT
+HEAD_MAP: Final = kp.COUNT + 1
+MAPS: Final = kp.COUNT + 2
+_MIRRORED_MAPS: Final = [*kp.MIRRORED, BODY_MAP, HEAD_MAP]
+
+# A trunk's or a head's peak below this is nobody. Where it lies between people and empty rooms is measured
+# by `python -m pose.evaluation.estimator`.
+PERSON_SCORE: Final = 0.35
+_HEAD_SCORE: Final = 0.5  # for a head without a trunk, which few pixels vouch for
+_PEAKS: Final = 3  # people told apart, at most
+# A head's peak above this is covered, whoever it is. Of 31 rendered faces of people beside the child, 9 show
+# without it, 4 with 0.1 and 1 or 2 with this; below, more and more things are covered.
+_BYSTANDER_SCORE: Final = 0.06
+_HEADS: Final = 5  # peaks of the head's map that are looked at
+_HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
+# Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:
+# about what a metre across takes at a metre's distance.
+_PIXELS_PER_METRE: Final = 0.75 * INPUT_SIZE[1]
+
+
+class DepthHRNet:
+    """People from depth maps. Implements `pose.Estimator`; the pictures are not looked at.
+
+    Args:
+        weights: a safetensors file as `pose.training.train` writes it; None takes the package's own.
+        device: where the network runs.
+        batch_size: frames that go through the network at once.
+
+    Attributes:
+        name, version: of the weights, as their file says.
+
+    Raises:
+        InvalidWeights: the file is not there, is damaged, or belongs to another network.
+        ValueError: the batch size is not positive.
+    """
+
+    # Mean keypoint score below which a frame does not count; see `quality`. Joints that are not seen are
+    # guessed with lower scores than an RGB model gives, so its limit of 0.83 does not fit here.
+    min_score: Final = 0.35
+
+    def __init__(
+        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = 16
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        checkpoint = read_checkpoint(embedded_path() if weights is None else weights)
+        self.name = checkpoint.facts["name"]
+        self.version = checkpoint.facts["version"]
+        self._device = torch.device(device)
+        self._batch_size = batch_size
+        try:
+            network = build_hrnet(checkpoint.facts["variant"], in_channels=CHANNELS, out_channels=MAPS)
+            network.load_state_dict(checkpoint.tensors)
+        except (RuntimeError, ValueError) as error:
+            raise InvalidWeights(f"weights of {self.name}: {error}") from error
+        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
+
+    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        """People of each frame, the surest first; an empty list where nobody is.
+
+        Raises:
+            InvalidManifest: a frame's step says nothing about which way is up.
+        """
+        return [sight.people for sight in self.look(frames)]
+
+    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+        """People, and as bystanders all places where a head may be, those of the people's heads too.
+
+        Raises:
+            InvalidManifest: as `estimate`.
+        """
+        found: list[Sight] = []
+        for first in range(0, len(frames), self._batch_size):
+            batch = frames[first : first + self._batch_size]
+            inputs = np.stack([self.network_input(frame) for frame in batch])
+            positions, values = find_peaks(self.heatmaps(inputs), _HEADS)
+            for frame, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
+                pixels = cells_to_pixels(cells, STRIDE)
+                people = _people(frame, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
+                found.append(Sight(people, _bystanders(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
+        return found
+
+    @staticmethod
+    def network_input(frame: Frame) -> NDArray[np.float32]:
+        """(3, 224, 192) float32, see `depth_input.network_input`."""
+        return network_input(frame.depthmap, turns_for_step(frame.step), floor_height(frame.depthmap))
+
+    @torch.inference_mode()
+    def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
+        """(N, 3, 224, 192) → (N, 19, 56, 48) in 0..1: 17 keypoints, trunk, head.
+
+        The mean of the answers to the maps and to their mirror images ("flip test" of the HRNet authors),
+        which costs a second pass and puts 1 to 2 % more of the keypoints in their place.
+        """
+        batch = torch.from_numpy(inputs).to(self._device)
+        both = torch.cat([batch, batch.flip(-1)]).contiguous(memory_format=torch.channels_last)
+        heat, mirrored = self._network(both).sigmoid().chunk(2)
+        mean: torch.Tensor = (heat + mirrored.flip(-1)[:, _MIRRORED_MAPS]) / 2
+        return mean
+
+
+def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray) -> list[Person]:
+    """Peaks → people, the surest first.
+
+    Args:
+        image: (3, 224, 192), the network's input.
+        pixels: (19, peaks, 2), positions in it.
+        scores: (19, peaks), the highest of each map first.
+    """
+    trunks = [i for i in range(scores.shape[1]) if scores[BODY_MAP, i] >= PERSON_SCORE]
+    people, heads = [], []
+    for number, trunk in enumerate(trunks):
+        points, values = _joints_of(number, trunks, image, pixels, scores)
+        people.append(_person(frame, points[: kp.COUNT], values[: kp.COUNT], float(scores[BODY_MAP, trunk])))
+        heads.append(points[HEAD_MAP])
+    for i in range(scores.shape[1]):
+        at, value = pixels[HEAD_MAP, i], float(scores[HEAD_MAP, i])
+        if value < _HEAD_SCORE or any(np.linalg.norm(at - head) < _HEAD_APART for head in heads):
+            continue
+        points, values = _head_at(at, pixels, scores)
+        people.append(_person(frame, points, values, value))
+        heads.append(at)
+    return sorted(people, key=lambda person: -person.box_score)
+
+
+def _bystanders(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
+    """Peaks (peaks, 2) of the head's map and their scores → heads: all five keypoints in their middle."""
+    found = []
+    for at, score in zip(pixels, scores.tolist(), strict=True):
+        if score < _BYSTANDER_SCORE:
+            continue
+        corners = input_to_picture(
+            at + 0.7 * _HEAD_APART * np.array([(-1, -1), (1, 1)]),  # about an adult's head at a metre
+            turns_for_step(frame.step),
+            frame.depthmap.width,
+            frame.depthmap.height,
+        )
+        values = np.zeros(kp.COUNT)
+        values[list(kp.HEAD)] = score
+        head = _person(frame, np.tile(at, (kp.COUNT, 1)), values, score)
+        low, high = np.sort(frame.to_picture(corners), axis=0)
+        found.append(replace(head, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
+    return found
+
+
+def _joints_of(
+    number: int, trunks: list[int], image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The peaks (19, 2) and scores (19,) that belong to the trunk `trunks[number]`.
+
+    One person takes the highest peak of each map. Of several, each takes the highest of those that lie nearer
+    to it than to the others, in the picture and in depth.
+    """
+    if len(trunks) == 1:
+        return pixels[:, 0], scores[:, 0]
+    places = np.concatenate([pixels, _PIXELS_PER_METRE * _depth_at(image, pixels)[..., None]], axis=2)
+    away = places[:, :, None] - places[BODY_MAP, trunks]  # (19, peaks, people, 3)
+    # Where either has no depth, only the distance in the picture counts.
+    nearest = np.linalg.norm(np.nan_to_num(away), axis=3).argmin(axis=2)  # (19, peaks)
+    own = np.where(nearest == number, scores, -1.0)
+    best = own.argmax(axis=1)
+    rows = np.arange(len(best))
+    values = np.maximum(own[rows, best], 0.0)
+    points = np.where((values > 0)[:, None], pixels[rows, best], pixels[BODY_MAP, trunks[number]])
+    points[BODY_MAP], values[BODY_MAP] = pixels[BODY_MAP, trunks[number]], scores[BODY_MAP, trunks[number]]
+    return points, values
+
+
+def _depth_at(image: NDArray[np.float32], pixels: FloatArray) -> FloatArray:
+    """Metres at positions (..., 2) of the network's input; NaN where there is no depth."""
+    rows, columns = INPUT_SIZE
+    u = np.clip(np.rint(pixels[..., 0]), 0, columns - 1).astype(int)
+    v = np.clip(np.rint(pixels[..., 1]), 0, rows - 1).astype(int)
+    return depth_of(image)[v, u].astype(np.float64)
+
+
+def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Keypoints of a head without a trunk: nose, eyes and ears near by, the rest at its middle, score 0."""
+    points, values = np.tile(at, (kp.COUNT, 1)), np.zeros(kp.COUNT)
+    for joint in kp.HEAD:
+        distance = np.linalg.norm(pixels[joint] - at, axis=1)
+        near = np.where(distance < _HEAD_APART, scores[joint], -1.0)
+        best = int(near.argmax())
+        if near[best] > 0:
+            points[joint], values[joint] = pixels[joint, best], near[best]
+    return points, values
+
+
+def _person(frame: Frame, points: FloatArray, scores: FloatArray, certainty: float) -> Person:
+    depthmap = frame.depthmap
+    in_depth = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
+    keypoints = frame.to_picture(in_depth)
+    seen = keypoints[scores > 0.1] if (scores > 0.1).any() else keypoints
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    margin = 0.08 * float((high - low).max()) + 1
+    width, height = frame.picture_size
+    box = np.clip(np.concatenate([low - margin, high + margin]), 0, (width - 1, height - 1) * 2)
+    return Person(keypoints, scores, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), certainty)

@@ -1,0 +1,146 @@
+"""Heatmaps → peaks.
+
+There are two conventions, and weights know the one with which they were trained:
+
+- Of the embedded depth network (`cells_to_pixels`, `find_peaks`, `draw_gaussians`): cell (column c, row r) of
+  a heatmap with stride s covers the input pixels s*c .. s*c + s-1, so that its middle lies at pixel
+  s*(c + 0.5) - 0.5. The fraction of a cell is the centre of mass.
+- Of HRNet's authors (`find_maxima`, and `crop` for the way back to the picture): cell c stands for pixel s*c.
+  The fraction is a quarter of a cell towards the larger neighbour.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+FloatArray = NDArray[np.float64]
+
+SIGMA: Final = 1.25  # cells; of the Gaussians that `pose.training.train` teaches
+
+
+def cells_to_pixels(cells: FloatArray, stride: float) -> FloatArray:
+    """Positions in cells → pixels of the network's input, (..., 2)."""
+    return (cells + 0.5) * stride - 0.5
+
+
+def pixels_to_cells(pixels: FloatArray, stride: float) -> FloatArray:
+    """The inverse of `cells_to_pixels`."""
+    return (pixels + 0.5) / stride - 0.5
+
+
+def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArray, FloatArray]:
+    """The highest local maxima of each heatmap.
+
+    Args:
+        heatmaps: (N, K, H, W) in 0..1, on any device.
+        count: how many peaks to give per heatmap, at most H * W.
+        radius: a peak is the highest cell within so many cells; of equal ones the first, row by row.
+
+    Returns:
+        positions (N, K, count, 2) float64 as (column, row) in cells, with the fraction that the centre of
+        mass of the 3x3 cells around gives; and their values (N, K, count) float64, highest first, 0 where
+        there is no further peak.
+    """
+    h, w = heatmaps.shape[2:]
+    heat = heatmaps.float()
+    # A person between two cells gives both the same value, and must not be two people for it.
+    order = torch.arange(h * w, dtype=torch.float64, device=heat.device).reshape(h, w)
+    ranked = heat.double() - 1e-12 * order
+    highest = nn.functional.max_pool2d(ranked, 2 * radius + 1, stride=1, padding=radius)
+    alone = torch.where(ranked == highest, heat, torch.zeros_like(heat))
+    values, where = alone.flatten(2).topk(count, dim=2)  # (N, K, count)
+    row, column = where // w, where % w
+
+    flat = _continued(heat).flatten(2)  # (N, K, (H+2)(W+2))
+    offset = torch.zeros((*where.shape, 2), dtype=torch.float32, device=heat.device)
+    mass = torch.zeros(where.shape, dtype=torch.float32, device=heat.device)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            near = flat.gather(2, (row + 1 + dy) * (w + 2) + column + 1 + dx)
+            mass += near
+            offset[..., 0] += dx * near
+            offset[..., 1] += dy * near
+    # A Gaussian with a deviation of 1.25 cells, cut to 3x3, has its centre of mass pulled to the middle cell.
+    offset = _UNSHRINK * offset / mass.clamp_min(1e-6)[..., None]
+    position = torch.stack([column, row], dim=-1).float() + offset.clamp(-0.5, 0.5)
+    return position.double().cpu().numpy(), values.double().cpu().numpy()
+
+
+def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
+    """The highest cell of each heatmap, as HRNet's authors take it (lib/core/inference.py).
+
+    Args:
+        heatmaps: (N, K, H, W), on any device.
+
+    Returns:
+        positions (N, K, 2) float64 as (column, row) in cells: of equally high ones the first, row by row, and
+        from there a quarter of a cell towards the larger neighbour on each axis. There is no such shift where
+        column or row is 0, 1 or the last one. Where nothing is above 0 the position is (0, 0).
+        values (N, K) float64, the maxima themselves.
+    """
+    h, w = heatmaps.shape[2:]
+    flat = heatmaps.flatten(2)  # (N, K, H*W)
+    where = flat.argmax(dim=2, keepdim=True)
+    values = flat.gather(2, where)[..., 0]
+    where = where.where(values[..., None] > 0, 0)
+    column, row = where[..., 0] % w, where[..., 0] // w
+    position = torch.stack([column, row], dim=-1).double()
+    inside = (column > 1) & (column < w - 1) & (row > 1) & (row < h - 1)
+    for axis, step in enumerate((1, w)):
+        after = flat.gather(2, (where + step).clamp(max=h * w - 1))[..., 0]
+        before = flat.gather(2, (where - step).clamp(min=0))[..., 0]
+        position[..., axis] += torch.where(inside, 0.25 * torch.sign(after - before), 0.0)
+    return position.cpu().numpy(), values.double().cpu().numpy()
+
+
+def _continued(heat: Tensor) -> Tensor:
+    """(N, K, H, W) → (N, K, H+2, W+2): what a Gaussian would be one cell beyond each edge.
+
+    With zeros there instead, a peak at the edge would be taken for one farther inside.
+    """
+    for dim in (-1, -2):
+        last = heat.shape[dim] - 1
+        beyond = []
+        for edge, inner in ((0, min(1, last)), (last, max(last - 1, 0))):
+            here, next_ = heat.select(dim, edge), heat.select(dim, inner)
+            # Logarithms of a Gaussian's cells have the second difference -1 / sigma^2.
+            further = here * here / next_.clamp_min(1e-6) * float(np.exp(-1 / SIGMA**2))
+            beyond.append(torch.minimum(further, here).unsqueeze(dim))
+        heat = torch.cat([beyond[0], heat, beyond[1]], dim)
+    return heat
+
+
+def _unshrink(sigma: float) -> float:
+    """How far the centre of mass of 3 cells must be stretched to find a Gaussian's true centre."""
+    x = np.array([-1.0, 0.0, 1.0])
+    shift = 0.25
+    values = np.exp(-((x - shift) ** 2) / (2 * sigma**2))
+    return float(shift / ((x * values).sum() / values.sum()))
+
+
+_UNSHRINK: Final = _unshrink(SIGMA)
+
+
+def draw_gaussians(centres: Tensor, present: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
+    """What a perfect network would answer.
+
+    Args:
+        centres: (N, P, K, 2) positions of P people in cells, (column, row).
+        present: (N, P, K) bool, False where there is nothing to draw.
+        size: rows and columns of the heatmaps.
+        sigma: the Gaussians' deviation in cells.
+
+    Returns:
+        (N, K, H, W) float32 in 0..1, the highest of all people at each cell.
+    """
+    rows = torch.arange(size[0], device=centres.device, dtype=torch.float32)
+    columns = torch.arange(size[1], device=centres.device, dtype=torch.float32)
+    gx = torch.exp(-((columns - centres[..., 0, None]) ** 2) / (2 * sigma**2))  # (N, P, K, W)
+    gy = torch.exp(-((rows - centres[..., 1, None]) ** 2) / (2 * sigma**2))  # (N, P, K, H)
+    maps = gy[..., :, None] * gx[..., None, :] * present[..., None, None]
+    return maps.amax(dim=1)

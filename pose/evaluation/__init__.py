@@ -1,0 +1,1 @@
+"""Measure the models and the redaction against known truth."""

@@ -1,0 +1,1 @@
+"""Cameras and depth maps as arrays. Knows no file and no person."""

@@ -1,0 +1,1 @@
+"""From 2D keypoints and depth to a skeleton in metres, and the posture."""

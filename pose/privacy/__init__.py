@@ -1,0 +1,1 @@
+"""No face leaves: find all heads and redact them."""

@@ -1,0 +1,105 @@
+"""A scan and its frames, as they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pose.geometry.camera import Intrinsics, through
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.orientation import STANDING_STEPS, is_known
+from pose.scan.calibration import Calibration
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture and the depth map that was taken with it, both in sensor orientation.
+
+    Attributes:
+        order: the frame's number in its scan.
+        step: what was scanned, see `orientation`; not always a known one.
+        rgb: (H, W, 3) uint8 RGB. Its size and aspect need not be those of the depth map.
+        depthmap: depth, its camera and its pose.
+        calibration: of both cameras; None means that they share one view.
+    """
+
+    order: int
+    step: int
+    rgb: NDArray[np.uint8]
+    depthmap: DepthMap
+    calibration: Calibration | None = None
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        return int(self.rgb.shape[1]), int(self.rgb.shape[0])
+
+    @property
+    def color(self) -> Intrinsics:
+        """Intrinsics of the colour camera for a picture of this size."""
+        if self.calibration is not None:
+            return self.calibration.color_intrinsics(*self.picture_size)
+        return self.depthmap.intrinsics.resized(*self.picture_size)
+
+    @property
+    def fits_calibration(self) -> bool:
+        """Whether picture and depth map have the shape of what their cameras see: not turned, not cropped.
+
+        One that was turned by half, or mirrored, has it too.
+        """
+        return self.color.is_square and self.depthmap.intrinsics.is_square
+
+    def to_depth(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Where the rays of picture pixels meet the depth map.
+
+        On most devices both cameras share one view, and this scales the picture. On those whose cameras
+        differ (Lenovo) their intrinsics count; the few millimetres between the cameras do not.
+
+        Args:
+            points: (..., 2) u and v in the picture.
+
+        Returns:
+            (..., 2) float64 u and v in the depth map, not rounded, maybe outside it.
+        """
+        return through(points, self.color, self.depthmap.intrinsics)
+
+    def to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Where the rays of depth pixels meet the picture: the exact inverse of `to_depth`."""
+        return through(points, self.depthmap.intrinsics, self.color)
+
+
+@dataclass(frozen=True)
+class BrokenFrame:
+    """A frame that cannot be read, and why, for a person to read. No file names stand in the reason."""
+
+    order: int
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan that was read.
+
+    Attributes:
+        step: what was scanned: that of the first frame.
+        frames: at least one, by their order.
+        broken: frames that could not be read, by their order.
+        digest: SHA-256 (hex) over what was read: each file's role, order and bytes, and no name. A folder
+            and the same bytes in memory have equal digests.
+    """
+
+    step: int
+    frames: tuple[Frame, ...]
+    broken: tuple[BrokenFrame, ...]
+    digest: str
+
+    @property
+    def declared(self) -> Literal["standing", "lying"] | None:
+        """The posture that the scan's step says the child was in; None if the step is unknown."""
+        if not is_known(self.step):
+            return None
+        return "standing" if self.step in STANDING_STEPS else "lying"

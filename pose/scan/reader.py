@@ -1,0 +1,109 @@
+"""A scan: frames of a picture and a depth map each, in order, from a folder or from named bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
+from pose.scan import calibration, manifest, pictures
+from pose.scan import depth_file as archive
+from pose.scan.calibration import parse_calibration
+from pose.scan.depth_file import Encoding, parse_depth
+from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
+from pose.scan.frame import BrokenFrame, Frame, Scan
+from pose.scan.manifest import CALIBRATION, MANIFEST, Entry, manifest_from_json, manifest_from_names
+
+# Of a scan as a whole, whose frames are all in memory at once.
+MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
+MAX_SCAN_PIXELS: Final = 160_000_000
+
+
+def read_scan(folder: Path | str) -> Scan:
+    """Read a scan's folder: its `scan.json` if it has one, or else the names in `rgb/` and `depth/`.
+
+    A frame that cannot be read is among `Scan.broken`, and does not keep others from being read.
+
+    Raises:
+        InvalidScan: no calibration, no frames, or no frame that can be read.
+        OSError: the storage fails; the scan itself may be whole.
+    """
+    return _read(FolderFiles(folder))
+
+
+def read_scan_files(files: Mapping[str, bytes]) -> Scan:
+    """`read_scan` for files in memory.
+
+    Args:
+        files: bytes by name, relative to the scan and "/" separated: "rgb/rgb_….jpg", "scan.json", ….
+
+    Raises:
+        InvalidScan: as `read_scan`.
+    """
+    return _read(MemoryFiles(files))
+
+
+def _read(files: ScanFiles) -> Scan:
+    if files.exists(MANIFEST):
+        record = files.read(MANIFEST, manifest.MAX_BYTES, MANIFEST, InvalidManifest)
+        listed = manifest_from_json(record, files.exists)
+    else:
+        listed = manifest_from_names(files.names())
+    reader = _Reader(files, listed.encoding)
+
+    frames: list[Frame] = []
+    broken: list[BrokenFrame] = []
+    for entry in listed.entries:
+        try:
+            frames.append(reader.frame(entry))
+        except InvalidScan as problem:
+            broken.append(BrokenFrame(entry.order, entry.step, str(problem)))
+    if not frames:
+        raise InvalidScan("scan", "frames", f"none can be read; {broken[0].reason}")
+    return Scan(listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest())
+
+
+class _Reader:
+    """Reads frames while it counts what they cost and hashes what they are made of."""
+
+    def __init__(self, files: ScanFiles, encoding: Encoding) -> None:
+        self.digest = hashlib.sha256()
+        self._files = files
+        self._encoding = encoding
+        self._bytes = 0
+        self._pixels = 0
+        data = self._bytes_of(CALIBRATION, calibration.MAX_BYTES, "calibration", InvalidCalibration)
+        self._hash(f"calibration {encoding}", data)
+        self._calibration = parse_calibration(data)
+
+    def frame(self, entry: Entry) -> Frame:
+        if entry.problem is not None:
+            raise InvalidManifest(MANIFEST, f"frame {entry.order}", entry.problem)
+        rgb_file, depth_file = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
+        rgb_data = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_file, InvalidPicture)
+        self._hash(f"rgb {entry.order} {entry.step}", rgb_data)
+        depth_data = self._bytes_of(entry.depth, archive.MAX_BYTES, depth_file, InvalidDepthFile)
+        self._hash(f"depth {entry.order} {entry.step}", depth_data)
+        depthmap = parse_depth(depth_data, self._calibration, depth_file, self._encoding)
+        width, height = pictures.picture_size(rgb_data, rgb_file)
+        self._pixels += width * height
+        if self._pixels > MAX_SCAN_PIXELS:
+            problem = "too many pixels in all frames before it"
+            raise InvalidPicture(rgb_file, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
+        rgb = pictures.decode_picture(rgb_data, rgb_file)
+        return Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
+
+    def _bytes_of(self, name: str | None, limit: int, file: str, error: type[InvalidScan]) -> bytes:
+        if name is None:
+            raise error(file, "file", "missing")
+        data = self._files.read(name, limit, file, error)
+        self._bytes += len(data)
+        if self._bytes > MAX_SCAN_BYTES:
+            raise error(file, "size", "too many bytes in all files before it", f"at most {MAX_SCAN_BYTES}")
+        return data
+
+    def _hash(self, role: str, data: bytes) -> None:
+        self.digest.update(f"{role} {len(data)}\n".encode())
+        self.digest.update(data)

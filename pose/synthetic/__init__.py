@@ -1,0 +1,1 @@
+"""Rendered people with known joints, to train on and to measure against."""

@@ -1,0 +1,182 @@
+"""A pose for a body: random joint angles of a standing or lying child, and the joints that follow.
+
+The body's frame: origin between the hip joints, x to the person's left, y towards the head, z to the front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose import keypoints as kp
+from pose.synthetic.proportions import Measures
+
+FloatArray = NDArray[np.float64]
+DOWN = np.array([0.0, -1.0, 0.0])
+
+
+def turn(axis: str, degrees: float) -> FloatArray:
+    """Rotation matrix (3, 3) about the axis x, y or z, counter-clockwise seen from its tip."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return {
+        "x": np.array([[1, 0, 0], [0, c, -s], [0, s, c]]),
+        "y": np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]),
+        "z": np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]),
+    }[axis]
+
+
+@dataclass
+class Posed:
+    """Joints and frames of a posed body, first in its own frame, then (after `place`) in the world.
+
+    Attributes:
+        joints: (17, 3) the COCO keypoints: limbs' joints inside the body, the face's on its surface.
+        extra: further points (3,): "neck", "chin", "head"; "hand0", "heel0" and "toes0" of the left side,
+            with 1 of the right one.
+        frames: "pelvis", "chest" and "head": (3, 3), columns are left, up and front.
+    """
+
+    joints: FloatArray
+    extra: dict[str, FloatArray]
+    frames: dict[str, FloatArray]
+
+    def place(self, rotation: FloatArray, offset: FloatArray) -> Posed:
+        """The same pose turned, then moved."""
+        return Posed(
+            self.joints @ rotation.T + offset,
+            {name: rotation @ point + offset for name, point in self.extra.items()},
+            {name: rotation @ frame for name, frame in self.frames.items()},
+        )
+
+
+def _arm(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, FloatArray]:
+    """Frames of the upper arm and the forearm in the chest's frame; both point along their -y."""
+    style = rng.random()
+    if style < (0.35 if lying else 0.62):  # along the body
+        abduct, flex, elbow = rng.uniform(3, 40), rng.normal(0, 14), abs(rng.normal(12, 18))
+    elif style < 0.75:  # anywhere in front and beside
+        abduct, flex, elbow = rng.uniform(0, 100), rng.uniform(-30, 90), rng.uniform(0, 130)
+    elif style < 0.90:  # raised, as babies on their back like it
+        abduct, flex, elbow = rng.uniform(70, 165), rng.normal(0, 20), rng.uniform(0, 120)
+    else:  # hands on the belly, at the mouth, on the hips
+        abduct, flex, elbow = rng.uniform(0, 55), rng.uniform(-35, 40), rng.uniform(60, 140)
+    spin = rng.uniform(-90, 30) if style >= 0.62 else rng.uniform(-50, 20)
+    upper = turn("z", side * abduct) @ turn("x", -flex) @ turn("y", side * spin)
+    return upper, upper @ turn("x", -elbow)
+
+
+def _leg(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, FloatArray]:
+    if not lying:
+        if rng.random() < 0.85:
+            abduct, flex, knee = rng.normal(5, 4), rng.normal(2, 6), abs(rng.normal(3, 7))
+        else:  # a step, a bent knee, a child that squats a little
+            abduct, flex, knee = rng.normal(8, 7), rng.normal(12, 18), abs(rng.normal(15, 18))
+    elif rng.random() < 0.5:
+        abduct, flex, knee = rng.normal(8, 8), abs(rng.normal(5, 12)), abs(rng.normal(10, 15))
+    else:
+        abduct, flex, knee = rng.uniform(0, 60), rng.uniform(0, 95), rng.uniform(0, 115)
+    spin = rng.normal(8, 10) if not lying else rng.uniform(-15, 45)
+    thigh = turn("z", side * abduct) @ turn("x", -flex) @ turn("y", side * spin)
+    return thigh, thigh @ turn("x", max(knee, 0.0))
+
+
+def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> Posed:
+    """Random joint angles, mostly quiet ones, sometimes wild; in the body's own frame, metres."""
+    bend = 1.0 if rng.random() < 0.8 else 2.2
+    pelvis = np.eye(3)
+    chest = (
+        turn("y", rng.normal(0, 5 * bend))
+        @ turn("z", rng.normal(0, 4 * bend))
+        @ turn("x", rng.normal(2, 5 * bend))
+    )
+    yaw = rng.normal(0, 18) if rng.random() < 0.75 else rng.uniform(-75, 75)
+    head = chest @ turn("y", yaw) @ turn("z", rng.normal(0, 8)) @ turn("x", rng.normal(4, 11))
+
+    neck = pelvis[:, 1] * m.spine * 0.5 + chest[:, 1] * m.spine * 0.5
+    chin = neck + (0.5 * chest[:, 1] + 0.5 * head[:, 1]) * m.neck
+    # The chin lies in front of the neck: the head's middle is above the neck, not above the chin.
+    skull = chin + head[:, 1] * (0.5 * m.head_height) + head[:, 2] * (0.06 * m.head_length)
+
+    j = np.zeros((17, 3))
+    extra = {"neck": neck, "chin": chin, "head": skull}
+    j[list(kp.HEAD)] = skull + face_points(m) @ head.T
+    for side, left in ((1, True), (-1, False)):
+        shoulder = neck + side * m.half_shoulders * chest[:, 0] + rng.normal(0, 0.006) * chest[:, 1]
+        upper, fore = (chest @ f for f in _arm(rng, lying, side))
+        elbow = shoulder + upper @ DOWN * m.upper_arm
+        wrist = elbow + fore @ DOWN * m.forearm
+        hip = side * m.half_hips * pelvis[:, 0]
+        thigh, shank = (pelvis @ f for f in _leg(rng, lying, side))
+        knee = hip + thigh @ DOWN * (m.hip_height - m.knee_height)
+        ankle = knee + shank @ DOWN * (m.knee_height - m.ankle_height)
+        row = 0 if left else 1
+        j[[5 + row, 7 + row, 9 + row]] = shoulder, elbow, wrist
+        j[[11 + row, 13 + row, 15 + row]] = hip, knee, ankle
+        hand_bend = turn("x", rng.normal(-10, 15)) @ turn("z", rng.normal(0, 12))
+        extra[f"hand{row}"] = wrist + fore @ hand_bend @ DOWN * m.hand
+        point = rng.normal(0, 6) if not lying else rng.normal(35, 18)
+        toes = shank @ turn("x", point) @ turn("y", side * rng.normal(8, 8)) @ np.array([0.0, 0.0, 1.0])
+        extra[f"heel{row}"] = ankle - shank[:, 1] * (m.ankle_height - 0.35 * m.ankle) - 0.16 * m.foot * toes
+        extra[f"toes{row}"] = extra[f"heel{row}"] + toes * (0.80 * m.foot)
+    return Posed(j, extra, {"pelvis": pelvis, "chest": chest, "head": head})
+
+
+def face_points(m: Measures) -> FloatArray:
+    """(5, 3) nose, eyes and ears from the middle of the head, in the head's frame, on its surface."""
+    b, h, length = m.head_breadth / 2, m.head_height / 2, m.head_length / 2
+    eye_y = -0.10 * h
+    eye_x = 0.43 * b
+    eye_z = length * float(np.sqrt(max(1 - 0.43**2 - 0.10**2, 0)))
+    return np.array(
+        [
+            [0.0, -0.38 * h, 1.06 * length],
+            [eye_x, eye_y, eye_z],
+            [-eye_x, eye_y, eye_z],
+            [1.02 * b, -0.18 * h, -0.05 * length],
+            [-1.02 * b, -0.18 * h, -0.05 * length],
+        ]
+    )
+
+
+# Radius of the body at a joint that may touch the ground, and the joint it hangs on.
+_CHAINS = (
+    (kp.LEFT_ELBOW, kp.LEFT_SHOULDER, "elbow"), (kp.RIGHT_ELBOW, kp.RIGHT_SHOULDER, "elbow"),
+    (kp.LEFT_WRIST, kp.LEFT_ELBOW, "wrist"), (kp.RIGHT_WRIST, kp.RIGHT_ELBOW, "wrist"),
+    (kp.LEFT_KNEE, kp.LEFT_HIP, "knee"), (kp.RIGHT_KNEE, kp.RIGHT_HIP, "knee"),
+    (kp.LEFT_ANKLE, kp.LEFT_KNEE, "ankle"), (kp.RIGHT_ANKLE, kp.RIGHT_KNEE, "ankle"),
+)  # fmt: skip
+
+
+def settle(posed: Posed, m: Measures, ground: float, rng: np.random.Generator) -> Posed:
+    """Keeps the limbs of a lying body above the ground, and lets most of them rest on it.
+
+    A segment that would end below the ground (or that hangs in the air and is let go) is turned about its
+    upper joint until its end rests; its length stays.
+    """
+    j, extra = posed.joints.copy(), dict(posed.extra)
+    for child, parent, part in _CHAINS:
+        rest = ground + getattr(m, part)
+        segment = posed.joints[child] - posed.joints[parent]
+        length = float(np.linalg.norm(segment))
+        target = j[parent, 1] + segment[1]
+        knee = child in (kp.LEFT_KNEE, kp.RIGHT_KNEE)
+        if target < rest or (not knee and rng.random() < 0.6):
+            target = rest
+        rise = float(np.clip(target - j[parent, 1], -0.97 * length, 0.97 * length))
+        flat = np.hypot(segment[0], segment[2])
+        across = np.sqrt(length**2 - rise**2)
+        if flat < 1e-6:
+            segment, flat = segment + np.array([1e-3, 0, 0]), 1e-3
+        j[child] = j[parent] + np.array([segment[0] / flat * across, rise, segment[2] / flat * across])
+    for row, wrist, ankle in ((0, kp.LEFT_WRIST, kp.LEFT_ANKLE), (1, kp.RIGHT_WRIST, kp.RIGHT_ANKLE)):
+        for name, at, radius in (
+            (f"hand{row}", wrist, m.wrist),
+            (f"heel{row}", ankle, m.ankle),
+            (f"toes{row}", ankle, 0.4 * m.ankle),
+        ):
+            moved = extra[name] + (j[at] - posed.joints[at])
+            moved[1] = max(moved[1], ground + radius)
+            extra[name] = moved
+    return Posed(j, extra, posed.frames)

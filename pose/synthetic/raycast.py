@@ -1,0 +1,263 @@
+"""Rays against smooth volumes: which shape each pixel sees, and how far away it is.
+
+Every shape is met in closed form, so a depth map costs milliseconds and needs nothing but numpy:
+round cones (the convex hull of two spheres, also squeezed along the axes of a frame of their own, so that an
+ellipsoid is one with both spheres at one place), boxes and planes. The round cone follows the quadratic of
+Quilez, "Intersectors" (iquilezles.org, 2014), written here for rays that are not of unit length: a ray's
+direction has z = -1 in the camera's frame, hence its parameter t *is* the depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose.geometry.camera import Intrinsics
+
+FloatArray = NDArray[np.float64]
+NEAR = 0.05  # metres; nothing nearer to the camera is seen
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A volume in the world (metres, y up).
+
+    Attributes:
+        kind: "cone", "box" or "plane".
+        part: what it is, a name such as "head" or "floor"; decides colour and how the sensor sees it.
+        owner: number of the person it belongs to, -1 for the room, -2 for hands of somebody out of sight.
+        frame: (3, 3) columns are the shape's own axes in the world; `origin` (3,) is its place.
+        scale: (3,) the shape is stretched by this along its own axes.
+        ends: (2, 3) the two spheres' centres in the shape's own, unstretched frame; `radii` (2,) their radii.
+        half: (3,) half the size of a box along its own axes. A plane is y = 0 of its frame.
+        wrinkle: metres by which cloth moves the surface in and out.
+    """
+
+    kind: str
+    part: str
+    owner: int
+    origin: FloatArray
+    frame: FloatArray = field(default_factory=lambda: np.eye(3))
+    scale: FloatArray = field(default_factory=lambda: np.ones(3))
+    ends: FloatArray = field(default_factory=lambda: np.zeros((2, 3)))
+    radii: tuple[float, float] = (0.0, 0.0)
+    half: FloatArray = field(default_factory=lambda: np.zeros(3))
+    wrinkle: float = 0.0
+
+
+def cone(
+    part: str, owner: int, a: FloatArray, b: FloatArray, ra: float, rb: float, *, wrinkle: float = 0.0
+) -> Shape:
+    """A round cone between world points a and b with radii ra and rb."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    return Shape("cone", part, owner, a, ends=np.stack([np.zeros(3), b - a]), radii=(ra, rb), wrinkle=wrinkle)
+
+
+def squeezed_cone(
+    part: str,
+    owner: int,
+    a: FloatArray,
+    b: FloatArray,
+    ra: float,
+    rb: float,
+    frame: FloatArray,
+    scale: tuple[float, float, float],
+    *,
+    wrinkle: float = 0.0,
+) -> Shape:
+    """A round cone between a and b, its cross-section stretched by `scale` along the axes of `frame`."""
+    a, b, factors = np.asarray(a, float), np.asarray(b, float), np.asarray(scale, float)
+    end = (frame.T @ (b - a)) / factors
+    ends = np.stack([np.zeros(3), end])
+    return Shape("cone", part, owner, a, frame, factors, ends, (ra, rb), wrinkle=wrinkle)
+
+
+def ellipsoid(
+    part: str,
+    owner: int,
+    centre: FloatArray,
+    frame: FloatArray,
+    radii: tuple[float, float, float],
+    *,
+    wrinkle: float = 0.0,
+) -> Shape:
+    """An ellipsoid around `centre` with `radii` along the axes of `frame`."""
+    at, stretch = np.asarray(centre, float), np.asarray(radii, float)
+    return Shape("cone", part, owner, at, frame, stretch, radii=(1.0, 1.0), wrinkle=wrinkle)
+
+
+def box(part: str, centre: FloatArray, frame: FloatArray, size: tuple[float, float, float]) -> Shape:
+    """A box of the room, its edges (whole lengths) along the axes of `frame`."""
+    half = np.asarray(size, float) / 2
+    return Shape("box", part, -1, np.asarray(centre, float), frame, half=half)
+
+
+def plane(part: str, point: FloatArray, frame: FloatArray) -> Shape:
+    """A plane of the room through `point`; its normal is the second column of `frame`."""
+    return Shape("plane", part, -1, np.asarray(point, float), frame)
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Where the rays start: the conventions of a `.depth` file (looks along -z, y up, cy from the bottom).
+
+    Attributes:
+        rotation: (3, 3), camera to world.
+        position: (3,) metres.
+    """
+
+    intrinsics: Intrinsics
+    rotation: FloatArray
+    position: FloatArray
+
+    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """World points (..., 3) → pixels (..., 2) as (u, v), and depths (...) in metres."""
+        k = self.intrinsics
+        local = (points - self.position) @ self.rotation
+        depth = -local[..., 2]
+        safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+        u = local[..., 0] / safe * k.fx + k.cx
+        v = (k.height - 1) - (local[..., 1] / safe * k.fy + k.cy)
+        return np.stack([u, v], axis=-1), depth
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What each pixel sees.
+
+    Attributes:
+        depth: (H, W) float32 metres along the camera's axis, inf where nothing is.
+        index: (H, W) int16, number of the shape, -1 where nothing is.
+    """
+
+    depth: NDArray[np.float32]
+    index: NDArray[np.int16]
+
+
+def cast(camera: Camera, shapes: list[Shape]) -> Hits:
+    """Sends one ray through the centre of each pixel."""
+    k = camera.intrinsics
+    x = ((np.arange(k.width) - k.cx) / k.fx).astype(np.float32)
+    y = (((k.height - 1 - np.arange(k.height)) - k.cy) / k.fy).astype(np.float32)
+    depth = np.full((k.height, k.width), np.inf, np.float32)
+    index = np.full((k.height, k.width), -1, np.int16)
+    for number, shape in enumerate(shapes):
+        window = _window(camera, shape)
+        if window is None:
+            continue
+        rows, columns = window
+        # Camera to the shape's own frame. The camera sits at the origin of its rays.
+        to_local = (shape.frame / shape.scale).T  # (3, 3): divides by the stretch after turning
+        start = (to_local @ (camera.position - shape.origin)).astype(np.float32)
+        turn = (to_local @ camera.rotation).astype(np.float32)
+        direction = [
+            turn[i, 0] * x[columns][None, :] + turn[i, 1] * y[rows][:, None] - turn[i, 2] for i in range(3)
+        ]
+        t = _MEET[shape.kind](shape, start, direction)
+        seen = depth[rows, columns]
+        nearer = (t > NEAR) & (t < seen)
+        seen[nearer] = t[nearer]
+        index[rows, columns][nearer] = number
+    return Hits(depth, index)
+
+
+def _window(camera: Camera, shape: Shape) -> tuple[slice, slice] | None:
+    """The pixels that can see the shape, or None. Planes, and what reaches behind the camera, take all."""
+    k = camera.intrinsics
+    whole = slice(0, k.height), slice(0, k.width)
+    if shape.kind == "plane":
+        return whole
+    if shape.kind == "box":
+        signs = np.array([[i, j, m] for i in (-1, 1) for j in (-1, 1) for m in (-1, 1)], float)
+        corners = shape.origin + (signs * shape.half) @ shape.frame.T
+        local = (corners - camera.position) @ camera.rotation
+        low, high = local.min(0), local.max(0)
+    else:
+        centres = shape.origin + (shape.ends * shape.scale) @ shape.frame.T
+        local = (centres - camera.position) @ camera.rotation
+        # Half the extent of a stretched sphere along the camera's axes.
+        spread = np.linalg.norm((camera.rotation.T @ shape.frame) * shape.scale, axis=1)
+        reach = np.array(shape.radii)[:, None] * spread[None, :]
+        low, high = (local - reach).min(0), (local + reach).max(0)
+    if low[2] > -NEAR:
+        return None  # wholly behind the camera
+    if high[2] > -NEAR:
+        return whole
+    nearest, farthest = -high[2], -low[2]
+    us = np.array([low[0] / nearest, low[0] / farthest, high[0] / nearest, high[0] / farthest]) * k.fx + k.cx
+    vs = np.array([low[1] / nearest, low[1] / farthest, high[1] / nearest, high[1] / farthest]) * k.fy + k.cy
+    vs = (k.height - 1) - vs
+    u0, u1 = max(int(us.min()), 0), min(int(us.max()) + 2, k.width)
+    v0, v1 = max(int(vs.min()), 0), min(int(vs.max()) + 2, k.height)
+    return None if u0 >= u1 or v0 >= v1 else (slice(v0, v1), slice(u0, u1))
+
+
+def _dot(a: list[NDArray[np.float32]], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    out: NDArray[np.float32] = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return out
+
+
+def _meet_cone(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    ra, rb = (np.float32(r) for r in shape.radii)
+    axis = (shape.ends[1] - shape.ends[0]).astype(np.float32)
+    dd = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
+    od = _dot(d, o)
+    oo = np.float32(o @ o)
+    m0 = np.float32(axis @ axis)
+    slope = ra - rb
+    d2 = m0 - slope * slope
+    if d2 <= 1e-12:  # one sphere holds the other
+        if ra >= rb:
+            return _meet_sphere(dd, od, oo, ra)
+        far = o - axis
+        return _meet_sphere(dd, _dot(d, far), np.float32(far @ far), rb)
+    ad = _dot(d, axis)
+    ao = np.float32(axis @ o)
+    k2 = d2 * dd - ad * ad
+    k1 = d2 * od - ao * ad + ra * slope * ad
+    k0 = d2 * oo - ao * ao + 2 * ao * slope * ra - m0 * ra * ra
+    h = k1 * k1 - k0 * k2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = (-np.sqrt(h) - k1) / k2  # nan where the ray misses
+        along = ao - ra * slope + t * ad
+    inside = (along > 0) & (along < d2)
+    t = np.where(inside, t, np.float32(np.inf))
+    # Each cap is looked for only where the side was missed.
+    miss = ~inside
+    caps = np.minimum(
+        _meet_sphere(dd[miss], od[miss], oo, ra),
+        _meet_sphere(dd[miss], (od - ad)[miss], np.float32((o - axis) @ (o - axis)), rb),
+    )
+    t[miss] = caps
+    return np.asarray(t, np.float32)
+
+
+def _meet_sphere(
+    dd: NDArray[np.float32], od: NDArray[np.float32], oo: np.float32, r: np.float32
+) -> NDArray[np.float32]:
+    h = od * od - dd * (oo - r * r)
+    with np.errstate(invalid="ignore"):
+        t = (-od - np.sqrt(h)) / dd
+    return np.where(h >= 0, t, np.float32(np.inf))
+
+
+def _meet_box(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    enter, leave = np.float32(-np.inf), np.float32(np.inf)
+    for i in range(3):
+        safe = np.where(np.abs(d[i]) < 1e-9, np.float32(1e-9), d[i])
+        half = np.float32(shape.half[i])
+        one, two = (-half - o[i]) / safe, (half - o[i]) / safe
+        enter = np.maximum(enter, np.minimum(one, two))
+        leave = np.minimum(leave, np.maximum(one, two))
+    return np.asarray(np.where(leave > enter, enter, np.inf), np.float32)
+
+
+def _meet_plane(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = -o[1] / d[1]
+    return np.asarray(np.where(t > NEAR, t, np.inf), np.float32)
+
+
+_MEET = {"cone": _meet_cone, "box": _meet_box, "plane": _meet_plane}

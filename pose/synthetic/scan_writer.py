@@ -1,0 +1,147 @@
+"""A rendered scan on disk: the files that a phone would upload, and what is true about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose import keypoints as kp
+from pose.geometry.depthmap import DepthMap
+from pose.scan.depth_file import write_depth
+from pose.synthetic.body import Body
+from pose.synthetic.picture import Picture, take_picture
+from pose.synthetic.posing import turn
+from pose.synthetic.render import Rendering, keypoints_of, render
+
+FloatArray = NDArray[np.float64]
+PICTURE_SIZE = (1440, 1080)
+_PERSON = "rendered"  # stands where a real scan has a person's code
+_STARTED_MS = 1_600_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Where the phone's tracking put its origin: the scene turned about the vertical, then moved.
+
+    Attributes:
+        turned: (3, 3), scene to world.
+        offset: (3,) metres.
+    """
+
+    turned: FloatArray
+    offset: FloatArray
+
+    @classmethod
+    def of_seed(cls, seed: int) -> World:
+        """The world of the scan with this seed."""
+        rng = np.random.default_rng([seed, 21])
+        return cls(turn("y", rng.uniform(-180, 180)), rng.uniform((-0.5, -1.6, -0.5), (0.5, -0.7, 0.5)))
+
+    def place(self, depthmap: DepthMap) -> DepthMap:
+        """A depth map of the scene as it lies in this world."""
+        return replace(
+            depthmap,
+            rotation=self.turned @ depthmap.rotation,
+            translation=self.turned @ depthmap.translation + self.offset,
+        )
+
+    def joints(self, person: Body) -> FloatArray:
+        """(17, 3) metres: x and z in the published world, y above the floor."""
+        return person.joints @ self.turned.T + self.offset * (1, 0, 1)
+
+
+def write_scan(
+    out: Path | str, seed: int, posture: str, frames: int = 9, *, second_person: bool | None = None
+) -> Path:
+    """Renders a scan into the folder `out`, which is made, and gives the folder back.
+
+    Beside the scan itself it writes `truth.json` (keypoints in pixels of the picture as it arrives, joints in
+    metres above the floor) and `truth/face_<order>.png` (white where a face is seen). The same arguments give
+    the same bytes.
+
+    Args:
+        out: a folder that is not there yet, or an empty one.
+        seed: not negative.
+        posture: "standing", "lying" or "empty" (a room without anybody).
+        frames: 1 to 99.
+        second_person: whether somebody else is in the scene, None for chance.
+
+    Raises:
+        ValueError: another posture, a negative seed, or a number of frames outside 1..99.
+        FileExistsError: the folder holds something already.
+    """
+    if not 1 <= frames <= 99:
+        raise ValueError(f"frames is {frames}, expected 1 to 99")
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out} is not empty; a scan is written into a folder of its own")
+    truth: dict[str, Any] = {"posture": posture, "frames": []}
+    for name, data in scan_files(seed, posture, frames, truth=truth, second_person=second_person):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (out / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    return out
+
+
+def scan_files(
+    seed: int, posture: str, frames: int, *, truth: dict[str, Any], second_person: bool | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """The scan's files one by one, names relative to its folder; fills `truth["frames"]` on the way.
+
+    Arguments as of `write_scan`.
+    """
+    world = World.of_seed(seed)
+    for order in range(frames):
+        rendering = render(seed, posture, frame=order, second_person=second_person)
+        picture = take_picture(rendering.scene, PICTURE_SIZE, seed, order)
+        if order == 0:
+            yield "camera_calibration.txt", _calibration(rendering.scene.intrinsics)
+        stem = f"{_PERSON}_{_STARTED_MS + seed}_{rendering.scene.step}_{100 + 7 * order}"
+        yield f"rgb/rgb_{stem}.jpg", encode(".jpg", picture.rgb[..., ::-1])
+        yield f"depth/depth_{stem}.depth", write_depth(world.place(rendering.depthmap))
+        yield f"truth/face_{order}.png", encode(".png", picture.face.astype(np.uint8) * 255)
+        truth["frames"].append({"order": order, "people": _people(rendering, picture, world)})
+
+
+def _people(rendering: Rendering, picture: Picture, world: World) -> list[dict[str, Any]]:
+    people = []
+    for person in rendering.scene.people:
+        uv, seen = keypoints_of(person, picture.scene, picture.hits)
+        people.append(
+            {
+                "keypoints": [
+                    {"name": name, "u": round(float(u), 2), "v": round(float(v), 2), "visible": bool(visible)}
+                    for name, (u, v), visible in zip(kp.NAMES, uv, seen, strict=True)
+                ],
+                "joints": [
+                    {"name": name, "x": round(float(x), 4), "y": round(float(y), 4), "z": round(float(z), 4)}
+                    for name, (x, y, z) in zip(kp.NAMES, world.joints(person), strict=True)
+                ],
+                "body_length_m": round(person.length, 4),
+            }
+        )
+    return people
+
+
+def _calibration(intrinsics: tuple[float, ...]) -> bytes:
+    line = " ".join(f"{value:.8g}" for value in intrinsics)
+    return (
+        f"Color camera intrinsic:\n{line}\nDepth camera intrinsic:\n{line}\nDepth camera position:\n0 0 0\n"
+    ).encode()
+
+
+def encode(kind: str, image: NDArray[np.uint8]) -> bytes:
+    """An image file's bytes; `image` is BGR or grey, as OpenCV has it."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if kind == ".jpg" else []
+    done, data = cv2.imencode(kind, np.ascontiguousarray(image), options)
+    if not done:
+        raise RuntimeError(f"OpenCV could not write a {kind} picture")
+    return data.tobytes()

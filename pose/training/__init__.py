@@ -1,0 +1,1 @@
+"""Train the depth network on rendered people."""

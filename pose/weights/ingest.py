@@ -1,0 +1,197 @@
+"""A file of weights, from whoever: told by its hash, read, and brought to what `pose.weights.store` keeps.
+
+The facts that come out of it, beside name, version and variant:
+
+- `kind`: hrnet or detector;
+- `input_size`: of an HRNet, width x height in pixels ("288x384"); left out if neither the file nor its name
+  tells it;
+- `naming`: whose names the tensors have by now, `authors` (of HRNet) or `torchvision`;
+- `source_file`, `source_sha256`, `source_size`: the file itself.
+
+`version` is the first eight digits of `source_sha256`, with `own-` before it where nobody has published that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from pose.errors import InvalidWeights
+from pose.weights.checkpoint import (
+    MAX_PUBLISHED_BYTES,
+    Checkpoint,
+    check_file,
+    read_pth,
+    read_safetensors,
+    stated_input_size,
+)
+from pose.weights.convert import detector_state, hrnet_state
+from pose.weights.registry import REGISTRY, Published, find_published, slot
+
+DIGEST: Final = "digest"  # SHA-256 over all tensors and all other facts; it stands in a store's files only
+_FACTS: Final = ("version", "variant", "kind", "naming", "source_file", "source_sha256", "source_size")
+
+
+def read_weights_file(path: Path | str, name: str | None = None, *, own: bool = True) -> Checkpoint:
+    """Weights by their path: `.pth` as somebody published or trained it, or safetensors, a store's too.
+
+    Args:
+        name: the model that they must be of; None: any HRNet of the registry's widths.
+        own: whether a file that nobody has published is taken. The hash is looked at before anything else is.
+
+    Returns:
+        An HRNet's tensors with the authors' names, a detector's with torchvision's. Its name is `name`, or
+        else the registry's for its width and input size, or else "hrnet-w48" without the latter.
+
+    Raises:
+        InvalidWeights: the file is damaged or of another model, or nobody has published it and `own` is
+            false.
+        ValueError: there is no such name.
+    """
+    path = Path(path)
+    expected = None if name is None else slot(name)
+    check_file(path, MAX_PUBLISHED_BYTES)
+    try:
+        is_safetensors = _is_safetensors(path)
+        sha256 = _sha256(path)
+    except OSError as error:  # its own text holds the whole path
+        raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from None
+    if is_safetensors:
+        read = read_safetensors(path)
+        if DIGEST in read.facts:
+            return _of_a_store(read, path.name, name, own)
+    published = _check_published(path.name, sha256, name, own)
+    tensors, meta = (read.tensors, {}) if is_safetensors else read_pth(path)
+    facts = {
+        "version": sha256[:8] if published else f"own-{sha256[:8]}",
+        "source_file": path.name,
+        "source_sha256": sha256,
+        "source_size": str(path.stat().st_size),
+    }
+    try:
+        if expected is not None and expected.kind == "detector":
+            tensors = detector_state(tensors, expected.name)
+            facts |= {"name": expected.name, **_facts_of(expected)}
+        else:
+            tensors, width = hrnet_state(tensors)
+            size = _input_size(meta, published, path.name)
+            facts |= _hrnet_facts(width, size, expected)
+    except InvalidWeights as error:
+        raise InvalidWeights(f"weights {path.name}: {str(error).removeprefix('weights: ')}") from None
+    return Checkpoint(tensors, facts)
+
+
+def digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+    """SHA-256, in hex, over all tensors (name, type, shape, bytes) and all facts but `digest` itself."""
+    total = hashlib.sha256()
+    for key in sorted(set(facts) - {DIGEST}):
+        total.update(f"{key}={facts[key]}\n".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def check_stored(checkpoint: Checkpoint, name: str) -> None:
+    """Whether what a store's file holds is whole, and is of this model.
+
+    Raises:
+        InvalidWeights: it is not.
+    """
+    facts = checkpoint.facts
+    missing = [fact for fact in (*_FACTS, DIGEST) if fact not in facts]
+    if missing:
+        raise InvalidWeights(f"header without {', '.join(missing)}")
+    for fact, value in {"name": name, **_facts_of(slot(name))}.items():
+        if facts.get(fact) != value:
+            raise InvalidWeights(f"of another model: its {fact} is {facts.get(fact)!r}, expected {value!r}")
+    if digest(checkpoint.tensors, facts) != facts[DIGEST]:
+        raise InvalidWeights("damaged: its tensors or its header are not those that were written")
+
+
+def _of_a_store(checkpoint: Checkpoint, file: str, name: str | None, own: bool) -> Checkpoint:
+    facts = checkpoint.facts
+    name = facts.get("name", "") if name is None else name
+    if name not in REGISTRY:
+        raise InvalidWeights(f"weights {file}: of an unknown model")
+    try:
+        check_stored(checkpoint, name)
+    except InvalidWeights as error:
+        raise InvalidWeights(f"weights {file}: {error}") from None
+    # The header is believed: that its tensors are those of the file it names can be seen no more.
+    _check_published(file, facts["source_sha256"], name, own)
+    return Checkpoint(checkpoint.tensors, {key: value for key, value in facts.items() if key != DIGEST})
+
+
+def _check_published(file: str, sha256: str, name: str | None, own: bool) -> Published | None:
+    published = find_published(sha256)
+    if published is None and not own:
+        raise InvalidWeights(
+            f"weights {file}: nobody has published a file with the SHA-256 {sha256}; if it is your own, "
+            "or you trust whoever made it, add it with --own"
+        )
+    if published is not None and name is not None and published.name != name:
+        raise InvalidWeights(f"weights {file}: this file is {published.name}, expected {name}")
+    return published
+
+
+def _facts_of(published: Published) -> dict[str, str]:
+    """What all weights of a name have in common."""
+    if published.input_size is None:
+        return {"variant": published.name, "kind": published.kind, "naming": "torchvision"}
+    width, height = published.input_size
+    return {
+        "variant": f"w{published.width}",
+        "kind": published.kind,
+        "naming": "authors",
+        "input_size": f"{width}x{height}",
+    }
+
+
+def _hrnet_facts(width: int, size: tuple[int, int] | None, expected: Published | None) -> dict[str, str]:
+    if expected is not None:
+        if width != expected.width:
+            raise InvalidWeights(f"an HRNet of width {width}, expected {expected.width} for {expected.name}")
+        if size is not None and size != expected.input_size:
+            raise InvalidWeights(
+                f"for an input of {size[0]}x{size[1]} (width x height), expected {{}}x{{}} for {{}}".format(
+                    *(expected.input_size or ()), expected.name
+                )
+            )
+        return {"name": expected.name, **_facts_of(expected)}
+    found = [
+        files[0] for files in REGISTRY.values() if (files[0].width, files[0].input_size) == (width, size)
+    ]
+    if found:
+        return {"name": found[0].name, **_facts_of(found[0])}
+    facts = {"name": f"hrnet-w{width}", "variant": f"w{width}", "kind": "hrnet", "naming": "authors"}
+    return facts if size is None else {**facts, "input_size": f"{size[0]}x{size[1]}"}
+
+
+def _input_size(meta: Mapping[str, Any], published: Published | None, file: str) -> tuple[int, int] | None:
+    """Width and height: as the file says, or else the registry, or else the file's name."""
+    stated = stated_input_size(meta)
+    if stated is not None:
+        return stated
+    if published is not None:
+        return published.input_size
+    named = re.search(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)", file)  # height first, as the authors name theirs
+    return (int(named[2]), int(named[1])) if named else None
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By the file's start: eight bytes of its header's length, then JSON."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

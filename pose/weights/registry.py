@@ -1,0 +1,167 @@
+"""The registry: which weights others have published, where they are, and by what they are known.
+
+Nothing is downloaded here; `pose.weights.store` keeps weights and `pose.weights.sources` gets them.
+
+All were trained on COCO, whose pictures have licences of their own (the annotations are CC BY 4.0); the
+licence given is the one under which the file was published.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["hrnet", "detector"]
+
+_MMPOSE: Final = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/"
+_TORCHVISION: Final = "https://download.pytorch.org/models/"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file as its authors published it.
+
+    Attributes:
+        name: ours, of the model whose weights these are.
+        file: the file's name.
+        url: None where the authors publish it in no way that a program can fetch: it is given by path.
+        sha256: 64 hex digits, or the first 8 where only these are known (they stand in the file's name).
+        size: bytes, if known.
+        licence: SPDX.
+        ap: published average precision on COCO val2017, 0..1: of keypoints, with flip test and the boxes of
+            the authors' detector; or of boxes.
+        kind: "hrnet" or "detector".
+        width: of an HRNet.
+        input_size: of an HRNet, width and height in pixels.
+    """
+
+    name: str
+    file: str
+    url: str | None
+    sha256: str
+    size: int | None
+    licence: str
+    ap: float | None
+    kind: Kind
+    width: int | None = None
+    input_size: tuple[int, int] | None = None
+
+    def is_hash(self, sha256: str) -> bool:
+        """Whether a file with this hash (64 hex digits) is this one, as far as is known."""
+        return sha256.startswith(self.sha256)
+
+
+def _mmpose(name: str, stem: str, sha256: str, ap: float) -> Published:
+    width, size = _shape(name)
+    file = f"{stem}.pth"
+    return Published(name, file, _MMPOSE + file, sha256, None, "Apache-2.0", ap, "hrnet", width, size)
+
+
+def _authors(name: str, file: str, sha256: str, ap: float) -> Published:
+    width, size = _shape(name)
+    return Published(name, file, None, sha256, None, "MIT", ap, "hrnet", width, size)
+
+
+def _torchvision(file: str, sha256: str, ap: float, name: str, size: int | None = None) -> Published:
+    return Published(name, file, _TORCHVISION + file, sha256, size, "BSD-3-Clause", ap, "detector")
+
+
+def _shape(name: str) -> tuple[int, tuple[int, int]]:
+    """ "hrnet-w48-384x288" → 48, (288, 384): the name gives the height first, as the authors do."""
+    _, width, size = name.split("-")
+    height, across = map(int, size.split("x"))
+    return int(width.removeprefix("w")), (across, height)
+
+
+_ALL: Final = (
+    # The tables of mmpose, and of github.com/leoxiaobin/deep-high-resolution-net.pytorch.
+    _mmpose(
+        "hrnet-w48-384x288",
+        "td-hm_hrnet-w48_8xb32-210e_coco-384x288-c161b7de_20220915",
+        "c161b7de",
+        0.767,
+    ),
+    _authors(
+        "hrnet-w48-384x288",
+        "pose_hrnet_w48_384x288.pth",
+        "95e0fec3194826d5e3f806ea89be68bbb84517b114c3a32b3058c56610b5ef61",
+        0.763,
+    ),
+    _mmpose(
+        "hrnet-w32-384x288",
+        "td-hm_hrnet-w32_8xb64-210e_coco-384x288-ca5956af_20220909",
+        "ca5956af",
+        0.761,
+    ),
+    _mmpose(
+        "hrnet-w48-256x192",
+        "td-hm_hrnet-w48_8xb32-210e_coco-256x192-0e67c616_20220913",
+        "0e67c6167d6a10fe8f27e3da1e9a415b57289d5820dcca2b42bd8079df4b7a3a",
+        0.756,
+    ),
+    _mmpose(
+        "hrnet-w32-256x192",
+        "td-hm_hrnet-w32_8xb64-210e_coco-256x192-81c58e40_20220909",
+        "81c58e40",
+        0.749,
+    ),
+    _authors(
+        "hrnet-w32-256x192",
+        "pose_hrnet_w32_256x192.pth",
+        "19bc083708bb8d873211e50d85d56344c10290c6e8b564c813fdde09645c4c1c",
+        0.744,
+    ),
+    # torchvision.models.detection: the digits, and the average precision, of its WeightsEnum.
+    _torchvision(
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        "258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
+        0.370,
+        "fasterrcnn-resnet50-fpn",
+        167_502_836,
+    ),
+    _torchvision(
+        "fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
+        "fb6a3cc7",
+        0.328,
+        "fasterrcnn-mobilenet-v3-large-fpn",
+    ),
+    _torchvision(
+        "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        "907ea3f9",
+        0.228,
+        "fasterrcnn-mobilenet-v3-large-320-fpn",
+    ),
+    _torchvision(
+        "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+        "a79551df",
+        0.213,
+        "ssdlite320-mobilenet-v3-large",
+    ),
+)
+
+# A model's name → its files, the one that is fetched first. Models of a kind stand in the order of their AP.
+REGISTRY: Final[dict[str, tuple[Published, ...]]] = {
+    name: tuple(each for each in _ALL if each.name == name)
+    for name in dict.fromkeys(each.name for each in _ALL)
+}
+POSE_MODELS: Final = tuple(name for name, files in REGISTRY.items() if files[0].kind == "hrnet")
+DETECTORS: Final = tuple(name for name, files in REGISTRY.items() if files[0].kind == "detector")
+DEFAULT_POSE: Final = "hrnet-w48-384x288"
+DEFAULT_DETECTOR: Final = "fasterrcnn-resnet50-fpn"
+
+
+def slot(name: str) -> Published:
+    """The first file of a name: kind, width and input size are those of all of them.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    if name not in REGISTRY:
+        raise ValueError(f"unknown weights {name!r}, expected one of {', '.join(REGISTRY)}")
+    return REGISTRY[name][0]
+
+
+def find_published(sha256: str) -> Published | None:
+    """The published file with this hash (64 hex digits)."""
+    files = (each for files in REGISTRY.values() for each in files)
+    return next((each for each in files if each.is_hash(sha256)), None)

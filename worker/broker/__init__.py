@@ -1,0 +1,1 @@
+"""Celery's transports for Redis and for a folder, and what cannot be read from them."""

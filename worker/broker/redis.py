@@ -1,0 +1,114 @@
+"""Celery's broker on Redis, which sets entries aside that are no message, instead of ending with them.
+
+It reads and writes the same lists as `kombu.transport.redis`. An entry that another program, or a hand, put
+there and that kombu could not read goes to `<queue>:dead` with the reason. Redis takes an entry off its list
+before anybody can look at it, so one that is too large is in memory once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis as redis_py
+from kombu.transport import redis
+from kombu.utils.json import dumps
+
+from worker.broker.dead_letters import bury
+from worker.broker.envelope import InvalidMessage, check_envelope
+from worker.config.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class QoS(redis.QoS):
+    """Counts the messages that the worker has, of which it may have a few at a time.
+
+    One whose acknowledgement Redis did not take counts no longer. To kombu it does, and the worker would wait
+    for ever. The message itself comes back when the connection is made anew, or when its time is up.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._given_up: set[str] = set()
+
+    def can_consume(self) -> bool:
+        here = len(self._delivered) - len(self._dirty) - len(self._given_up)
+        return not self.prefetch_count or here < self.prefetch_count
+
+    def ack(self, delivery_tag: str) -> None:
+        self._given_up.add(delivery_tag)
+        super().ack(delivery_tag)
+        self._given_up.discard(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        self._given_up.add(delivery_tag)
+        super().reject(delivery_tag, requeue)
+        self._given_up.discard(delivery_tag)
+
+
+class Channel(redis.Channel):
+    """Checks each entry between Redis and kombu."""
+
+    QoS = QoS
+    max_message_bytes: int | None = None
+    from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
+
+    def set_aside(self, queue: str, reason: str, entry: bytes | str) -> None:
+        """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
+        log.error("message_refused", queue=queue, reason=reason)
+        try:
+            with self.conn_or_acquire() as client:
+                bury(client, queue, reason, entry)
+        except (redis_py.RedisError, OSError) as error:
+            log.error("message_not_kept", queue=queue, error=type(error).__name__)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        client = super()._create_client(asynchronous)
+        if asynchronous:
+            client.parse_response = self._checked(client.parse_response)
+        return client
+
+    def _checked(self, parse_response: Callable[..., Any]) -> Callable[..., Any]:
+        """Redis' answers, of which the entries of a queue are messages."""
+
+        def parse(connection: Any, command: str, **options: Any) -> Any:
+            answer = parse_response(connection, command, **options)
+            if command != "BRPOP" or not answer:
+                return answer
+            key, entry = answer
+            queue = key.decode().rsplit(self.sep, 1)[0]
+            # Events, and answers to `inspect`, are as long as they are.
+            limit = (
+                None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
+            )
+            try:
+                message = check_envelope(entry, limit)
+            except InvalidMessage as error:
+                self.set_aside(queue, str(error), entry)
+                return None  # as when nothing came
+            # An entry that was put there twice has one tag twice; the first to be done would take the other
+            # off the books, and it would be lost with its worker.
+            message["properties"]["delivery_tag"] = self._next_delivery_tag()
+            return key, dumps(message)
+
+        return parse
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
+        try:
+            check_envelope(dumps(message))
+        except InvalidMessage as error:
+            log.error("broadcast_refused", exchange=exchange, reason=str(error))
+            return False
+        return super()._deliver_fanout_message(message, exchange)
+
+
+class Transport(redis.Transport):
+    """The transport behind `redis://` and `rediss://`, see `worker.app`.
+
+    A Redis that answers with an error is full, has become a replica, or lets us do less than before. To kombu
+    that is a mistake of whoever asked, and the worker would end; here it is away, until it answers otherwise.
+    """
+
+    Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, redis_py.ResponseError)

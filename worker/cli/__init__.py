@@ -1,0 +1,1 @@
+"""`python -m worker`: enqueue, status, watch, health and the rest."""

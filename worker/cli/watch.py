@@ -1,0 +1,180 @@
+"""What `python -m worker watch` shows: a table of scans, told by their status.json.
+
+Which scans there are to show, the events of Celery say; what became of them, only storage does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from celery import Celery
+from kombu import Connection, Consumer
+from rich.table import Table
+from rich.text import Text
+
+from worker.keys import SCAN_ID
+from worker.scans.status import ScanStatus, Status
+
+SHOWN: Final = 40
+AWAY: Final = "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
+_SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
+_STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED: "dim"}
+
+
+class Board:
+    """Scans and their last known status. May be used from several threads."""
+
+    def __init__(self, scan_ids: Iterable[str] = ()) -> None:
+        self._lock = threading.Lock()
+        self._scans: dict[str, ScanStatus | None] = dict.fromkeys(scan_ids)
+
+    def add(self, scan_id: str) -> None:
+        """Show a scan from now on; look at it anew if it was done."""
+        with self._lock:
+            self._scans.pop(scan_id, None)
+            self._scans[scan_id] = None
+            for oldest in list(self._scans)[: -10 * SHOWN]:
+                del self._scans[oldest]
+
+    def update(self, scan_id: str, status: ScanStatus | None) -> None:
+        with self._lock:
+            if scan_id in self._scans and status is not None:
+                self._scans[scan_id] = status
+
+    def open_scans(self) -> list[str]:
+        """Those not done yet."""
+        return [scan_id for scan_id, status in self.scans() if status is None or not status.status.final]
+
+    def scans(self) -> list[tuple[str, ScanStatus | None]]:
+        with self._lock:
+            return list(self._scans.items())
+
+    def finished(self) -> bool:
+        return not self.open_scans()
+
+    def failed(self) -> bool:
+        return any(status is not None and status.status is Status.FAILED for _, status in self.scans())
+
+
+class Listener:
+    """Adds to a board the scans that Celery's events speak of, in a thread of its own.
+
+    Attributes:
+        away: the broker could not be reached the last time.
+    """
+
+    def __init__(self, app: Celery, board: Board, enabled: bool) -> None:
+        self._app = app
+        self.away = False
+        self._board = board
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True) if enabled else None
+
+    def __enter__(self) -> Self:
+        if self._thread:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread:
+            # Long enough to take its queue away from the broker; a broker that is away is not waited for.
+            self._thread.join(timeout=3)
+
+    def _listen(self) -> None:
+        app = self._app
+        while not self._stop.is_set():
+            try:
+                with app.connection_for_read() as connection, connection.channel() as channel:
+                    receiver = app.events.Receiver(channel, handlers={"*": self._on_event})
+                    (consumer,) = receiver.get_consumers(functools.partial(Consumer, channel), channel)
+                    with consumer:
+                        self.away = False
+                        self._receive(connection)
+                    # Brokers of files keep the queue of a listener that does not say that it leaves.
+                    channel.queue_delete(receiver.queue.name)
+            except connection_errors(app):
+                self.away = True
+                self._stop.wait(2)
+
+    def _receive(self, connection: Connection) -> None:
+        while not self._stop.is_set():
+            # socket.timeout is TimeoutError, and both are OSErrors: only this one means that nothing came.
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=0.5)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        for scan_id in scans_of(event):
+            self._board.add(scan_id)
+
+
+def connection_errors(app: Celery) -> tuple[type[Exception], ...]:
+    """Return the exceptions that mean that the broker is away."""
+    return (OSError, *app.connection_for_read().recoverable_connection_errors)
+
+
+def scans_of(event: dict[str, Any]) -> list[str]:
+    """The scan that an event of Celery speaks of, if any: announced, or started by a worker."""
+    kind = event.get("type")
+    if kind in ("task-sent", "task-received"):
+        # Arguments come as the text that Python shows them by.
+        return _SENT.findall(f"{event.get('args')} {event.get('kwargs')}")[:1]
+    if kind == "task-progress" and event.get("stage") == "fetch":
+        scan_id = event.get("scan_id")
+        return [scan_id] if isinstance(scan_id, str) and SCAN_ID.fullmatch(scan_id) else []
+    return []
+
+
+def describe(status: ScanStatus) -> str:
+    """A status in one line."""
+    parts = [f"{status.scan_id}: {status.status.value}"]
+    if doing := _doing(status):
+        parts.append(doing)
+    if status.attempt > 1:
+        parts.append(f"attempt {status.attempt}")
+    if status.reason:
+        parts.append(status.reason)
+    return ", ".join(parts)
+
+
+def table(board: Board, time: datetime, caption: str | None = None) -> Table:
+    """The newest scans, one a row."""
+    shown = Table(expand=False, caption=caption, caption_justify="left")
+    for title in ("scan", "status", "doing", "seconds", "attempt", "reason"):
+        shown.add_column(title, justify="right" if title in ("seconds", "attempt") else "left")
+    for scan_id, status in board.scans()[-SHOWN:]:
+        if status is None:
+            shown.add_row(scan_id, Text("waiting", style="dim"))
+            continue
+        shown.add_row(
+            scan_id,
+            Text(status.status.value, style=_STYLES.get(status.status, "")),
+            _doing(status),
+            _seconds(status, time),
+            str(status.attempt or ""),
+            # Not as markup: a reason may hold brackets.
+            Text(status.reason or ""),
+        )
+    return shown
+
+
+def _doing(status: ScanStatus) -> str:
+    if status.status is not Status.PROGRESS or status.stage is None:
+        return ""
+    if status.frames is None:
+        return status.stage.value
+    return f"{status.stage.value}, frame {status.frames_done} of {status.frames}"
+
+
+def _seconds(status: ScanStatus, time: datetime) -> str:
+    start = status.started_at or status.queued_at
+    return f"{((status.finished_at or time) - start).total_seconds():.1f}" if start else ""

@@ -1,0 +1,1 @@
+"""Settings and what is made from them: Celery's configuration, logging, TLS, URLs."""

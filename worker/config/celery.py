@@ -1,0 +1,121 @@
+"""Celery's own settings, made from ours. Each that is not Celery's default says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from worker.config.settings import Settings, SettingsError
+from worker.config.tls import kombu_options
+
+VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
+# A Redis that is cut off says nothing at all. Celery would wait for its answer in the worker's one main loop,
+# by default without end, and hear no SIGTERM meanwhile.
+REDIS_TIMEOUT_S: Final = 5.0
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """What `app.conf` is loaded with."""
+    return {
+        "broker_url": settings.broker_url,
+        "broker_use_ssl": kombu_options(settings.broker_url),
+        "broker_transport_options": _transport_options(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "result_backend": settings.result_backend,
+        # Ten short tries: a result store that is away for a moment fails no scan, one that is away for long
+        # holds none up. The truth about a scan is in its status.json.
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 10,
+        "result_backend_max_sleep_between_retries_ms": 1000,
+        "redis_socket_timeout": REDIS_TIMEOUT_S,
+        "redis_socket_connect_timeout": REDIS_TIMEOUT_S,
+        "result_extended": True,
+        "imports": ("worker.tasks",),
+        # JSON only: pickle would run whatever a message brings.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "accept_content": ["json"],
+        # A scan is taken off the queue when it is done, so a process that dies gives it back.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        # Celery would rather end what it cannot acknowledge any more. Here a scan goes on while Redis is away
+        # for a moment: its lock keeps others off, and the message that comes again finds it done.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_soft_time_limit": settings.soft_time_limit_s,
+        "task_time_limit": settings.time_limit_s,
+        "worker_consumer": "worker.runtime.consumer:Consumer",
+        # Flower shows what it is told.
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "task_track_started": True,
+        # `celery -A worker beat`, or `worker -B`. Its own default keeps a file of pickles.
+        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_schedule": {
+            "overdue scans": _every("worker.reconcile", settings.reconcile_every_s),
+            "all scans": _every("worker.reconcile", settings.queue_lease_s, sweep=True),
+        },
+        "worker_concurrency": settings.concurrency,
+        # A child loads its model before it reports; on a cold disk that takes longer than Celery's 4 s.
+        "worker_proc_alive_timeout": 300.0,
+    }
+
+
+def _every(task: str, seconds: float, **arguments: object) -> dict[str, Any]:
+    """A beat. A message that nobody took before the next one says nothing that this one does not."""
+    return {"task": task, "schedule": seconds, "kwargs": arguments, "options": {"expires": seconds}}
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    scheme = settings.broker_url.partition("://")[0]
+    if scheme == "filesystem":
+        queue, control = broker_folders(settings)
+        return {
+            "data_folder_in": str(queue),
+            "data_folder_out": str(queue),
+            "control_folder": str(control),
+            # Flower asks its questions with a second to answer; kombu's default would use all of it.
+            "polling_interval": 0.2,
+        }
+    if scheme in ("redis", "rediss", "sentinel"):
+        return {
+            # A message not acknowledged within this time is given to another worker as well.
+            "visibility_timeout": settings.time_limit_s + VISIBILITY_TIMEOUT_MARGIN_S,
+            # Look for such messages about every 10 s; the default comes to 100 s.
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "max_message_bytes": settings.max_message_bytes,
+            "socket_timeout": REDIS_TIMEOUT_S,
+            "socket_connect_timeout": REDIS_TIMEOUT_S,
+        }
+    return {}
+
+
+def broker_folders(settings: Settings) -> tuple[Path, Path]:
+    """The embedded broker's folders: of messages, and of exchanges' tables."""
+    broker = settings.run_dir.absolute() / "broker"
+    return broker / "queue", broker / "control"
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that Celery's embedded broker and result store expect to find.
+
+    Raises:
+        SettingsError: one of them cannot be made.
+    """
+    folders: list[Path] = []
+    if settings.broker_url.startswith("filesystem://"):
+        folders += [settings.run_dir.absolute(), *broker_folders(settings)]
+    if settings.result_backend.startswith("file://"):
+        folders.append(Path(settings.result_backend.removeprefix("file://").removeprefix("localhost")))
+    for folder in folders:
+        try:
+            # Nobody else's: who can write messages can have any scan analysed.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            ours = folder.is_relative_to(settings.run_dir.absolute())
+            name = "RUN_DIR" if ours else "CELERY_RESULT_BACKEND"
+            reason = error.strerror or type(error).__name__
+            raise SettingsError(f"{name}: the folder {folder} cannot be made: {reason}") from None

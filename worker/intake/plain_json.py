@@ -1,0 +1,81 @@
+"""Scans that other programs announce in plain JSON, without Celery: what an entry of their list says.
+
+`{"scan_id": "…"}`, `{"scan_ids": ["…", …]}`, or a notification of S3 (`worker.intake.s3_notifications`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from worker.config.settings import Settings
+from worker.config.urls import Bucket, parse_place
+from worker.intake.s3_notifications import records_of, scan_of
+from worker.intake.task_call import scan_id_of
+from worker.keys import InvalidArrival, check_scan_id
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What an entry says.
+
+    Attributes:
+        announced: scans that are complete.
+        touched: scans of which an object came. There may be more to come.
+        problem: what part of the entry could not be taken, for a person to read.
+    """
+
+    announced: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def read_arrival(entry: bytes, settings: Settings) -> Arrival:
+    """Read an entry of the list of arrivals. Where some of its scans are wrong, the others still count.
+
+    Raises:
+        InvalidArrival: it is too long, not JSON, or says nothing that we know. No text repeats what was sent.
+    """
+    if len(entry) > settings.max_message_bytes:
+        raise InvalidArrival(f"it has more than {settings.max_message_bytes} bytes")
+    try:
+        found = json.loads(entry)
+    except (ValueError, RecursionError):
+        raise InvalidArrival("it is not JSON") from None
+    records = records_of(found)
+    if records is not None:
+        scans = parse_place(settings.scans_url)
+        results = parse_place(settings.results_url)
+        if not isinstance(scans, Bucket):
+            raise InvalidArrival("it is a notification of S3, but SCANS_URL is a folder")
+        elsewhere = results if isinstance(results, Bucket) else None
+        touched, problem = _each(records, "record", lambda record: scan_of(record, scans, elsewhere))
+        return Arrival(touched=touched, problem=problem)
+    if isinstance(found, dict) and set(found) == {"scan_ids"} and isinstance(found["scan_ids"], list):
+        if not found["scan_ids"]:
+            raise InvalidArrival("its scan_ids are empty")
+        announced, problem = _each(found["scan_ids"], "scan id", check_scan_id)
+        return Arrival(announced=announced, problem=problem)
+    if not isinstance(found, dict) or set(found) != {"scan_id"}:
+        raise InvalidArrival(
+            'it is neither {"scan_id": "…"} nor {"scan_ids": ["…"]} nor a notification of S3'
+        )
+    return Arrival(announced=(scan_id_of(found, None),))
+
+
+def _each(
+    parts: Iterable[object], name: str, read: Callable[[object], str | None]
+) -> tuple[tuple[str, ...], str | None]:
+    """The scans of the parts, each once and in their order, and what is wrong with the first bad part."""
+    scans: dict[str, None] = {}
+    problem: str | None = None
+    for number, part in enumerate(parts, start=1):
+        try:
+            scan_id = read(part)
+        except InvalidArrival as error:
+            problem = problem or f"{name} {number}: {error}"
+            continue
+        if scan_id is not None:
+            scans[scan_id] = None
+    return tuple(scans), problem

@@ -1,0 +1,1 @@
+"""Load the models in the process that uses them."""

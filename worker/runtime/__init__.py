@@ -1,0 +1,1 @@
+"""What this project adds to Celery's worker, one file for each thing."""

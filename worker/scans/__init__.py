@@ -1,0 +1,1 @@
+"""What is done to one scan, from its message to its final event."""

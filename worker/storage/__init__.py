@@ -1,0 +1,1 @@
+"""Where scans are read from and results are written to."""

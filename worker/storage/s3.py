@@ -1,0 +1,183 @@
+"""Storage in S3, or in anything that speaks it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.parsers import ResponseParserError
+from botocore.response import StreamingBody
+from urllib3.exceptions import HTTPError
+
+from worker.config.secrets import s3_keys
+from worker.storage.base import (
+    InvalidKey,
+    ObjectMissing,
+    ScanTooLarge,
+    StorageUnavailable,
+    StoredObject,
+    is_key,
+    split_key,
+)
+
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_S: Final = 30
+TRIES: Final = 3
+CHUNK: Final = 256 * 1024
+_CUT: Final = "its answer was cut off"
+# What a person can do something about. The rest is told by its code.
+_REASONS: Final = {
+    "NoSuchBucket": "its bucket does not exist",
+    "AccessDenied": "access was denied to our credentials",
+    "InvalidAccessKeyId": "our credentials were refused",
+    "SignatureDoesNotMatch": "our credentials were refused",
+    "QuotaExceeded": "it is full",
+    "403": "access was denied to our credentials",
+}
+
+
+class S3Storage:
+    """Objects of a bucket below a prefix. See `worker.storage.base.Storage` for the contract.
+
+    Credentials come from where boto3 takes them: the environment, its files, or the machine's role; before
+    these from `worker.config.secrets`. Make it after a fork: processes cannot share connections.
+    """
+
+    def __init__(self, bucket: str, prefix: str, name: str, endpoint_url: str | None = None) -> None:
+        self.name = name
+        self._bucket = bucket
+        self._prefix = prefix
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            max_pool_connections=16,
+            # S3 servers of one's own are reached by their one host name.
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+            # Older servers do not know the checksums that boto3 adds to each request by now. What we write
+            # carries its MD5, which all of them check.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        with self._errors():
+            session = boto3.session.Session(*(s3_keys() or ()))
+            self._client = session.client(
+                "s3",
+                endpoint_url=endpoint_url,
+                config=config,
+                # A server of one's own has no regions, but a signature needs one.
+                region_name=session.region_name or ("us-east-1" if endpoint_url else None),
+            )
+
+    def objects(self, folder: str, limit: int) -> list[StoredObject]:
+        """See Storage."""
+        start = self._key(folder) + "/"
+        found: list[StoredObject] = []
+        with self._errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
+            for page in map(self._whole, pages):
+                for each in page.get("Contents", []):
+                    key = each["Key"][len(self._prefix) :]
+                    # Among others the empty objects "rgb/" that consoles make and that stand for folders.
+                    if is_key(key):
+                        found.append(StoredObject(key, each["Size"], each["LastModified"].timestamp()))
+                if len(found) > limit:
+                    return found[: limit + 1]
+        return sorted(found, key=lambda each: each.key)
+
+    def folders(self) -> list[str]:
+        """See Storage."""
+        found: list[str] = []
+        with self._errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
+            )
+            for page in map(self._whole, pages):
+                for each in page.get("CommonPrefixes", []):
+                    name = each["Prefix"][len(self._prefix) :].rstrip("/")
+                    if is_key(name):
+                        found.append(name)
+        return sorted(found)
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        """See Storage."""
+        _, chunks = self.stream(key, max_bytes)
+        return b"".join(chunks)
+
+    def stream(self, key: str, max_bytes: int) -> tuple[int, Iterator[bytes]]:
+        """An object's length, and its content in pieces. Raises as `read`, also while they are taken."""
+        with self._errors():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            except ClientError as error:
+                if _code(error) in ("NoSuchKey", "404"):
+                    raise ObjectMissing(f"{self.name} holds no such object") from None
+                raise
+            if "ContentLength" not in answer:  # its end could not be told from a connection that broke
+                raise StorageUnavailable(f"{self.name}: {_CUT}")
+        return answer["ContentLength"], self._chunks(answer["Body"], max_bytes)
+
+    def _chunks(self, body: StreamingBody, max_bytes: int) -> Iterator[bytes]:
+        done = 0
+        with self._errors(), closing(body):
+            while chunk := body.read(CHUNK):
+                done += len(chunk)
+                if done > max_bytes:
+                    raise ScanTooLarge(f"an object has more than {max_bytes} bytes")
+                yield chunk
+
+    def write(self, key: str, data: bytes, content_type: str) -> None:
+        """See Storage."""
+        checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        with self._errors():
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key(key),
+                Body=data,
+                ContentType=content_type,
+                ContentMD5=checksum,
+            )
+
+    def delete(self, key: str) -> None:
+        """See Storage."""
+        with self._errors():
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
+    def _whole(self, page: Any) -> Any:
+        """A list of objects that is one: an answer without a body is read as a list of none."""
+        if "Name" not in page and "KeyCount" not in page:
+            raise StorageUnavailable(f"{self.name}: {_CUT}")
+        return page
+
+    def _key(self, key: str) -> str:
+        return self._prefix + "/".join(split_key(key))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            raise StorageUnavailable(f"{self.name}: {_REASONS.get(code, f'it answered {code}')}") from None
+        except (NoCredentialsError, PartialCredentialsError):
+            raise StorageUnavailable(f"{self.name}: there are no credentials for it") from None
+        except InvalidKey:
+            raise
+        except ValueError:  # botocore's, of a time or a number that ends in the middle
+            raise StorageUnavailable(f"{self.name}: {_CUT}") from None
+        except (ResponseParserError, KeyError, RecursionError):
+            # The last of them is what botocore makes of a server that sends it on without end.
+            raise StorageUnavailable(f"{self.name}: its answer is not that of an S3 server") from None
+        except (BotoCoreError, HTTPError, OSError) as error:
+            # Not the error's own text, which may hold the object's URL.
+            raise StorageUnavailable(f"{self.name}: it cannot be reached ({type(error).__name__})") from None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "an error"))
