@@ -9,7 +9,7 @@ DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz chaos lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,17 @@ demo: $(RUNTIME) ## See it work: a worker takes two rendered scans
 	$(BIN)/python -m worker.demo $(ARGS)
 
 test: $(DEVELOPMENT) servers lint ## All checks and tests; sets up what they need
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --durations=10 $(ARGS)
+
+test-unit: $(DEVELOPMENT) ## The quick tests: no server, no subprocess
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+	@echo "Left out: tests/integration (Redis, S3), tests/e2e (workers, packaging, README), tools (fuzz, chaos), lint."
 
 fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads (ARGS="--count 20000 --target depth")
-	$(BIN)/python -m tests.fuzz.run $(ARGS)
+	$(BIN)/python -m tools.fuzz.run $(ARGS)
 
 chaos: $(DEVELOPMENT) servers ## Ten minutes of killed workers and failing servers under 300 scans (ARGS="--short --seed 2")
-	nice -n 10 $(BIN)/python -m tests.chaos.run $(ARGS)
+	nice -n 10 $(BIN)/python -m tools.chaos.run $(ARGS)
 
 lint: $(DEVELOPMENT) ## Ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
@@ -75,7 +79,7 @@ audit: $(DEVELOPMENT) ## Look for known weaknesses in the locked packages, in Py
 
 clean: ## Remove what was built or cached and the demo's results (.venv stays)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-results
-	find pose worker tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
+	find pose worker tests tools benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 servers:
 	@scripts/need.sh 'command -v redis-server' redis-server

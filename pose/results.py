@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pose import keypoints as kp
 from pose.lifting.posture import Posture
-from pose.privacy.redact import Method as CoverMethod
+from pose.privacy.redact import Method as RedactionMethod
 
 SCHEMA: Final = "scan-result/1"
 SCAN_ID: Final = r"^[A-Za-z0-9_-]{1,128}$"
@@ -94,10 +94,10 @@ class PersonResult(_Model):
     posture: Posture = Field(description="unknown where there is no 3D, or where it cannot be told")
 
 
-class CoveringResult(_Model):
+class RedactionResult(_Model):
     """How a published picture was covered, and where."""
 
-    method: CoverMethod
+    method: RedactionMethod
     grid: int = Field(ge=1, description="shades on each side of a covered part")
     levels: int = Field(ge=1, description="tones that a covered part can have; nothing else of it is left")
     noise: float = Field(ge=0, description="sigma of the shades about the tone, of 256")
@@ -126,7 +126,7 @@ class FrameResult(_Model):
         description="quality limits that the frame breaks (`pose/analysis/quality.py`)"
     )
     picture: str | None = Field(description="key of the picture without faces; null where it was withheld")
-    covering: CoveringResult | None = Field(default=None, description="null where there is no picture")
+    covering: RedactionResult | None = Field(default=None, description="null where there is no picture")
     timings_ms: Timings = Field(default_factory=dict)
 
 

@@ -20,13 +20,13 @@ from worker.config.celery import celery_config, make_folders
 from worker.config.logs import get_logger
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings
-from worker.intake.redis_list import TakeArrivals
+from worker.intake.redis_list import InboxStep
 from worker.models.loading import get_estimator, limit_threads
 from worker.models.weights import fetch_weights
-from worker.runtime.heartbeat import SignOfLife
-from worker.runtime.shutdown import HandBack
-from worker.runtime.time_limits import KeepTimeLimits
-from worker.runtime.wait_for_models import WaitForProcesses, say_ready
+from worker.runtime.heartbeat import Heartbeat
+from worker.runtime.shutdown import GracefulShutdown
+from worker.runtime.time_limits import RestoreTimeLimits
+from worker.runtime.wait_for_models import WaitForModels, report_ready
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storages
 
@@ -50,8 +50,8 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
-app.steps["worker"].update((WaitForProcesses, TakeArrivals))
-app.steps["consumer"].update((HandBack, SignOfLife, KeepTimeLimits))
+app.steps["worker"].update((WaitForModels, InboxStep))
+app.steps["consumer"].update((GracefulShutdown, Heartbeat, RestoreTimeLimits))
 
 
 class _Start:
@@ -98,7 +98,7 @@ def _start_process(**_: Any) -> None:
         model = get_estimator(settings).name
         open_storages(settings)
         log.info("process_ready", model=model, threads=threads)
-        say_ready()
+        report_ready()
     except Exception as error:
         # Celery would log this and go on without a model. Where the reason is meant for a person, it is
         # said without the traceback.

@@ -14,11 +14,11 @@ from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidArrival
-from worker.models.loading import get_compared, get_estimator
+from worker.models.loading import get_comparison_estimator, get_estimator
 from worker.queue import NAME, sender
 from worker.scans.attempt import Attempt
 from worker.scans.failures import ScanFailed
-from worker.scans.job import HEADER, ComeAgain, Job, Tries
+from worker.scans.job import HEADER, Job, RetryLater, RetryState
 from worker.scans.process import Outcome, Report, process
 from worker.scans.reconcile import reconcile
 from worker.scans.status import Stage
@@ -55,12 +55,12 @@ def process_scan(
         # Without an id there is no key, and so no status.json to say it in.
         log.error("arrival_refused", reason=str(error))
         raise ScanFailed(str(error)) from None
-    tries = Tries.of((self.request.headers or {}).get(HEADER))
+    tries = RetryState.of((self.request.headers or {}).get(HEADER))
     job = Job(scan_id, self.request.id, force, resent, tries)
     with task_context(scan_id=scan_id, attempt=tries.attempt, task_id=self.request.id):
         try:
             outcome = _attempt(self, job, load_settings())
-        except ComeAgain as again:
+        except RetryLater as again:
             _try_again(self, again)
         log.info("scan_completed", repeated=outcome.repeated)
         return _summary(scan_id, outcome)
@@ -94,14 +94,14 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             get_estimator(settings),
             Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
             report,
-            compare_with=get_compared(settings),
+            compare_with=get_comparison_estimator(settings),
             force=force,
         )
 
     return Attempt(job, settings, work, _teller(task, job.scan_id)).run()
 
 
-def _try_again(task: Task, again: ComeAgain) -> None:
+def _try_again(task: Task, again: RetryLater) -> None:
     """Always raises: Celery's way to say what becomes of a message."""
     log.warning("scan_retried", reason=again.reason, delay_s=round(again.delay_s, 1))
     headers = {**(task.request.headers or {}), HEADER: again.tries.header()}

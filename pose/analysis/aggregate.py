@@ -23,7 +23,7 @@ class Measured:
     counts: bool
 
 
-def scan_figures(frames: Sequence[Measured]) -> tuple[PostureEstimate, float | None, int]:
+def aggregate_frames(frames: Sequence[Measured]) -> tuple[PostureEstimate, float | None, int]:
     """Posture, body length in metres, and the number of frames that they are medians over.
 
     If no frame counts, the number is 0, the length None, and the posture what the other frames say, with

@@ -21,13 +21,13 @@ from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
-from pose.privacy.anonymise import Anonymised, cover_heads
-from pose.privacy.find_heads import look_for_heads
-from pose.privacy.redact import Method as CoverMethod
+from pose.privacy.anonymise import Anonymised, redact_heads
+from pose.privacy.find_heads import find_all_heads
+from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import parameters
 from pose.privacy.region import Heads
-from pose.privacy.temporal import Placed
-from pose.results import CoveringResult, FrameResult, FrameStatus, PersonResult
+from pose.privacy.temporal import FrameHeads
+from pose.results import FrameResult, FrameStatus, PersonResult, RedactionResult
 from pose.scan.frame import BrokenFrame, Frame
 from pose.scan.pictures import encode_jpeg
 
@@ -43,7 +43,7 @@ class Options:
     """
 
     lifting: LiftMethod = "inside"
-    cover: CoverMethod = "blur"
+    cover: RedactionMethod = "blur"
     limits: QualityLimits = field(default_factory=QualityLimits)
 
 
@@ -59,7 +59,7 @@ class Measures:
 
     frame: Frame
     people: Sequence[Person]
-    placed: Placed
+    placed: FrameHeads
     floor: float | None
     skeleton: Skeleton | None
     posture: PostureEstimate | None
@@ -130,7 +130,7 @@ def measure_frame(
 
     with watch("heads"):
         view = (frame.depthmap, frame.picture_size, frame.color)
-        placed = Placed(people, look_for_heads(people, bystanders, *view), *view)
+        placed = FrameHeads(people, find_all_heads(people, bystanders, *view), *view)
     timings = {stage: spent for stage, spent in watch.timings().items() if stage != "total"}
     return Measures(frame, people, placed, floor, skeleton, posture, distance, tuple(reasons), timings)
 
@@ -150,7 +150,7 @@ def finish_frame(
     skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
         turns = turns_for_step(frame.step) if is_known(frame.step) else None
-        covered = cover_heads(frame.rgb, heads, options.cover, turns, measures.placed.view)
+        covered = redact_heads(frame.rgb, heads, options.cover, turns, measures.placed.view)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
     with watch("draw"):
@@ -234,11 +234,11 @@ def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> di
     }
 
 
-def _covering(covered: Anonymised, method: CoverMethod) -> CoveringResult | None:
+def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult | None:
     if covered.picture is None:
         return None
     left = parameters(method)
-    return CoveringResult(
+    return RedactionResult(
         method=method,
         grid=left.grid,
         levels=left.levels,

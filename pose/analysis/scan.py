@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from pose.analysis.aggregate import Measured, scan_figures
+from pose.analysis.aggregate import Measured, aggregate_frames
 from pose.analysis.drift import LIMIT, Drift, compare
 from pose.analysis.frame import Measures, Options, broken_frame, finish_frame, measure_frame
 from pose.analysis.stopwatch import Stopwatch
 from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person, look
 from pose.privacy.face_detector import load_cascades
-from pose.privacy.temporal import back_up
+from pose.privacy.temporal import propagate_heads
 from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
@@ -93,7 +93,7 @@ def analyse_scan(
                 for frame, sight in zip(batch, seen, strict=True)
             ]
     with watch("frames"):
-        heads = back_up([one.placed for one in measured])
+        heads = propagate_heads([one.placed for one in measured])
     for measures, covered in zip(measured, heads, strict=True):
         with watch("frames"):
             analyses.append(finish_frame(measures, covered, scan_id=scan_id, options=limited))
@@ -101,7 +101,7 @@ def analyse_scan(
             progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
 
-    posture, length, used = scan_figures(
+    posture, length, used = aggregate_frames(
         [
             Measured(one.posture, one.skeleton, counts=not one.result.quality)
             for one in analyses

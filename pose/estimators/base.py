@@ -49,7 +49,7 @@ class Estimator(Protocol):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Detections:
     """What was seen in a frame.
 
     Attributes:
@@ -66,14 +66,14 @@ class Sight:
 class Looker(Protocol):
     """What an estimator may do besides: tell in the same pass of whom it was not sure."""
 
-    def look(self, frames: Sequence[Frame]) -> list[Sight]: ...
+    def look(self, frames: Sequence[Frame]) -> list[Detections]: ...
 
 
-def look(estimator: Estimator, frames: Sequence[Frame]) -> list[Sight]:
+def look(estimator: Estimator, frames: Sequence[Frame]) -> list[Detections]:
     """What an estimator sees in each frame. One that tells of no bystanders has none."""
     if isinstance(estimator, Looker):
         return estimator.look(frames)
-    return [Sight(people, []) for people in estimator.estimate(frames)]
+    return [Detections(people, []) for people in estimator.estimate(frames)]
 
 
 # Of the RGB models (HRNet with COCO weights). Another model's scores have another range, so an estimator may

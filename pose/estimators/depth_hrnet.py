@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.errors import InvalidWeights
-from pose.estimators.base import Person, Sight
+from pose.estimators.base import Detections, Person
 from pose.estimators.depth_input import (
     CHANNELS,
     INPUT_SIZE,
@@ -101,13 +101,13 @@ class DepthHRNet:
         """
         return [sight.people for sight in self.look(frames)]
 
-    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
         """People, and as bystanders all places where a head may be, those of the people's heads too.
 
         Raises:
             InvalidManifest: as `estimate`.
         """
-        found: list[Sight] = []
+        found: list[Detections] = []
         for first in range(0, len(frames), self._batch_size):
             batch = frames[first : first + self._batch_size]
             inputs = np.stack([self.network_input(frame) for frame in batch])
@@ -115,7 +115,7 @@ class DepthHRNet:
             for frame, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
                 pixels = cells_to_pixels(cells, STRIDE)
                 people = _people(frame, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
-                found.append(Sight(people, _bystanders(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
+                found.append(Detections(people, _bystanders(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
         return found
 
     @staticmethod

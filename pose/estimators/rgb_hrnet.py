@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.detectors import DETECTORS
-from pose.estimators.base import RGB_MIN_SCORE, Looker, Person, Sight
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Looker, Person
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import MIN_SCORE, Detector
 from pose.estimators.topdown import BATCH, TopDown, input_size_of
@@ -92,10 +92,10 @@ class RGBHRNet:
         """People of each frame, the surest first; an empty list where nobody is."""
         return [sight.people for sight in self._look(frames)]
 
-    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
         """People; as bystanders those of whom the detector is not sure, and what the depth maps tell of."""
         return [
-            Sight(sight.people, [*sight.bystanders, *heads])
+            Detections(sight.people, [*sight.bystanders, *heads])
             for sight, heads in zip(self._look(frames), self._in_depth(frames), strict=True)
         ]
 
@@ -105,10 +105,10 @@ class RGBHRNet:
             return [[] for _ in frames]
         usable = [frame for frame in frames if is_known(frame.step)]
         sights = iter(self.depth.look(usable))
-        found = [next(sights) if is_known(frame.step) else Sight([], []) for frame in frames]
+        found = [next(sights) if is_known(frame.step) else Detections([], []) for frame in frames]
         return [[*sight.people, *sight.bystanders] for sight in found]
 
-    def _look(self, frames: Sequence[Frame]) -> list[Sight]:
+    def _look(self, frames: Sequence[Frame]) -> list[Detections]:
         views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
         pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
         detected = [self._worth_posing(*found) for found in self.detector.detect(pictures)]
@@ -120,11 +120,11 @@ class RGBHRNet:
             )
         ]
         sights = [
-            Sight(people[:sure], people[sure:])
+            Detections(people[:sure], people[sure:])
             for people, (_, scores) in zip(seen, detected, strict=True)
             for sure in (self._sure(scores),)
         ]
-        found: list[Sight] = []
+        found: list[Detections] = []
         first = 0
         for frame in frames:
             after = first + len(_turns(frame.step))

@@ -27,7 +27,7 @@ from pose.estimators.loading import choose_device
 from pose.evaluation.metadata import planted, shared_bytes
 from pose.geometry.orientation import turns_for_step
 from pose.privacy import face_detector as second_look
-from pose.results import CoveringResult
+from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
 from pose.synthetic.picture import Picture, take_picture
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
@@ -133,7 +133,7 @@ def tally_scan(
         tally.second_look += frame.covering.second_look
 
 
-def covered_pixels(covering: CoveringResult, size: tuple[int, int]) -> NDArray[np.bool_]:
+def covered_pixels(covering: RedactionResult, size: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) bool: the pixels of a result's regions."""
     mask = np.zeros((size[1], size[0]), np.uint8)
     for outline in covering.regions:

@@ -63,7 +63,7 @@ def redraw_them(
     def loss(inputs: Tensor, at: Tensor) -> Tensor:
         return _error(network(inputs), target[at], within[at])
 
-    # Lessons are not moved about: the drawing would have to move with them.
+    # Training pictures are not moved about: the drawing would have to move with them.
     _teach(network, _tensor(lessons), loss, epochs, shift=0)
     drawn = _answers(network, _tensor(questions))
     shown, seen = _small(truth, truth_masks)

@@ -28,7 +28,7 @@ PERSON: Final = 1  # COCO's category
 MIN_BOX_SCORE: Final = 0.0  # the authors' IMAGE_THRE
 
 
-class InvalidDataSet(PoseError):
+class InvalidDataset(PoseError):
     """Annotations, boxes or pictures of a data set that cannot be used."""
 
 
@@ -68,17 +68,17 @@ def read_annotations(path: Path | str, limit: int | None = None) -> Annotations:
         limit: take the file's first so many pictures only.
 
     Raises:
-        InvalidDataSet: no such file, no JSON, or a field that is missing or wrong.
+        InvalidDataset: no such file, no JSON, or a field that is missing or wrong.
     """
     path = Path(path)
     record = _read_json(path)
     if not isinstance(record, dict):
-        raise InvalidDataSet(f"{path.name}: not COCO's annotations, expected an object with images, …")
+        raise InvalidDataset(f"{path.name}: not COCO's annotations, expected an object with images, …")
     for key in ("images", "annotations", "categories"):
         if not isinstance(record.get(key), list):
-            raise InvalidDataSet(f"{path.name}: {key}: missing or no list")
+            raise InvalidDataset(f"{path.name}: {key}: missing or no list")
     if not any(isinstance(each, dict) and each.get("id") == PERSON for each in record["categories"]):
-        raise InvalidDataSet(f"{path.name}: categories: none has id {PERSON}, which is COCO's person")
+        raise InvalidDataset(f"{path.name}: categories: none has id {PERSON}, which is COCO's person")
     pictures = _pictures(record["images"], path.name)
     _check_annotations(record["annotations"], pictures, path.name)
     chosen = dict(list(pictures.items())[:limit])
@@ -94,7 +94,7 @@ def true_boxes(annotations: Annotations) -> list[Task]:
     then is left out.
 
     Raises:
-        InvalidDataSet: there are none.
+        InvalidDataset: there are none.
     """
     found: dict[int, list[tuple[float, ...]]] = {}
     for annotation in annotations.record["annotations"]:
@@ -108,7 +108,7 @@ def true_boxes(annotations: Annotations) -> list[Task]:
         if x1 >= x0 and y1 >= y0 and (x1, y1) != (x0, y0) and max(annotation["keypoints"]) > 0:
             found.setdefault(annotation["image_id"], []).append((x0, y0, x1, y1, 1.0))
     if not found:
-        raise InvalidDataSet("nobody in these pictures is annotated with keypoints: nothing to evaluate")
+        raise InvalidDataset("nobody in these pictures is annotated with keypoints: nothing to evaluate")
     return _tasks(found)
 
 
@@ -119,28 +119,28 @@ def detected_boxes(path: Path | str, annotations: Annotations) -> list[Task]:
     are left out. They are not cut to the picture.
 
     Raises:
-        InvalidDataSet: no such file, no JSON, a wrong field, a picture that the annotations do not know, or
+        InvalidDataset: no such file, no JSON, a wrong field, a picture that the annotations do not know, or
             no box that counts.
     """
     path = Path(path)
     record = _read_json(path)
     if not isinstance(record, list):
-        raise InvalidDataSet(f"{path.name}: not COCO's detections, expected a list of image_id, bbox, …")
+        raise InvalidDataset(f"{path.name}: not COCO's detections, expected a list of image_id, bbox, …")
     found: dict[int, list[tuple[float, ...]]] = {}
     for number, detection in enumerate(record):
         at = f"{path.name}: [{number}]"
         _need(detection, at, image_id=_ID, category_id=_ID, bbox=_BOX, score=_NUMBER)
         if detection["image_id"] not in annotations.known:
-            raise InvalidDataSet(f"{at}: image_id {detection['image_id']} is not in the annotations")
+            raise InvalidDataset(f"{at}: image_id {detection['image_id']} is not in the annotations")
         if detection["category_id"] != PERSON or detection["score"] < MIN_BOX_SCORE:
             continue
         x, y, w, h = detection["bbox"]
         if w + h <= 0:
-            raise InvalidDataSet(f"{at}: bbox: is {detection['bbox']}, which has no size")
+            raise InvalidDataset(f"{at}: bbox: is {detection['bbox']}, which has no size")
         if detection["image_id"] in annotations.pictures:
             found.setdefault(detection["image_id"], []).append((x, y, x + w, y + h, detection["score"]))
     if not found:
-        raise InvalidDataSet(f"{path.name}: no box of a person (category {PERSON}) in these pictures")
+        raise InvalidDataset(f"{path.name}: no box of a person (category {PERSON}) in these pictures")
     return _tasks(found)
 
 
@@ -153,10 +153,10 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise InvalidDataSet(f"{path.name}: {error.strerror or type(error).__name__}") from None
+        raise InvalidDataset(f"{path.name}: {error.strerror or type(error).__name__}") from None
     except (ValueError, RecursionError) as error:
         problem = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise InvalidDataSet(f"{path.name}: not JSON ({problem})") from None
+        raise InvalidDataset(f"{path.name}: not JSON ({problem})") from None
 
 
 def _pictures(listed: list[Any], name: str) -> dict[int, dict[str, Any]]:
@@ -165,7 +165,7 @@ def _pictures(listed: list[Any], name: str) -> dict[int, dict[str, Any]]:
         at = f"{name}: images[{number}]"
         _need(picture, at, id=_ID, file_name=_NAME, width=_SIZE, height=_SIZE)
         if picture["id"] in pictures:
-            raise InvalidDataSet(f"{at}: id: {picture['id']} stands there twice")
+            raise InvalidDataset(f"{at}: id: {picture['id']} stands there twice")
         pictures[picture["id"]] = picture
     return pictures
 
@@ -178,21 +178,21 @@ def _check_annotations(listed: list[Any], pictures: dict[int, dict[str, Any]], n
         if each["category_id"] == PERSON:
             _need(each, at, keypoints=_KEYPOINTS, num_keypoints=_COUNT, iscrowd=_FLAG)
         if each["image_id"] not in pictures:
-            raise InvalidDataSet(f"{at}: image_id: {each['image_id']} is none of the file's images")
+            raise InvalidDataset(f"{at}: image_id: {each['image_id']} is none of the file's images")
         if each["id"] in seen:
-            raise InvalidDataSet(f"{at}: id: {each['id']} stands there twice")
+            raise InvalidDataset(f"{at}: id: {each['id']} stands there twice")
         seen.add(each["id"])
 
 
 def _need(record: Any, at: str, **fields: _Kind) -> None:
-    """Raises InvalidDataSet unless `record` is an object whose fields are of these kinds."""
+    """Raises InvalidDataset unless `record` is an object whose fields are of these kinds."""
     if not isinstance(record, dict):
-        raise InvalidDataSet(f"{at}: no object, expected one with {', '.join(fields)}")
+        raise InvalidDataset(f"{at}: no object, expected one with {', '.join(fields)}")
     for key, (fits, expected) in fields.items():
         if key not in record:
-            raise InvalidDataSet(f"{at}: {key}: missing, expected {expected}")
+            raise InvalidDataset(f"{at}: {key}: missing, expected {expected}")
         if not fits(record[key]):
-            raise InvalidDataSet(f"{at}: {key}: is {record[key]!r:.60}, expected {expected}")
+            raise InvalidDataset(f"{at}: {key}: is {record[key]!r:.60}, expected {expected}")
 
 
 def _is_number(value: Any) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose.errors import InvalidPicture
 from pose.estimators.crop import PIXEL_STD, box_to_center_scale
-from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataSet, Task
+from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Task
 from pose.evaluation.oks import rescore, suppress
 from pose.scan.pictures import MAX_BYTES, decode_picture
 
@@ -44,13 +44,13 @@ def find_pictures(annotations: Annotations, tasks: Sequence[Task], folder: Path 
     """Checks, before any work, that the pictures of all tasks are in the folder.
 
     Raises:
-        InvalidDataSet: some are not.
+        InvalidDataset: some are not.
     """
     names = [annotations.pictures[task.image_id]["file_name"] for task in tasks]
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
         text = f"{len(missing)} of {len(names)} pictures are not there, first {missing[0]}"
-        raise InvalidDataSet(f"folder of images: {text}")
+        raise InvalidDataset(f"folder of images: {text}")
 
 
 def predict(
@@ -72,7 +72,7 @@ def predict(
         progress: called with the number of pictures that are done since its last call.
 
     Raises:
-        InvalidDataSet: a picture is missing.
+        InvalidDataset: a picture is missing.
         InvalidPicture: a picture cannot be decoded, or has another size than the annotations say.
     """
     results: list[dict[str, Any]] = []
@@ -147,7 +147,7 @@ def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
         with (folder / name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InvalidDataSet(f"{name}: {error.strerror or type(error).__name__}") from None
+        raise InvalidDataset(f"{name}: {error.strerror or type(error).__name__}") from None
     rgb = decode_picture(data, name)
     height, width = rgb.shape[:2]
     if (width, height) != (picture["width"], picture["height"]):

@@ -16,7 +16,7 @@ from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
 from pose.lifting import body_tree as bodytree
 from pose.lifting.anatomy import Build, fit_build
-from pose.lifting.surface import Skin
+from pose.lifting.surface import SurfaceDepth
 
 _HIDDEN_STEP: Final = 0.025  # metres between the places tried behind what hides a joint
 _HIDDEN_MOST: Final = 0.40
@@ -33,7 +33,7 @@ _LONGEST: Final = 1.5
 
 
 def place(
-    depthmap: DepthMap, at: NDArray[np.float64], skin: Skin
+    depthmap: DepthMap, at: NDArray[np.float64], skin: SurfaceDepth
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Depth of the joints.
 

@@ -48,7 +48,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Skin:
+class SurfaceDepth:
     """What `find` found.
 
     Attributes:
@@ -67,7 +67,7 @@ class Skin:
     observed: NDArray[np.bool_]
 
 
-def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> Skin:
+def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> SurfaceDepth:
     """Depth of the skin at each keypoint.
 
     Args:
@@ -79,7 +79,7 @@ def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64
     if middle is None:
         nothing = np.full(kp.COUNT, np.nan)
         none: tuple[tuple[Layer, ...], ...] = ((),) * kp.COUNT
-        return Skin(none, np.nan, nothing, np.full(kp.COUNT, np.inf), np.zeros(kp.COUNT, bool))
+        return SurfaceDepth(none, np.nan, nothing, np.full(kp.COUNT, np.inf), np.zeros(kp.COUNT, bool))
     layers = _layers(depthmap, at, middle, scores)
     depths = [np.array([layer.depth for layer in found]) for found in layers]
     costs = [np.array([layer.cost for layer in found]) for found in layers]
@@ -92,7 +92,7 @@ def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64
             depth[joint] = layers[joint][choice].depth
             distance[joint] = layers[joint][choice].distance
     observed = np.isfinite(depth)
-    return Skin(tuple(layers), middle, bodytree.spread(depth), distance, observed)
+    return SurfaceDepth(tuple(layers), middle, bodytree.spread(depth), distance, observed)
 
 
 def _body_depth(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> float | None:

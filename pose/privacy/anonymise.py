@@ -18,7 +18,7 @@ from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
 from pose.privacy import face_detector as second_look
-from pose.privacy.find_heads import look_for_heads
+from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import Method, cover
 from pose.privacy.region import HeadRegion, Heads, region_mask
 from pose.scan.pictures import decode_picture, encode_jpeg
@@ -73,7 +73,7 @@ def anonymise(
         depthmap: of the same view.
         method: see `cover.cover`.
         color: the colour camera (`Frame.color`). Not needed where both cameras share one view.
-        bystanders: those who may be somebody (`estimator.Sight`).
+        bystanders: those who may be somebody (`estimator.Detections`).
         turns: quarter turns clockwise that bring the picture upright. Where that is not known all four are
             looked at for faces, in four times the time.
 
@@ -86,11 +86,11 @@ def anonymise(
     """
     height, width = rgb.shape[:2]
     view = View(depthmap, (width, height), color)
-    heads = look_for_heads(people, bystanders, depthmap, (width, height), color)
-    return cover_heads(rgb, heads, method, turns, view)
+    heads = find_all_heads(people, bystanders, depthmap, (width, height), color)
+    return redact_heads(rgb, heads, method, turns, view)
 
 
-def cover_heads(
+def redact_heads(
     rgb: NDArray[np.uint8],
     heads: Heads,
     method: Method = "blur",

@@ -27,7 +27,7 @@ PLACED_BY: Final = "bystander"
 _HEAD: Final = list(kp.HEAD)
 
 
-def look_for_heads(
+def find_all_heads(
     people: Sequence[Person],
     bystanders: Sequence[Person],
     depthmap: DepthMap,

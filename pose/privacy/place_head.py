@@ -166,7 +166,7 @@ def _is_doubtful(scores: NDArray[np.float64], *, lies_apart: bool) -> bool:
     return bool(scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean())
 
 
-def _head_depth(found: skin.Skin, trusted: NDArray[np.bool_]) -> float:
+def _head_depth(found: skin.SurfaceDepth, trusted: NDArray[np.bool_]) -> float:
     """Depth of the head's skin; kept near to the shoulders', since a wall seen past a head is not."""
     head = _HEAD[found.observed[_HEAD] & trusted[_HEAD]]
     shoulders = _SHOULDERS[found.observed[_SHOULDERS] & trusted[_SHOULDERS]]

@@ -38,12 +38,12 @@ _SEEN_THROUGH: Final = 0.8  # the share that lies behind the ball where no head 
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class FrameHeads:
     """A frame and its heads as far as it tells itself.
 
     Attributes:
         people: with keypoints in pixels of the picture.
-        heads: as `bystanders.look_for_heads` gives them.
+        heads: as `bystanders.find_all_heads` gives them.
         depthmap, picture_size, color: as of `heads.find_heads`.
     """
 
@@ -65,7 +65,7 @@ class Placed:
         ]
 
 
-def back_up(frames: Sequence[Placed]) -> list[Heads]:
+def propagate_heads(frames: Sequence[FrameHeads]) -> list[Heads]:
     """The heads of each frame, with those that the frames beside it tell of.
 
     A frame that is not certain of its heads becomes certain if a frame beside it shows as many as this one
@@ -78,7 +78,7 @@ def back_up(frames: Sequence[Placed]) -> list[Heads]:
     return [_backed_up(frame, _beside(frames, i)) for i, frame in enumerate(frames)]
 
 
-def _beside(frames: Sequence[Placed], i: int) -> list[Placed]:
+def _beside(frames: Sequence[FrameHeads], i: int) -> list[FrameHeads]:
     """The nearest frames before and after that are certain of their heads and have some."""
     found = []
     for way in (-1, 1):
@@ -88,7 +88,7 @@ def _beside(frames: Sequence[Placed], i: int) -> list[Placed]:
     return found
 
 
-def _backed_up(frame: Placed, beside: Sequence[Placed]) -> Heads:
+def _backed_up(frame: FrameHeads, beside: Sequence[FrameHeads]) -> Heads:
     heads, more = frame.heads, list[HeadRegion]()
     certain = heads.reason is None
     for other in beside:
@@ -102,7 +102,7 @@ def _backed_up(frame: Placed, beside: Sequence[Placed]) -> Heads:
     return replace(heads, regions=(*heads.regions, *more), reason=None if certain else heads.reason)
 
 
-def _moved(other: Placed, frame: Placed) -> list[HeadRegion]:
+def _moved(other: FrameHeads, frame: FrameHeads) -> list[HeadRegion]:
     """Heads of another frame as this one sees them.
 
     Those are left out that are not before its camera, and those that the other frame only guesses.
@@ -130,7 +130,7 @@ def _moved(other: Placed, frame: Placed) -> list[HeadRegion]:
     return moved
 
 
-def _trunk(frame: Placed) -> NDArray[np.float64] | None:
+def _trunk(frame: FrameHeads) -> NDArray[np.float64] | None:
     """World point (3,) of the only person's trunk, on the skin; None where there is not one, or no depth."""
     if len(frame.people) != 1:
         return None
@@ -151,7 +151,7 @@ def _is_known(region: HeadRegion, own: Sequence[HeadRegion]) -> bool:
     )
 
 
-def _is_there(region: HeadRegion, frame: Placed) -> bool:
+def _is_there(region: HeadRegion, frame: FrameHeads) -> bool:
     """Whether the depth map shows something at the ball's depth where it is."""
     depth = _depth_at(region, frame)
     known = depth[depth > 0]
@@ -159,7 +159,7 @@ def _is_there(region: HeadRegion, frame: Placed) -> bool:
     return bool(known.size >= _SEEN * max(depth.size, 1) and near.sum() >= _AGREES * known.size > 0)
 
 
-def _is_seen_through(region: HeadRegion, frame: Placed) -> bool:
+def _is_seen_through(region: HeadRegion, frame: FrameHeads) -> bool:
     """Whether the depth map shows what is behind the ball where it is, so that no head can be there."""
     depth = _depth_at(region, frame)
     known = depth[depth > 0]
@@ -167,7 +167,7 @@ def _is_seen_through(region: HeadRegion, frame: Placed) -> bool:
     return bool(known.size > depth.size / 2 and behind.sum() >= _SEEN_THROUGH * known.size)
 
 
-def _depth_at(region: HeadRegion, frame: Placed) -> NDArray[np.float32]:
+def _depth_at(region: HeadRegion, frame: FrameHeads) -> NDArray[np.float32]:
     at = frame.view.to_depth(np.array([region.centre]))[0]
     reach = _INNER * region.radius * frame.depthmap.intrinsics.fx / region.depth
     return _window(frame.depthmap, at, reach)

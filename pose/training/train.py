@@ -40,7 +40,7 @@ EMA = 0.999
 WARM_UP, DECAY = 300, 0.4  # steps; share of all steps
 
 
-class Lessons(IterableDataset[Sample]):
+class TrainingSet(IterableDataset[Sample]):
     """Renderings without end, from the one numbered `first` on; workers take turns."""
 
     def __init__(self, first: int) -> None:
@@ -171,7 +171,7 @@ def train(
         run.load(out)
         console.print(f"going on from step {run.step}")
     lessons: Any = DataLoader(
-        Lessons(run.step * batch),
+        TrainingSet(run.step * batch),
         batch_size=batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,

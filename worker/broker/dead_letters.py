@@ -25,7 +25,7 @@ def dead_letter(reason: str, entry: bytes | str) -> str:
     return json.dumps(about)
 
 
-def bury(client: Any, source: str, reason: str, entry: bytes | str) -> None:
+def add_dead_letter(client: Any, source: str, reason: str, entry: bytes | str) -> None:
     """Put an entry on its dead list. Given a pipeline, it becomes part of that.
 
     Raises:

@@ -14,7 +14,7 @@ import redis as redis_py
 from kombu.transport import redis
 from kombu.utils.json import dumps
 
-from worker.broker.dead_letters import bury
+from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
 from worker.config.logs import get_logger
 
@@ -59,7 +59,7 @@ class Channel(redis.Channel):
         log.error("message_refused", queue=queue, reason=reason)
         try:
             with self.conn_or_acquire() as client:
-                bury(client, queue, reason, entry)
+                add_dead_letter(client, queue, reason, entry)
         except (redis_py.RedisError, OSError) as error:
             log.error("message_not_kept", queue=queue, error=type(error).__name__)
 

@@ -66,7 +66,7 @@ def replay(
     with _told():
         scan_id = None
         for scan_id in _failed(results) if failed else _checked(scan_ids or []):
-            open_ledger(settings).pardon(scan_id)
+            open_ledger(settings).release_quarantine(scan_id)
             announce(scan_id, settings, results, send)
             typer.echo(f"{scan_id}: queued")
         if scan_id is None:

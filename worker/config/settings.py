@@ -22,7 +22,7 @@ from redis.connection import parse_url
 
 from worker.config.secrets import SecretFileError, secret_settings
 from worker.config.tls import with_checked_certificate
-from worker.config.urls import InvalidPlace, parse_place, place_of_folder
+from worker.config.urls import InvalidStorageUrl, parse_storage_url, url_of_folder
 
 DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
 REDIS_KEY: Final = re.compile(r"[A-Za-z0-9:._-]{1,200}")
@@ -39,8 +39,8 @@ class SettingsError(click.ClickException):
 
 def _place(value: str) -> str:
     try:
-        parse_place(value)
-    except InvalidPlace as error:
+        parse_storage_url(value)
+    except InvalidStorageUrl as error:
         raise ValueError(str(error)) from None
     return value
 
@@ -79,7 +79,7 @@ def _weights_place(value: str | None) -> str | None:
     if value is None:
         return None
     if value.startswith("/"):
-        value = place_of_folder(Path(value))
+        value = url_of_folder(Path(value))
     if value.startswith(("http://", "https://")):
         return _endpoint(value)
     if not value.startswith(("file://", "s3://")):
@@ -168,10 +168,10 @@ class Settings(BaseSettings):
         default=None, validation_alias="AWS_ENDPOINT_URL_S3", description="of an S3 that is not Amazon's"
     )
     scans_url: Place = Field(
-        default_factory=lambda: place_of_folder(Path.cwd() / "scans"), validation_alias="SCANS_URL"
+        default_factory=lambda: url_of_folder(Path.cwd() / "scans"), validation_alias="SCANS_URL"
     )
     results_url: Place = Field(
-        default_factory=lambda: place_of_folder(Path.cwd() / "results"), validation_alias="RESULTS_URL"
+        default_factory=lambda: url_of_folder(Path.cwd() / "results"), validation_alias="RESULTS_URL"
     )
     model: Annotated[str, _matches(MODEL, "the name of an estimator")] = Field(
         default="auto", validation_alias="MODEL"
@@ -276,7 +276,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> Settings:
-        if parse_place(self.scans_url) == parse_place(self.results_url):
+        if parse_storage_url(self.scans_url) == parse_storage_url(self.results_url):
             raise ValueError("SCANS_URL and RESULTS_URL must be two places: results would be read as scans")
         if self.arrivals_list and not self.redis_url:
             raise ValueError("ARRIVALS_LIST needs a Redis: set REDIS_URL")

@@ -35,7 +35,7 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
     scan_id = check_scan_id(scan_id)
     ledger = open_ledger(settings)
     if force:
-        ledger.pardon(scan_id)
+        ledger.release_quarantine(scan_id)
     ledger.announce(scan_id, time.time() + settings.queue_lease_s)
     time_now = now()
     lease_until = time_now + timedelta(seconds=settings.queue_lease_s)

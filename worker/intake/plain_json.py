@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from worker.config.settings import Settings
-from worker.config.urls import Bucket, parse_place
+from worker.config.urls import S3Url, parse_storage_url
 from worker.intake.s3_notifications import records_of, scan_of
 from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidArrival, check_scan_id
@@ -45,11 +45,11 @@ def read_arrival(entry: bytes, settings: Settings) -> Arrival:
         raise InvalidArrival("it is not JSON") from None
     records = records_of(found)
     if records is not None:
-        scans = parse_place(settings.scans_url)
-        results = parse_place(settings.results_url)
-        if not isinstance(scans, Bucket):
+        scans = parse_storage_url(settings.scans_url)
+        results = parse_storage_url(settings.results_url)
+        if not isinstance(scans, S3Url):
             raise InvalidArrival("it is a notification of S3, but SCANS_URL is a folder")
-        elsewhere = results if isinstance(results, Bucket) else None
+        elsewhere = results if isinstance(results, S3Url) else None
         touched, problem = _each(records, "record", lambda record: scan_of(record, scans, elsewhere))
         return Arrival(touched=touched, problem=problem)
     if isinstance(found, dict) and set(found) == {"scan_ids"} and isinstance(found["scan_ids"], list):

@@ -20,7 +20,7 @@ from celery import bootsteps
 from celery.worker.components import Pool
 from kombu.exceptions import OperationalError
 
-from worker.broker.dead_letters import bury
+from worker.broker.dead_letters import add_dead_letter
 from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
@@ -57,7 +57,7 @@ end
 """
 
 
-class ArrivalsList:
+class Inbox:
     """The list of arrivals in Redis.
 
     Args:
@@ -159,14 +159,14 @@ class ArrivalsList:
                 together.zadd(self._settling, dict.fromkeys(arrival.touched, due))
             if arrival.problem is not None:
                 log.error("arrival_refused", reason=arrival.problem)
-                bury(together, self._list, arrival.problem, entry)
+                add_dead_letter(together, self._list, arrival.problem, entry)
             together.lrem(self._work, 1, cast("Any", entry))
             together.execute()
 
     def _set_aside(self, entry: bytes, reason: str) -> None:
         log.error("arrival_refused", reason=reason)
         with self._client.pipeline(transaction=True) as together:
-            bury(together, self._list, reason, entry)
+            add_dead_letter(together, self._list, reason, entry)
             together.lrem(self._work, 1, cast("Any", entry))
             together.execute()
 
@@ -181,9 +181,7 @@ class ArrivalsList:
         )
 
 
-def follow(
-    arrivals: ArrivalsList, stop: threading.Event, monotonic: Callable[[], float] = time.monotonic
-) -> None:
+def follow(arrivals: Inbox, stop: threading.Event, monotonic: Callable[[], float] = time.monotonic) -> None:
     """Do arrivals until `stop` is set. Whatever is away is waited for, longer each time."""
     next_look = monotonic()
     failures = 0
@@ -209,7 +207,7 @@ def follow(
             stop.wait(pause_s)
 
 
-class TakeArrivals(bootsteps.StartStopStep):
+class InboxStep(bootsteps.StartStopStep):
     """Runs `follow` in a thread of the worker's parent, where there is a list to follow."""
 
     requires = (Pool,)
@@ -241,4 +239,4 @@ class TakeArrivals(bootsteps.StartStopStep):
             announce(scan_id, settings, results, self._send)
 
         with open_redis(settings.redis_url) as client:
-            follow(ArrivalsList(client, settings, tell), self._stop)
+            follow(Inbox(client, settings, tell), self._stop)

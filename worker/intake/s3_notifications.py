@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
-from worker.config.urls import Bucket
+from worker.config.urls import S3Url
 from worker.keys import InvalidArrival, check_scan_id
 
 # Names of events, with or without "s3:" before them. ObjectSynced and Replication: it came from another zone.
@@ -34,7 +34,7 @@ def records_of(found: object) -> list[object] | None:
     return None
 
 
-def scan_of(record: object, scans: Bucket, results: Bucket | None) -> str | None:
+def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
     """The scan that an object was stored of; None where the record tells of something else.
 
     Args:

@@ -51,7 +51,7 @@ class Ledger(Protocol):
         ...
 
     def free(self, scan_id: str, owner: str) -> None:
-        """Let go of a lock whose owner (see `owner_of`) has died."""
+        """Let go of a lock whose owner (see `lock_owner`) has died."""
         ...
 
     def begin(self, scan_id: str) -> int:
@@ -73,7 +73,7 @@ class Ledger(Protocol):
         """Why a scan was set aside; None if it was not."""
         ...
 
-    def pardon(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: str) -> None:
         """Forget its deaths, and that it was set aside."""
         ...
 
@@ -178,7 +178,7 @@ class Lease:
 _RUN: Final = uuid.uuid4().hex
 
 
-def owner_of(pid: int) -> str:
+def lock_owner(pid: int) -> str:
     """What the locks of a process of this worker begin with: place, run of the worker, process id."""
     return f"{_place()}:{_RUN}:{pid}:"
 
@@ -210,4 +210,4 @@ def _place() -> str:
 
 def new_token() -> str:
     """Whose a lock is: of this process, and no other lock's."""
-    return f"{owner_of(os.getpid())}{uuid.uuid4().hex}"
+    return f"{lock_owner(os.getpid())}{uuid.uuid4().hex}"

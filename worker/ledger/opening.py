@@ -22,9 +22,9 @@ def _open(settings: Settings, _pid: int) -> Ledger:
         from worker.ledger.redis import RedisLedger
 
         return RedisLedger(open_redis(settings.redis_url, decode_responses=True), settings.lock_ttl_s)
-    from worker.ledger.sqlite import LocalLedger
+    from worker.ledger.sqlite import SqliteLedger
 
-    return LocalLedger(ledger_file(settings), settings.lock_ttl_s)
+    return SqliteLedger(ledger_file(settings), settings.lock_ttl_s)
 
 
 def ledger_file(settings: Settings) -> Path:

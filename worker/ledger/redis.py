@@ -96,7 +96,7 @@ class RedisLedger:
         with _errors():
             return cast("str | None", self._client.hget(_deaths_key(scan_id), "aside"))
 
-    def pardon(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: str) -> None:
         """See Ledger."""
         with _errors():
             self._client.delete(_deaths_key(scan_id))

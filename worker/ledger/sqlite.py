@@ -26,7 +26,7 @@ _TABLES: Final = (
 )
 
 
-class LocalLedger:
+class SqliteLedger:
     """One connection for each step: it may be used from any thread, and in processes that were forked.
 
     Args:
@@ -97,7 +97,7 @@ class LocalLedger:
             row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
         return None if row is None or row[0] is None else str(row[0])
 
-    def pardon(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: str) -> None:
         """See Ledger."""
         with self._change() as tables:
             tables.execute("DELETE FROM deaths WHERE scan_id = ?", (check_scan_id(scan_id),))

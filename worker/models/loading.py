@@ -32,7 +32,7 @@ def get_estimator(settings: Settings) -> Estimator:
     return _estimators(settings)[0]
 
 
-def get_compared(settings: Settings) -> Estimator | None:
+def get_comparison_estimator(settings: Settings) -> Estimator | None:
     """The one that it is compared with, where the settings want both.
 
     Raises: as `get_estimator`.
@@ -52,13 +52,14 @@ def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
 
 def _sparing(settings: Settings) -> tuple[Estimator, Estimator | None]:
     """With an answer to a GPU's memory that is full."""
-    from worker.models.out_of_memory import Sparing
+    from worker.models.out_of_memory import OutOfMemoryFallback
 
     first, second = _load(settings, settings.device)
     to_cpu = settings.oom_to_cpu
     return (
-        Sparing(first, (lambda: _load(settings, "cpu")[0]) if to_cpu else None),
-        second and Sparing(second, (lambda: _load(settings, "cpu")[1] or second) if to_cpu else None),
+        OutOfMemoryFallback(first, (lambda: _load(settings, "cpu")[0]) if to_cpu else None),
+        second
+        and OutOfMemoryFallback(second, (lambda: _load(settings, "cpu")[1] or second) if to_cpu else None),
     )
 
 

@@ -9,7 +9,7 @@ from worker.config.logs import get_logger
 
 if TYPE_CHECKING:
     from pose import Estimator, Frame, Person
-    from pose.estimators.base import Sight
+    from pose.estimators.base import Detections
 
 
 class OutOfMemory(Exception):
@@ -19,7 +19,7 @@ class OutOfMemory(Exception):
 log = get_logger(__name__)
 
 
-class Sparing:
+class OutOfMemoryFallback:
     """Finds what another estimator finds, in fewer frames at once where the GPU's memory is not enough.
 
     Each time that it is full the number of frames is halved, and stays so for this call. If not even one
@@ -57,7 +57,7 @@ class Sparing:
         """
         return [sight.people for sight in self.look(frames)]
 
-    def look(self, frames: Sequence[Frame]) -> list[Sight]:
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Looker.
 
         Raises:
@@ -67,7 +67,7 @@ class Sparing:
 
         from pose.estimators.base import look
 
-        found: list[Sight] = []
+        found: list[Detections] = []
         at_once = len(frames)
         while len(found) < len(frames):
             part = frames[len(found) : len(found) + at_once]
@@ -83,7 +83,7 @@ class Sparing:
             at_once = len(part) // 2
         return found
 
-    def _spare(self, frames: Sequence[Frame]) -> list[Sight]:
+    def _spare(self, frames: Sequence[Frame]) -> list[Detections]:
         from pose.estimators.base import look
 
         if self._make_on_cpu is None:

@@ -10,7 +10,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from pose.errors import DownloadError, WeightsNotFound
 from worker.config.settings import load_settings
-from worker.config.urls import Bucket, parse_place
+from worker.config.urls import S3Url, parse_storage_url
 from worker.storage.base import ObjectMissing, ScanTooLarge, StorageUnavailable
 from worker.storage.s3 import S3Storage
 
@@ -34,8 +34,8 @@ class S3Source:
     converted_first = True
 
     def __init__(self, url: str, endpoint_url: str | None = None) -> None:
-        place = parse_place(url)
-        if not isinstance(place, Bucket):
+        place = parse_storage_url(url)
+        if not isinstance(place, S3Url):
             raise ValueError("must be s3://bucket/prefix")
         endpoint_url = load_settings().s3_endpoint_url if endpoint_url is None else endpoint_url
         try:

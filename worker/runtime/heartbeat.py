@@ -60,7 +60,7 @@ def file_of(settings: Settings, name: str | None) -> Path:
     return settings.run_dir.absolute() / "health" / f"{quote(node, safe='@')}.json"
 
 
-class SignOfLife(bootsteps.StartStopStep):
+class Heartbeat(bootsteps.StartStopStep):
     """The step of the consumer that writes it."""
 
     requires = (Tasks,)

@@ -19,7 +19,7 @@ from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidArrival
-from worker.ledger.base import Ledger, LedgerError, is_alive, owner_of
+from worker.ledger.base import Ledger, LedgerError, is_alive, lock_owner
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import TOO_LONG
 
@@ -87,7 +87,7 @@ def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | Non
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     if not is_alive(pid):
-        _quietly(lambda: ledger.free(scan_id, owner_of(pid)))
+        _quietly(lambda: ledger.free(scan_id, lock_owner(pid)))
 
 
 def _quietly(step: Callable[[], None]) -> None:

@@ -74,7 +74,7 @@ class Drain:
         return self._asked_at is not None and self._clock() - self._asked_at >= seconds
 
 
-class HandBack(bootsteps.StartStopStep):
+class GracefulShutdown(bootsteps.StartStopStep):
     """A step of the consumer: the signal's handler, and a look at it some times a second."""
 
     requires = (Tasks,)

@@ -14,7 +14,7 @@ from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker.consumer.tasks import Tasks
 
 
-class KeepTimeLimits(bootsteps.StartStopStep):
+class RestoreTimeLimits(bootsteps.StartStopStep):
     """A step of the consumer: sets the timers of what is running, each time that the loop begins."""
 
     requires = (Tasks,)

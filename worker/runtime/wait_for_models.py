@@ -21,7 +21,7 @@ LOOK_EVERY_S: Final = 0.5
 _pipe: tuple[int, int] | None = None  # made in the parent, and written to by its children
 
 
-def say_ready() -> None:
+def report_ready() -> None:
     """To be called by a process that has loaded its model. Never blocks."""
     if _pipe is not None:
         try:
@@ -30,7 +30,7 @@ def say_ready() -> None:
             return
 
 
-class WaitForProcesses(bootsteps.StartStopStep):
+class WaitForModels(bootsteps.StartStopStep):
     """Starts after the pool, and before all that talks to the broker."""
 
     requires = (Pool,)

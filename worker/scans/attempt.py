@@ -1,6 +1,6 @@
 """One try at a scan: under its lock, counted, and with an end that is written down. Knows no queue.
 
-How it ends is told by what is given back or raised: an `Outcome`, `ScanFailed`, or `ComeAgain`.
+How it ends is told by what is given back or raised: an `Outcome`, `ScanFailed`, or `RetryLater`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from worker.config.settings import Settings
 from worker.ledger.base import Lease, LeaseLost, Ledger, LedgerError, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.events import EventType, open_events
-from worker.scans.failures import TOO_LONG, ScanFailed, SetAside, delay_before, judge
-from worker.scans.final_event import tell_end
-from worker.scans.job import ComeAgain, Job, Tries
+from worker.scans.failures import TOO_LONG, Quarantined, ScanFailed, classify_error, retry_delay_s
+from worker.scans.final_event import emit_final_event
+from worker.scans.job import Job, RetryLater, RetryState
 from worker.scans.process import Outcome, Report
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
 from worker.scans.transfer import finished_result
 from worker.storage.base import Storage, StorageError, StorageUnavailable
-from worker.storage.guarded import Guarded
+from worker.storage.guarded import LockGuardedStorage
 from worker.storage.opening import open_storages
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Attempt:
 
         Raises:
             ScanFailed: it is done with, and has no result.
-            ComeAgain: try later. The lock is free by then.
+            RetryLater: try later. The lock is free by then.
             SystemExit: this process is told to end; the scan is free for another.
         """
         try:
@@ -82,7 +82,7 @@ class Attempt:
 
     def _locked(self, lease: Lease) -> Outcome:
         job, settings = self._job, self._settings
-        results = Guarded(self._results, lease.check)
+        results = LockGuardedStorage(self._results, lease.check)
         record = StatusRecord(
             results,
             job.scan_id,
@@ -126,15 +126,15 @@ class Attempt:
         reason = self._ledger.aside(scan_id)
         if reason is not None:
             if earlier is None or earlier.status is not Status.COMPLETED or self._job.force:
-                raise SetAside(reason)
+                raise Quarantined(reason)
             # A process that had lost its lock was over the time limit; another did the scan meanwhile.
-            self._ledger.pardon(scan_id)
+            self._ledger.release_quarantine(scan_id)
         deaths = self._ledger.begin(scan_id)
         if deaths >= self._settings.max_deaths:
             self._ledger.end(scan_id)
             reason = _poison(deaths, earlier)
             self._ledger.set_aside(scan_id, reason)
-            raise SetAside(reason)
+            raise Quarantined(reason)
         if deaths:
             log.warning("scan_took_processes", deaths=deaths)
         self._answer_for(self._settings.lock_ttl_s)
@@ -146,7 +146,7 @@ class Attempt:
         if earlier is None or not earlier.status.final:
             self._unannounced = earlier is None or earlier.queued_at is None
         else:
-            self._unannounced = self._job.tries == Tries()
+            self._unannounced = self._job.tries == RetryState()
         record.started(deaths, held=held)
         if not held:
             self._tell_started(record)
@@ -187,7 +187,7 @@ class Attempt:
 
         if isinstance(error, ScanFailed):
             raise error
-        verdict = judge(error)
+        verdict = classify_error(error)
         if not verdict.expected:
             log.exception("unexpected_error")
         again = self._later(verdict.reason) if verdict.passing else None
@@ -210,20 +210,20 @@ class Attempt:
     def _tell_completed(self, status: ScanStatus | None, outcome: Outcome) -> None:
         """Of a scan that is completed, whatever happens here. Untold, it stays open."""
         try:
-            self._quietly(lambda: self._ledger.pardon(self._job.scan_id))
+            self._quietly(lambda: self._ledger.release_quarantine(self._job.scan_id))
             self._close(status, outcome.result)
         except SoftTimeLimitExceeded:
             log.warning("end_not_told", reason=TOO_LONG)
 
-    def _later(self, reason: str) -> ComeAgain | None:
+    def _later(self, reason: str) -> RetryLater | None:
         """What to do about a failure that may pass; None where it was tried for long enough."""
         tries, settings = self._job.tries, self._settings
         now = self._clock()
         since = now if tries.since is None else tries.since
-        delay_s = delay_before(tries.attempt + 1, settings.retry_base_s)
+        delay_s = retry_delay_s(tries.attempt + 1, settings.retry_base_s)
         if tries.attempt >= settings.max_attempts or now + delay_s > since + settings.retry_total_s:
             return None
-        return ComeAgain(reason, delay_s, replace(tries, attempt=tries.attempt + 1, since=since))
+        return RetryLater(reason, delay_s, replace(tries, attempt=tries.attempt + 1, since=since))
 
     def _wait(self, reason: str) -> NoReturn:
         """Come again soon. Whoever has the scan answers for it, so there is an end to waiting."""
@@ -232,7 +232,7 @@ class Attempt:
         if tries.waits * LONGEST_WAIT_S > settings.time_limit_s + settings.lock_ttl_s + 30:
             log.error("scan_left_to_another")
             raise ScanFailed("another worker has the scan, and answers for it")
-        raise ComeAgain(reason, delay_s, replace(tries, waits=tries.waits + 1)) from None
+        raise RetryLater(reason, delay_s, replace(tries, waits=tries.waits + 1)) from None
 
     def _give_up_unlocked(self, reason: str) -> NoReturn:
         """The ledger was away for so long that nobody holds a lock any more. What is final stays."""
@@ -243,7 +243,7 @@ class Attempt:
         try:
             earlier = record.look()
             if (earlier is None or not earlier.status.final) and record.failed(reason):
-                tell_end(self._events, record.status, self._results)
+                emit_final_event(self._events, record.status, self._results)
         except StorageUnavailable as error:
             log.warning("status_not_written", status=Status.FAILED, reason=str(error))
         raise ScanFailed(reason) from None
@@ -264,7 +264,7 @@ class Attempt:
     def _close(self, status: ScanStatus | None = None, result: ScanResult | None = None) -> None:
         """The scan is done with, and this status is told if there is one. Untold, it stays open till then."""
         try:
-            if status is None or tell_end(self._events, status, self._results, result):
+            if status is None or emit_final_event(self._events, status, self._results, result):
                 self._ledger.close(self._job.scan_id)
         except (LedgerError, StorageError) as error:
             log.warning("end_not_told", reason=str(error))

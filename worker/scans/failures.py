@@ -21,12 +21,12 @@ class ScanFailed(Exception):
     """A scan ended without a result. The text is the reason, for a person to read."""
 
 
-class SetAside(Exception):
+class Quarantined(Exception):
     """Nobody is to work on this scan before a person has looked at it (`python -m worker replay`)."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ErrorPolicy:
     """What to do about an error.
 
     Attributes:
@@ -40,30 +40,30 @@ class Verdict:
     reason: str
 
 
-def judge(error: Exception) -> Verdict:
+def classify_error(error: Exception) -> ErrorPolicy:
     """The policy for an error that ended an attempt."""
     from pose.errors import InvalidScan, PoseError
 
     match error:
         case InvalidScan() | ScanMissing() | ScanTooLarge():
-            return Verdict(passing=False, expected=True, reason=str(error))
-        case SetAside():
-            return Verdict(passing=False, expected=True, reason=str(error))
+            return ErrorPolicy(passing=False, expected=True, reason=str(error))
+        case Quarantined():
+            return ErrorPolicy(passing=False, expected=True, reason=str(error))
         case SoftTimeLimitExceeded():
-            return Verdict(passing=False, expected=True, reason=TOO_LONG)
+            return ErrorPolicy(passing=False, expected=True, reason=TOO_LONG)
         case StorageUnavailable() | LedgerUnavailable() | OutOfMemory():
-            return Verdict(passing=True, expected=True, reason=str(error))
+            return ErrorPolicy(passing=True, expected=True, reason=str(error))
         case MemoryError():
             # Of this machine at this moment; the error's own text tells what was to be made.
-            return Verdict(passing=True, expected=True, reason="there is not enough memory at the moment")
+            return ErrorPolicy(passing=True, expected=True, reason="there is not enough memory at the moment")
         case PoseError():
             # The model or its device: broken here, but maybe not at the worker that takes it next.
-            return Verdict(passing=True, expected=True, reason=str(error))
+            return ErrorPolicy(passing=True, expected=True, reason=str(error))
     # Its text may hold anything, so only its type is told; the log has the rest.
-    return Verdict(passing=False, expected=False, reason=f"unexpected error: {type(error).__name__}")
+    return ErrorPolicy(passing=False, expected=False, reason=f"unexpected error: {type(error).__name__}")
 
 
-def delay_before(attempt: int, base_s: float, jitter: Callable[[], float] = random.random) -> float:
+def retry_delay_s(attempt: int, base_s: float, jitter: Callable[[], float] = random.random) -> float:
     """Seconds to wait before attempt `attempt` (2, 3, …): doubled each time, between half and all of it.
 
     The jitter keeps scans that failed together from coming back together.

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pose import ScanResult
 
 
-def tell_end(events: Events, status: ScanStatus, results: Storage, result: ScanResult | None = None) -> bool:
+def emit_final_event(
+    events: Events, status: ScanStatus, results: Storage, result: ScanResult | None = None
+) -> bool:
     """Tell that a scan is completed or has failed. Gives whether it is told, or there is nothing to tell.
 
     Args:

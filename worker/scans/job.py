@@ -10,7 +10,7 @@ HEADER: Final = "pose_tries"  # of a message
 
 
 @dataclass(frozen=True)
-class Tries:
+class RetryState:
     """What a message carries from one try to the next.
 
     Attributes:
@@ -28,7 +28,7 @@ class Tries:
         return [self.attempt, self.waits, self.since]
 
     @classmethod
-    def of(cls, header: object) -> Tries:
+    def of(cls, header: object) -> RetryState:
         """From a message; what cannot be one is a first try."""
         if not isinstance(header, list) or len(header) != 3:
             return cls()
@@ -39,10 +39,10 @@ class Tries:
         return cls(attempt, waits, since if known else None)
 
 
-class ComeAgain(Exception):
+class RetryLater(Exception):
     """The scan is to come again, after `delay_s` seconds and with these `tries`."""
 
-    def __init__(self, reason: str, delay_s: float, tries: Tries) -> None:
+    def __init__(self, reason: str, delay_s: float, tries: RetryState) -> None:
         self.reason = reason
         self.delay_s = delay_s
         self.tries = tries
@@ -62,4 +62,4 @@ class Job:
     task_id: str | None = None
     force: bool = False
     resent: bool = False
-    tries: Tries = Tries()
+    tries: RetryState = RetryState()

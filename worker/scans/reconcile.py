@@ -14,13 +14,13 @@ from typing import Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
-from worker.config.urls import Bucket, Folder, parse_place
+from worker.config.urls import FileUrl, S3Url, parse_storage_url
 from worker.keys import SCAN_ID
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
 from worker.scans.events import EventType, open_events
-from worker.scans.final_event import tell_end
+from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
 from worker.storage.base import Storage, StorageUnavailable
 
@@ -105,10 +105,10 @@ def _unanswered(
 
 def _holds_results(folder: str, settings: Settings) -> bool:
     """Whether a folder beside the scans is where results go, or leads there, and is no scan."""
-    scans, results = parse_place(settings.scans_url), parse_place(settings.results_url)
-    if isinstance(scans, Bucket) and isinstance(results, Bucket):
+    scans, results = parse_storage_url(settings.scans_url), parse_storage_url(settings.results_url)
+    if isinstance(scans, S3Url) and isinstance(results, S3Url):
         return scans.name == results.name and results.prefix.startswith(f"{scans.prefix}{folder}/")
-    if isinstance(scans, Folder) and isinstance(results, Folder):
+    if isinstance(scans, FileUrl) and isinstance(results, FileUrl):
         return results.path.is_relative_to(scans.path / folder)
     return False
 
@@ -139,7 +139,7 @@ def _send_again(
         events = open_events(settings)
         if status is not None and status.status.final:
             # Whoever brought it to its end died before that was told, or could not tell it.
-            if tell_end(events, status, results):
+            if emit_final_event(events, status, results):
                 ledger.close(scan_id)
             return False
         time_now = now()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from worker.storage.base import Storage, StoredObject
 
 
-class Guarded:
+class LockGuardedStorage:
     """A storage that asks before each change. Whoever has lost the lock of a scan changes nothing any more.
 
     A change that has begun is not stopped: between the question and the end of a write another may get the

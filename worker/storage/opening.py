@@ -10,7 +10,7 @@ import functools
 import os
 
 from worker.config.settings import Settings
-from worker.config.urls import Folder, parse_place
+from worker.config.urls import FileUrl, parse_storage_url
 from worker.storage.base import Storage
 
 
@@ -24,10 +24,10 @@ def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_r
         make_root: whether a folder that is not there is made at the first write. Buckets are never made.
 
     Raises:
-        InvalidPlace: the URL cannot be used.
+        InvalidStorageUrl: the URL cannot be used.
     """
-    place = parse_place(url)
-    if isinstance(place, Folder):
+    place = parse_storage_url(url)
+    if isinstance(place, FileUrl):
         from worker.storage.local import LocalStorage
 
         return LocalStorage(place.path, name, make_root)

@@ -1,0 +1,270 @@
+"""Healthy is who does its work: by a clock of one's own, and of real workers that are stopped or deaf."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from celery.worker import state
+
+from tests.support.running import Running, World, wait_until
+from worker.cli.health import LOOK_S, STALE_S, Unhealthy, check, read_sign
+from worker.config.settings import load_settings, read_settings
+from worker.runtime.heartbeat import OVERTIME_S, UNBEGUN_S, Heartbeat, Sign, file_of
+
+GOOD = Sign(at=1000.0, taken=3, free=True, queues=["celery"], problem=None)
+
+
+class Moment:
+    """A clock that goes on only when somebody sleeps."""
+
+    def __init__(self, now: float = 1001.0) -> None:
+        self.now = now
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def checked(signs: Callable[[float], Sign], waiting: int = 0, now: float = 1001.0) -> str:
+    """What `check` says of a worker whose sign at a time is `signs(time)`."""
+    moment = Moment(now)
+    try:
+        check(lambda: signs(moment.now), lambda _: waiting, moment.clock, moment.sleep)
+    except Unhealthy as error:
+        return str(error)
+    return "healthy"
+
+
+def alive(now: float, **changes: Any) -> Sign:
+    return replace(GOOD, at=now - 1, **changes)
+
+
+def test_a_worker_whose_loop_turns_is_healthy():
+    assert checked(alive) == "healthy"
+
+
+def test_one_whose_loop_stands_still_is_not():
+    assert checked(lambda _: GOOD, now=1000 + STALE_S - 1) == "healthy"
+    assert checked(lambda _: GOOD, now=1000 + STALE_S + 1) == "its main loop has not turned for 31 s"
+
+
+def test_a_sign_from_before_a_restart_of_the_machine_is_none():
+    assert "before this machine started" in checked(lambda _: GOOD, now=10)
+
+
+def test_what_the_worker_sees_itself_is_told():
+    assert checked(lambda now: alive(now, problem="it hurts")) == "it hurts"
+
+
+def test_one_that_is_free_while_messages_wait_is_not_healthy():
+    wrong = "5 messages wait in its queue, it is free and takes none"
+    assert checked(alive, waiting=5) == wrong
+
+
+def test_one_that_takes_them_is():
+    assert checked(lambda now: alive(now, taken=3 + (now > 1003)), waiting=5) == "healthy"
+    assert checked(lambda now: alive(now, free=now < 1003), waiting=5) == "healthy"
+
+
+def test_one_that_works_is_and_nobody_asks_the_broker():
+    moment = Moment()
+    check(lambda: alive(moment.now, free=False), lambda _: 1 // 0, moment.clock, moment.sleep)
+
+
+def test_a_loop_that_stops_while_it_is_looked_at_is_seen():
+    assert checked(lambda _: GOOD, waiting=5, now=1000 + STALE_S - LOOK_S / 2).startswith("its main loop")
+
+
+class Consumer(SimpleNamespace):
+    """As much of Celery's as a sign of life looks at."""
+
+    def __init__(self, processes: int = 2, consuming: bool = True) -> None:
+        queue = SimpleNamespace(name="celery")
+        super().__init__(
+            hostname="celery@test",
+            pool=SimpleNamespace(num_processes=processes),
+            task_consumer=SimpleNamespace(queues=[queue], consuming_from=lambda _: consuming),
+        )
+
+
+class Request(SimpleNamespace):
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+def written(consumer: Consumer) -> Sign:
+    Heartbeat(consumer)._write(consumer)
+    return read_sign(file_of(read_settings(), "celery@test"))
+
+
+@pytest.fixture
+def requests(here, monkeypatch) -> Iterator[SimpleNamespace]:
+    """What Celery holds of messages that came: none, to begin with."""
+    load_settings.cache_clear()
+    held = SimpleNamespace(reserved=set(), active=set())
+    monkeypatch.setattr(state, "reserved_requests", held.reserved)
+    monkeypatch.setattr(state, "active_requests", held.active)
+    yield held
+    load_settings.cache_clear()
+
+
+def test_a_sign_tells_whether_another_scan_could_be_taken(requests):
+    assert written(Consumer()).free
+    requests.reserved.update(Request(id=name) for name in "ab")
+    assert not written(Consumer()).free
+
+
+def test_a_worker_that_listens_to_no_queue_says_so(requests):
+    assert written(Consumer(consuming=False)).problem == "it takes no messages from any queue"
+
+
+def test_a_scan_that_no_process_begins_with_is_told(requests, monkeypatch):
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    requests.reserved.add(Request(id="a"))
+    consumer = Consumer()
+    step = Heartbeat(consumer)
+    step._write(consumer)
+    now += UNBEGUN_S + 1
+    step._write(consumer)
+    assert read_sign(step._path).problem == "no process has begun with a scan that came 301 s ago"
+    requests.active.update(requests.reserved)
+    for each in requests.active:
+        each.time_start, each.task = time.time(), SimpleNamespace(time_limit=None)
+    step._write(consumer)
+    assert read_sign(step._path).problem is None
+
+
+def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
+    started = time.time() - read_settings().time_limit_s - OVERTIME_S - 5
+    request = Request(id="a", time_start=started, task=SimpleNamespace(time_limit=None))
+    requests.reserved.add(request)
+    requests.active.add(request)
+    assert "which is over the time limit" in str(written(Consumer()).problem)
+    request.task.time_limit = 600
+    assert written(Consumer()).problem is None
+
+
+def test_a_folder_that_cannot_be_written_hinders_nobody(requests):
+    consumer = Consumer()
+    step = Heartbeat(consumer)
+    step._path.parent.parent.write_text("a file, where a folder should be")
+    step._write(consumer)
+    with pytest.raises(Unhealthy, match="cannot be read: NotADirectoryError"):
+        read_sign(step._path)
+    step.shutdown(consumer)
+
+
+# A worker that hears no messages any more, while its loop turns: as after a lost connection that it missed.
+DEAF = """
+from kombu.transport.redis import MultiChannelPoller
+from worker import app
+
+MultiChannelPoller._register_BRPOP = lambda self, channel: None
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, redis_server) -> World:
+    folder = tmp_path_factory.mktemp("health")
+    (folder / "deaf.py").write_text(DEAF)
+    tasks, answers = redis_server.emptied(8, 9)
+    return World(folder, {"CELERY_BROKER_URL": tasks, "CELERY_RESULT_BACKEND": answers})
+
+
+def health(world: World, *node: str) -> tuple[int, str]:
+    done = world.call("worker", "health", *node)
+    return done.returncode, done.stdout.strip() + done.stderr
+
+
+def test_a_real_worker_is_healthy_from_when_it_is_ready_until_it_ends(world):
+    not_there = (1, "unhealthy: it has not begun to take scans, or it has ended")
+    assert health(world) == not_there
+    with world.start_worker() as worker:
+        begun(world, worker)
+        assert health(world) == (0, "healthy")
+        assert worker.stop() == 0
+    assert health(world) == not_there
+
+
+def begun(world: World, worker: Running, node: str = "celery@%h") -> None:
+    """It is ready, and has given its first sign of life, which comes a moment later."""
+    worker.wait_for_event("worker_ready")
+    wait_until(file_of(read_settings(run_dir=world.folder / ".run"), node).exists, "its first sign of life")
+
+
+def sign_of(world: World, node: str) -> Sign:
+    return read_sign(file_of(read_settings(run_dir=world.folder / ".run"), node))
+
+
+def has_stopped(pid: int) -> bool:
+    """A signal is not there at once."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_worker_that_was_stopped_is_unhealthy_though_its_process_lives(world):
+    with world.start_worker("-n", "stopped@%h") as worker:
+        begun(world, worker, "stopped@%h")
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        wait_until(lambda: has_stopped(worker.process.pid), "it to stop")
+        last = sign_of(world, "stopped@%h")
+        later = Moment(time.monotonic() + STALE_S + 1)
+        with pytest.raises(Unhealthy, match="its main loop has not turned for"):
+            check(lambda: sign_of(world, "stopped@%h"), lambda _: 0, later.clock, later.sleep)
+        time.sleep(3)
+        assert sign_of(world, "stopped@%h") == last
+        os.kill(worker.process.pid, signal.SIGCONT)
+        wait_until(lambda: sign_of(world, "stopped@%h").at > last.at, "another sign of life")
+        assert health(world, "stopped@%h") == (0, "healthy")
+
+
+def test_a_worker_that_was_told_to_leave_its_queue_is_unhealthy(world):
+    with world.start_worker("-n", "left@%h") as worker:
+        begun(world, worker, "left@%h")
+        world.call("celery", "-A", "worker", "control", "cancel_consumer", "celery")
+        wait_until(lambda: sign_of(world, "left@%h").problem, "a problem")
+        assert health(world, "left@%h") == (1, "unhealthy: it takes no messages from any queue")
+
+
+def test_a_worker_whose_loop_turns_but_hears_nothing_is_unhealthy_once_messages_wait(world, make_scan):
+    with world.start("celery", "-A", "deaf", "worker", "-n", "deaf@%h") as worker:
+        begun(world, worker, "deaf@%h")
+        assert health(world, "deaf@%h") == (0, "healthy")
+        world.enqueue("unheard")
+        wrong = "unhealthy: 1 messages wait in its queue, it is free and takes none"
+        assert health(world, "deaf@%h") == (1, wrong)
+    with redis.Redis.from_url(world.environment["CELERY_BROKER_URL"]) as client:
+        client.flushdb()
+
+
+def test_a_worker_without_its_broker_is_unhealthy(world, redis_server):
+    with world.start_worker("-n", "alone@%h") as worker:
+        begun(world, worker, "alone@%h")
+        redis_server.stop()
+        try:
+            wait_until(lambda: "Trying again" in worker.log() or "retry" in worker.log(), "the loss")
+            code, said = health(world, "alone@%h")
+            last = sign_of(world, "alone@%h")
+            later = Moment(last.at + STALE_S + 1)
+            with pytest.raises(Unhealthy, match="its main loop has not turned for"):
+                check(lambda: sign_of(world, "alone@%h"), lambda _: 0, later.clock, later.sleep)
+            assert (code, said) == (1, "unhealthy: the broker cannot be reached: ConnectionError")
+        finally:
+            redis_server.start()
+        wait_until(lambda: sign_of(world, "alone@%h").at > last.at, "another sign of life")
+        assert health(world, "alone@%h") == (0, "healthy")
+
+
+def test_the_command_says_what_is_wrong_with_the_settings(world):
+    done = world.call("worker", "health", DEVICE="gpu")
+    assert (done.returncode, "DEVICE: must be" in done.stderr) == (2, True)

@@ -1,0 +1,150 @@
+"""The least rights of the worker, on the real S3 server: all that it does is allowed, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.running import ROOT, World, wait_until
+from tests.support.s3_server import S3Server
+from worker.storage.base import StorageUnavailable
+
+POLICY = ROOT / "deploy/s3-policy.json"
+
+
+def client_of(service: str, environment: dict[str, str]) -> Any:
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=environment["AWS_ENDPOINT_URL_S3"],
+        region_name="us-east-1",
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+class Place:
+    """Three buckets of an owner, and a worker who has the rights of the policy on two of them."""
+
+    def __init__(self, server: S3Server) -> None:
+        suffix = str(uuid.uuid4())
+        self.scans, self.results, self.other = (f"{name}-{suffix}" for name in ("scans", "results", "other"))
+        self.owner = client_of("s3", server.environment)
+        for bucket in (self.scans, self.results, self.other):
+            self.owner.create_bucket(Bucket=bucket)
+            self.owner.put_object(Bucket=bucket, Key="there/already", Body=b"x")
+        self.worker = server.add_user("worker")
+        text = POLICY.read_text()
+        for name, bucket in (("scans", self.scans), ("results", self.results)):
+            text = re.sub(rf"arn:aws:s3:::{name}\b", f"arn:aws:s3:::{bucket}", text)
+        client_of("iam", server.environment).put_user_policy(
+            UserName="worker", PolicyName="worker", PolicyDocument=text
+        )
+
+
+@pytest.fixture(scope="module")
+def place(s3_server) -> Place:
+    return Place(s3_server)
+
+
+def test_the_policy_gives_no_more_than_it_says():
+    policy = json.loads(POLICY.read_text())
+    rights = {
+        (action, resource.removeprefix("arn:aws:s3:::"))
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    assert {statement["Effect"] for statement in policy["Statement"]} == {"Allow"}
+    assert rights == {
+        ("s3:ListBucket", "scans"),
+        ("s3:ListBucket", "results"),
+        ("s3:GetObject", "scans/*"),
+        ("s3:GetObject", "results/*"),
+        ("s3:PutObject", "results/*"),
+        ("s3:DeleteObject", "results/*"),
+    }
+
+
+def test_a_worker_with_these_rights_does_all_of_its_work(place, tmp_path_factory, redis_server, make_scan):
+    tasks, answers = redis_server.emptied(10, 11)
+    world = World(
+        tmp_path_factory.mktemp("policy"),
+        {
+            "CELERY_BROKER_URL": tasks,
+            "CELERY_RESULT_BACKEND": answers,
+            "SCANS_URL": f"s3://{place.scans}",
+            "RESULTS_URL": f"s3://{place.results}/pose",
+            **place.worker,
+        },
+    )
+    for name, data in make_scan(frames=2).items():
+        place.owner.put_object(Bucket=place.scans, Key=f"scan/{name}", Body=data)
+    with world.start_worker("-n", "policy@%h") as worker:
+        worker.wait_for_event("worker_ready")
+        world.enqueue("scan", "missing")
+        assert world.wait_for("scan", "completed", "failed")["status"] == "completed"
+        assert (
+            world.wait_for("missing", "failed")["reason"]
+            == "the storage of scans holds no files of this scan"
+        )
+        # Once more, as what an earlier analysis left is taken away then.
+        world.results.write("scan/frames/7/blurred.jpg", b"from an earlier analysis", "image/jpeg")
+        before = world.status("scan")["finished_at"]
+        done = world.call("worker", "enqueue", "--force", "scan")
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: world.status("scan").get("finished_at") not in (None, before), "another run")
+        assert world.status("scan")["status"] == "completed"
+        swept = world.call("worker", "reconcile", "--all")
+        assert swept.returncode == 0, swept.stderr
+        assert "denied" not in worker.log()
+    assert "scan/frames/7/blurred.jpg" not in {each.key for each in world.results.objects("scan", 1000)}
+    with pytest.raises(StorageUnavailable, match="scans: access was denied"):
+        world.scans.write("scan/more", b"x", "text/plain")
+
+
+CALLS = {
+    "write a scan": lambda s3, place: s3.put_object(Bucket=place.scans, Key="scan/new", Body=b"x"),
+    "overwrite a scan": lambda s3, place: s3.put_object(Bucket=place.scans, Key="there/already", Body=b"y"),
+    "delete a scan": lambda s3, place: s3.delete_object(Bucket=place.scans, Key="there/already"),
+    "upload a scan in parts": lambda s3, place: s3.create_multipart_upload(Bucket=place.scans, Key="parts"),
+    "copy over a scan": lambda s3, place: s3.copy_object(
+        Bucket=place.scans, Key="copy", CopySource={"Bucket": place.results, "Key": "there/already"}
+    ),
+    "read another bucket": lambda s3, place: s3.get_object(Bucket=place.other, Key="there/already"),
+    "list another bucket": lambda s3, place: s3.list_objects_v2(Bucket=place.other),
+    "write to another bucket": lambda s3, place: s3.put_object(Bucket=place.other, Key="new", Body=b"x"),
+    "delete a bucket": lambda s3, place: s3.delete_bucket(Bucket=place.other),
+    "open results to all": lambda s3, place: s3.put_bucket_acl(Bucket=place.results, ACL="public-read"),
+    "open an object to all": lambda s3, place: s3.put_object_acl(
+        Bucket=place.results, Key="there/already", ACL="public-read"
+    ),
+    "change a policy": lambda s3, place: s3.put_bucket_policy(
+        Bucket=place.results, Policy=POLICY.read_text()
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_the_worker_may_not(place, what):
+    with pytest.raises(ClientError) as error:
+        CALLS[what](client_of("s3", place.worker), place)
+    assert error.value.response["Error"]["Code"] == "AccessDenied"
+    left = place.owner.get_object(Bucket=place.scans, Key="there/already")["Body"].read()
+    assert left == b"x"
+
+
+def test_the_rights_are_those_of_the_buckets_that_the_readme_speaks_of():
+    readme = Path(ROOT / "README.md").read_text()
+    assert "SCANS_URL=s3://scans RESULTS_URL=s3://results/pose" in readme
+    assert (
+        "`deploy/s3-policy.json`, for the buckets `scans` and `results`"
+        in Path(ROOT / "docs/settings.md").read_text()
+    )

@@ -1,0 +1,446 @@
+"""The chain, with an estimator that knows who is there."""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import pose
+from pose import FrameStatus, Posture, QualityLimits
+from pose.analysis.export import ARTEFACTS
+from pose.analysis.frame import Options
+from pose.analysis.quality import check
+from pose.analysis.scan import fingerprint_of
+from pose.estimators.base import Detections
+from pose.scan.frame import BrokenFrame, Scan
+from tests.support.rendered import KnowingEstimator, first, rendered, two_people
+
+DIGEST = "0123456789abcdef" * 4
+
+
+def good(posture="standing"):
+    """A frame that keeps all limits and shows a face."""
+
+    def fits(truth):
+        frame, someone = truth.frame, truth.people[0]
+        if truth.face.sum() < 150 or check(QualityLimits(), frame, [1.0], 1.0):
+            return False
+        skeleton = pose.lift(frame.depthmap, someone.keypoints, someone.scores, frame.picture_size)
+        return skeleton.chain_observed and skeleton.floor is not None
+
+    return first(fits, posture)
+
+
+def scan_of(*truths, broken=(), digest=DIGEST):
+    """A scan whose frames are those, in order, and an estimator that knows the people."""
+    frames = tuple(replace(truth.frame, order=order) for order, truth in enumerate(truths))
+    people = {order: truth.people for order, truth in enumerate(truths)}
+    return Scan(frames[0].step, frames, tuple(broken), digest), KnowingEstimator(people)
+
+
+def lost(truth):
+    """The same frame of a phone that does not know its pose."""
+    depthmap = replace(truth.frame.depthmap, rotation=np.eye(3), translation=np.zeros(3), pose_known=False)
+    return replace(truth, frame=replace(truth.frame, depthmap=depthmap))
+
+
+@pytest.mark.parametrize("posture", ["standing", "lying"])
+def test_a_good_frame_gives_everything(posture):
+    truth = good(posture)
+    analysis = pose.analyse_scan(*scan_of(truth), scan_id="s1")
+    result = analysis.result
+    assert result.posture == posture
+    assert result.posture_confidence > 0.5
+    assert result.frames_used == 1
+    assert result.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    frame = result.frames[0]
+    assert frame.status is FrameStatus.OK
+    assert frame.reason is None
+    assert frame.quality == ()
+    assert frame.floor_height_m == pytest.approx(0, abs=0.02)
+    assert frame.picture == "s1/frames/0/blurred.jpg"
+    distance = np.linalg.norm(truth.bodies[0].joints - truth.frame.depthmap.translation, axis=1).mean()
+    assert frame.child_distance_m == pytest.approx(distance, abs=0.06)
+    someone = frame.people[0]
+    assert someone.posture == posture
+    assert someone.skeleton is not None
+    assert [joint.name for joint in someone.skeleton] == list(pose.keypoints.NAMES)
+    assert set(analysis.artefacts) == {
+        "frames/0/blurred.jpg", "frames/0/overlay.jpg", "frames/0/skeleton.obj", "frames/0/pose.json"
+    }  # fmt: skip
+
+
+def test_pictures_are_whole_and_the_overlay_is_upright():
+    truth = good()
+    artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
+    height, width = truth.frame.rgb.shape[:2]
+    shapes = {}
+    for name in ("blurred", "overlay"):
+        picture = cv2.imdecode(np.frombuffer(artefacts[f"frames/0/{name}.jpg"], np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        shapes[name] = picture.shape[:2]
+    assert shapes == {"blurred": (height, width), "overlay": (width, height)}
+
+
+def test_the_face_is_in_none_of_the_pictures():
+    truth = good()
+    artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
+    picture = cv2.imdecode(np.frombuffer(artefacts["frames/0/blurred.jpg"], np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    before = truth.frame.rgb[truth.face].astype(int)
+    after = picture[..., ::-1][truth.face].astype(int)
+    assert np.corrcoef(before[:, 0], after[:, 0])[0, 1] < 0.7
+    assert after.std(axis=0).max() < before.std(axis=0).max()
+
+
+def test_pose_json_is_the_frames_part_of_the_result():
+    analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
+    written = json.loads(analysis.artefacts["frames/0/pose.json"])
+    assert written == json.loads(analysis.result.frames[0].model_dump_json(exclude={"timings_ms"}))
+    assert pose.results.FrameResult.model_validate(written).order == 0
+
+
+def test_the_result_tells_the_digest_of_each_artefact():
+    analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in analysis.artefacts.items()}
+    assert "frames/0/pose.json" in digests
+    assert analysis.result.artefacts == digests
+
+
+def test_several_persons_give_a_picture_and_no_skeleton():
+    analysis = pose.analyse_scan(*scan_of(two_people()), scan_id="s1")
+    frame = analysis.result.frames[0]
+    assert frame.status is FrameStatus.SEVERAL_PERSONS
+    assert "several persons" in str(frame.reason)
+    assert len(frame.people) == 2
+    assert all(someone.skeleton is None and someone.body_length_m is None for someone in frame.people)
+    assert frame.picture is not None
+    assert "person_count" in frame.quality
+    assert analysis.result.frames_used == 0
+    assert "frames/0/skeleton.obj" not in analysis.artefacts
+
+
+def test_nobody_gives_numbers_of_the_frame_and_no_picture():
+    truth = good()
+    scan, _ = scan_of(truth)
+    analysis = pose.analyse_scan(scan, KnowingEstimator({}), scan_id="s1")
+    frame = analysis.result.frames[0]
+    assert frame.status is FrameStatus.NO_PERSON
+    assert frame.people == ()
+    assert frame.picture is None
+    assert "no person" in str(frame.reason)
+    assert frame.floor_height_m is not None
+    assert set(analysis.artefacts) == {"frames/0/pose.json"}
+    assert analysis.result.posture is Posture.UNKNOWN
+
+
+def test_a_broken_frame_is_invalid_and_the_others_count():
+    broken = BrokenFrame(1, 100, "depth of frame 1: header: no line end")
+    scan, estimator = scan_of(good(), broken=[broken])
+    result = pose.analyse_scan(scan, estimator, scan_id="s1").result
+    assert [frame.status for frame in result.frames] == [FrameStatus.OK, FrameStatus.INVALID]
+    assert result.frames[1].reason == broken.reason
+    assert result.frames_used == 1
+
+
+def test_without_a_pose_lengths_are_told_and_heights_are_not():
+    truth = good()
+    frame = pose.analyse_scan(*scan_of(lost(truth)), scan_id="s1").result.frames[0]
+    someone = frame.people[0]
+    assert someone.skeleton is None
+    assert someone.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    assert someone.posture is Posture.UNKNOWN
+    assert "pose is unknown" in str(frame.reason)
+    assert frame.floor_height_m is None
+    assert frame.camera_angle_deg is None
+    assert frame.quality == ("camera_pose",)
+
+
+def test_without_depth_at_the_person_there_is_no_3d_and_no_picture():
+    truth = good()
+    empty = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
+    frame = pose.analyse_scan(
+        *scan_of(replace(truth, frame=replace(truth.frame, depthmap=empty))), scan_id="s1"
+    ).result.frames[0]
+    assert frame.status is FrameStatus.OK
+    assert frame.people[0].skeleton is None
+    assert frame.people[0].body_length_m is None
+    assert frame.child_distance_m is None
+    assert frame.picture is None
+    assert {"missing_depth", "no_depth"} <= set(frame.quality)
+
+
+def test_a_picture_that_was_turned_or_cropped_is_withheld_and_its_frame_does_not_count():
+    """Heads are covered where the depth map shows them: in such a picture that is another place."""
+    truth = good()
+    turned, cropped = np.rot90(truth.frame.rgb).copy(), truth.frame.rgb[:180].copy()
+    for rgb in (turned, cropped):
+        scan, estimator = scan_of(replace(truth, frame=replace(truth.frame, rgb=rgb)))
+        analysis = pose.analyse_scan(scan, estimator)
+        (frame,) = analysis.result.frames
+        assert frame.picture is None
+        assert "picture withheld: it or the depth map does not fit the calibration" in str(frame.reason)
+        assert frame.quality == ("calibration",)
+        assert analysis.result.frames_used == 0
+        assert not [name for name in analysis.artefacts if name.endswith(".jpg")]
+
+
+def test_the_scans_length_is_the_median_over_the_frames_used():
+    truths = [good(), two_people(), good(), lost(good())]
+    result = pose.analyse_scan(*scan_of(*truths), scan_id="s1").result
+    assert result.frames_used == 2
+    lengths = [result.frames[i].people[0].body_length_m for i in (0, 2)]
+    assert result.body_length_m == pytest.approx(np.median(np.array(lengths, float)))
+
+
+def test_frames_outside_the_limits_tell_a_posture_with_half_the_confidence():
+    truth = good()
+    strict = Options(limits=QualityLimits(distance=(5.0, 6.0)))
+    scan, estimator = scan_of(truth)
+    usual = pose.analyse_scan(scan, estimator).result
+    result = pose.analyse_scan(scan, estimator, options=strict).result
+    assert result.frames[0].quality == ("too_near",)
+    assert result.frames_used == 0
+    assert result.body_length_m is None
+    assert result.posture is Posture.STANDING
+    assert result.posture_confidence == pytest.approx(usual.posture_confidence / 2, abs=1e-4)
+
+
+def test_the_estimators_own_limit_of_the_score_counts():
+    truth = good()
+    scan, estimator = scan_of(truth)
+    estimator.people[0][0].scores[:] = 0.6
+    try:
+        assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ("score",)
+        estimator.min_score = 0.5
+        assert pose.analyse_scan(scan, estimator).result.frames[0].quality == ()
+    finally:
+        rendered.cache_clear()
+
+
+def test_progress_goes_from_none_to_all_frames():
+    seen = []
+    scan, estimator = scan_of(good(), good(), broken=[BrokenFrame(7, 100, "broken")])
+    pose.analyse_scan(scan, estimator, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 3), (2, 3), (3, 3)]
+
+
+def test_the_estimator_sees_frames_in_batches():
+    truth = good()
+    scan, estimator = scan_of(*[truth] * 20)
+    result = pose.analyse_scan(scan, estimator).result
+    assert estimator.batches == [16, 4]
+    assert [frame.order for frame in result.frames] == list(range(20))
+
+
+def test_times_are_told_for_each_stage():
+    result = pose.analyse_scan(*scan_of(good())).result
+    assert set(result.timings_ms) == {"estimate", "frames", "total"}
+    assert set(result.frames[0].timings_ms) == {
+        "estimate",
+        "floor",
+        "lift",
+        "heads",
+        "cover",
+        "draw",
+        "total",
+    }
+
+
+def test_equal_input_gives_equal_output_but_for_times():
+    def content(analysis):
+        written = json.loads(analysis.result.model_dump_json(exclude={"timings_ms"}))
+        for frame in written["frames"]:
+            frame.pop("timings_ms")
+        return written, analysis.artefacts
+
+    assert content(pose.analyse_scan(*scan_of(good()))) == content(pose.analyse_scan(*scan_of(good())))
+
+
+def test_a_scan_is_called_after_its_content_where_no_id_is_given():
+    analysis = pose.analyse_scan(*scan_of(good()))
+    assert analysis.result.scan_id == DIGEST[:32]
+
+
+def test_a_scan_id_that_is_none_is_refused():
+    with pytest.raises(ValidationError):
+        pose.analyse_scan(*scan_of(good()), scan_id="../elsewhere")
+
+
+def test_a_fingerprint_tells_what_decides_a_result():
+    scan, estimator = scan_of(good())
+    usual = fingerprint_of(scan, estimator)
+    assert usual == pose.analyse_scan(scan, estimator).result.fingerprint
+    assert usual != fingerprint_of(replace(scan, digest="f" * 64), estimator)
+    assert usual != fingerprint_of(scan, estimator, Options(cover="solid"))
+    estimator.version = "2"
+    assert usual != fingerprint_of(scan, estimator)
+    assert pose.analyse_scan(scan, estimator, fingerprint="mine").result.fingerprint == "mine"
+
+
+def shifted(people, by):
+    """The same people as another model finds them, (du, dv) pixels away."""
+    return {
+        order: [replace(one, keypoints=one.keypoints + np.array(by)) for one in found]
+        for order, found in people.items()
+    }
+
+
+def test_a_second_model_tells_the_drift_and_changes_nothing_else():
+    truth = good()
+    scan, estimator = scan_of(truth, truth)
+    other = KnowingEstimator(shifted(estimator.people, (3.0, -4.0)))
+    other.name = "other"
+    alone = pose.analyse_scan(scan, estimator).result
+    result = pose.analyse_scan(scan, estimator, compare_with=other).result
+    assert alone.drift is None
+    assert result.drift is not None
+    assert (result.model.name, result.drift.model.name) == ("knowing", "other")
+    assert (result.drift.frames, result.drift.offset_px) == (2, (3.0, -4.0))
+    assert not result.drift.alarm
+    assert "compare" in result.timings_ms
+    kept = ("model", "posture", "posture_confidence", "body_length_m", "frames_used")
+    assert [getattr(result, name) for name in kept] == [getattr(alone, name) for name in kept]
+    assert [frame.people for frame in result.frames] == [frame.people for frame in alone.frames]
+
+
+def test_models_that_lie_far_apart_raise_the_alarm():
+    scan, estimator = scan_of(good())
+    far = KnowingEstimator(shifted(estimator.people, (100.0, 0.0)))
+    drift = pose.analyse_scan(scan, estimator, compare_with=far).result.drift
+    assert drift is not None and drift.alarm
+    assert drift.distance is not None and drift.distance > drift.limit
+
+
+def test_frames_are_compared_in_all_batches():
+    truth = good()
+    scan, estimator = scan_of(*[truth] * 20)
+    other = KnowingEstimator(estimator.people)
+    drift = pose.analyse_scan(scan, estimator, compare_with=other).result.drift
+    assert other.batches == [16, 4]
+    assert drift is not None and drift.frames == 20
+
+
+def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
+    class Refuses(KnowingEstimator):
+        def estimate(self, frames):
+            raise pose.InvalidManifest("scan", "step", "unknown step 999")
+
+    scan, estimator = scan_of(good())
+    result = pose.analyse_scan(scan, estimator, compare_with=Refuses({})).result
+    assert result.frames_used == 1
+    assert result.drift is not None
+    assert (result.drift.frames, result.drift.distance, result.drift.alarm) == (0, None, False)
+
+
+def test_the_second_model_is_part_of_the_fingerprint():
+    scan, estimator = scan_of(good())
+    other = KnowingEstimator(estimator.people)
+    prints = {fingerprint_of(scan, estimator), fingerprint_of(scan, estimator, compare_with=other)}
+    other.version = "2"
+    prints.add(fingerprint_of(scan, estimator, compare_with=other))
+    assert len(prints) == 3
+    assert pose.analyse_scan(scan, estimator, compare_with=other).result.fingerprint in prints
+
+
+@pytest.mark.parametrize("posture", ["standing", "lying"])
+def test_a_picture_of_an_unknown_step_is_turned_so_that_the_head_is_up(posture):
+    truth = good(posture)
+    unknown = replace(truth, frame=replace(truth.frame, step=999))
+    known, guessed = (
+        pose.analyse_scan(*scan_of(each)).artefacts["frames/0/overlay.jpg"] for each in (truth, unknown)
+    )
+    assert guessed == known
+
+
+def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
+    result = pose.analyse_scan(pose.read_scan(plush), KnowingEstimator({}), scan_id="plush").result
+    assert [frame.status for frame in result.frames] == [FrameStatus.NO_PERSON] * len(result.frames)
+    assert all(frame.picture is None for frame in result.frames)
+    assert all(frame.floor_height_m == pytest.approx(-0.971, abs=0.012) for frame in result.frames)
+    assert [frame.missing_depth for frame in result.frames] == pytest.approx(
+        [0.2493, 0.2455, 0.2452], abs=1e-3
+    )
+
+
+class Doubtful(KnowingEstimator):
+    """Knows the first person of each frame; of the others it is not sure."""
+
+    def look(self, frames):
+        return [Detections(people[:1], people[1:]) for people in self.estimate(frames)]
+
+
+def test_whom_the_estimator_is_not_sure_of_is_covered_and_counts_for_nothing():
+    truth = two_people()
+    scan, _ = scan_of(truth)
+    sure = pose.analyse_scan(scan, KnowingEstimator({0: truth.people[:1]})).result.frames[0]
+    frame = pose.analyse_scan(scan, Doubtful({0: truth.people})).result.frames[0]
+    assert (frame.status, frame.people, frame.quality) == (sure.status, sure.people, sure.quality)
+    assert truth.face[covered_by(sure)].sum() < 0.9 * truth.face.sum()
+    assert truth.face[covered_by(frame)].sum() >= 0.999 * truth.face.sum()
+
+
+def covered_by(frame):
+    """(H, W) bool of what a frame's result says."""
+    mask = np.zeros((240, 320), np.uint8)
+    for outline in frame.covering.regions:
+        cv2.fillConvexPoly(mask, np.array(outline, np.int32), 1)
+    return mask.astype(bool)
+
+
+@pytest.mark.parametrize("method", ["blur", "mosaic", "solid"])
+def test_the_result_tells_how_a_picture_was_covered_and_where(method):
+    truth = good()
+    scan, estimator = scan_of(truth)
+    frame = pose.analyse_scan(scan, estimator, options=Options(cover=method)).result.frames[0]
+    direct = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap, method, turns=1)
+    assert frame.covering is not None
+    assert frame.covering.method == method
+    assert frame.covering.second_look == direct.second_look
+    assert (covered_by(frame) == direct.mask).all()
+    withheld = pose.analyse_scan(scan, KnowingEstimator({}), options=Options(cover=method)).result.frames[0]
+    assert withheld.covering is None
+
+
+def test_of_a_frame_nothing_leaves_but_these():
+    """No depth map, point cloud or mesh: they show a head as well as a picture does."""
+    scan, estimator = scan_of(good(), two_people(), lost(good()))
+    names = {name.rpartition("/")[2] for name in pose.analyse_scan(scan, estimator).artefacts}
+    assert names == {"blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"}
+    assert set(ARTEFACTS) == names
+
+
+def test_a_skeleton_has_no_more_points_than_joints():
+    artefacts = pose.analyse_scan(*scan_of(good())).artefacts
+    lines = artefacts["frames/0/skeleton.obj"].decode().splitlines()
+    assert sum(line.startswith("v ") for line in lines) == len(pose.keypoints.NAMES)
+
+
+def test_nothing_is_written_to_any_disk(tmp_path, monkeypatch):
+    """Originals are only read: no copy of them, nor of anything, is put into a temporary file."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    opened: list[object] = []
+
+    def watch(event, arguments):
+        writes = event == "open" and (
+            any(letter in str(arguments[1]) for letter in "wxa+") or arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
+        if writes and watching:
+            opened.append(arguments[0])
+
+    watching = True
+    sys.addaudithook(watch)
+    try:
+        pose.analyse_scan(*scan_of(good(), two_people()))
+    finally:
+        watching = False
+    assert opened == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,260 @@
+"""`pose run | schema | bodies`."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import pose
+from pose.cli import main as cli
+from pose.scan.frame import Scan
+from pose.weights.store import WeightsStore
+from tests.support.rendered import KnowingEstimator, with_face
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch):
+    monkeypatch.delenv("WEIGHTS_URL", raising=False)
+
+
+@pytest.fixture
+def knowing(monkeypatch):
+    """Every model knows the people of `with_face`, and every scan is a frame of it."""
+    truth = with_face()
+    estimator = KnowingEstimator({0: truth.people})
+    monkeypatch.setattr(pose, "load_estimator", lambda *_, **__: estimator, raising=False)
+
+    scan = Scan(truth.frame.step, (truth.frame,), (), "0" * 64)
+    monkeypatch.setattr(pose, "read_scan", lambda _: scan)
+    return truth
+
+
+def run(*arguments):
+    return runner.invoke(cli.app, ["run", *map(str, arguments)])
+
+
+@pytest.fixture
+def folders(tmp_path):
+    made = [tmp_path / "scans" / name for name in ("a-1", "b_2")]
+    for folder in made:
+        folder.mkdir(parents=True)
+    return made
+
+
+def test_run_prints_one_line_a_scan_and_writes_results(knowing, folders, tmp_path):
+    done = run(*folders, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert [line.split()[:2] for line in lines] == [["a-1", "standing"], ["b_2", "standing"]]
+    for folder in folders:
+        result = json.loads((tmp_path / "out" / folder.name / "result.json").read_text())
+        assert result["scan_id"] == folder.name
+        assert (tmp_path / "out" / result["frames"][0]["picture"]).is_file()
+
+
+def test_a_failed_scan_sets_the_exit_code_and_the_others_are_done(knowing, folders, tmp_path):
+    done = run(tmp_path / "missing", *folders, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0] == "missing  failed: there is no such folder"
+    assert len(lines) == 3
+    assert not (tmp_path / "out/missing").exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "dot.dot", "ümlaut"])
+def test_a_folder_whose_name_is_no_scan_id_fails_and_is_not_repeated(knowing, tmp_path, name):
+    (tmp_path / name).mkdir()
+    done = run(tmp_path / name, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "scan 1  failed: the folder's name is no scan id" in done.stdout
+    assert name not in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_scans_of_one_name_do_not_overwrite_each_other(knowing, folders, tmp_path):
+    other = tmp_path / "elsewhere" / folders[0].name
+    other.mkdir(parents=True)
+    done = run(folders[0], other, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "same name" in done.stdout
+
+
+def test_results_are_not_written_into_the_scan_itself(knowing, folders):
+    done = run(folders[0], "--out", folders[0].parent)
+    assert done.exit_code == 1
+    assert "into the scan itself" in done.stdout
+    assert not list(folders[0].iterdir())
+
+
+def test_run_writes_a_csv(knowing, folders, tmp_path):
+    done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "all.csv")
+    assert done.exit_code == 0
+    with (tmp_path / "all.csv").open(newline="") as file:
+        assert [row["scan_id"] for row in csv.DictReader(file)] == ["a-1", "b_2"]
+
+
+def test_heads_can_be_covered_in_three_ways(knowing, folders, tmp_path):
+    for cover in ("blur", "mosaic", "solid"):
+        assert run(folders[0], "--out", tmp_path / cover, "--cover", cover).exit_code == 0
+    names = [tmp_path / cover / "a-1/frames/0/blurred.jpg" for cover in ("blur", "mosaic", "solid")]
+    assert names[0].read_bytes() != names[1].read_bytes()
+    assert run(folders[0], "--out", tmp_path / "x", "--cover", "nothing").exit_code == 2
+
+
+def test_a_model_that_is_not_there_ends_it_at_once(folders, tmp_path, monkeypatch):
+    def refuse(name, device, **_):
+        raise ValueError(f"no estimator is called {name!r}")
+
+    monkeypatch.setattr(pose, "load_estimator", refuse, raising=False)
+    done = run(*folders, "--out", tmp_path / "out", "--model", "other")
+    assert done.exit_code == 2
+    assert "other" in done.stderr
+
+
+def test_the_model_that_is_at_work_is_told(knowing, folders, tmp_path):
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.stderr.splitlines()[0] == "model: knowing 1"
+
+
+def test_what_is_chosen_reaches_the_estimator(knowing, folders, tmp_path, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def load(name, device, **options):
+        asked.update(options, name=name, device=device)
+        return KnowingEstimator({})
+
+    monkeypatch.setattr(pose, "load_estimator", load, raising=False)
+    run(folders[0], "--out", tmp_path / "out")
+    assert (asked["name"], asked["flip_test"], asked["batch_size"]) == ("auto", False, None)
+    chosen = ["--model", "hrnet-w32-256x192", "--device", "cpu", "--flip-test", "--batch-size", "4"]
+    chosen += ["--detector", "ssdlite320-mobilenet-v3-large"]
+    chosen += ["--weights", "w.pth", "--detector-weights", "d.pth"]
+    run(folders[0], "--out", tmp_path / "out", *chosen)
+    assert asked.pop("store").folder == WeightsStore().folder
+    assert asked == {
+        "name": "hrnet-w32-256x192", "device": "cpu", "flip_test": True, "batch_size": 4,
+        "detector": "ssdlite320-mobilenet-v3-large", "weights": Path("w.pth"),
+        "detector_weights": Path("d.pth"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_weights_are_looked_for_where_it_is_said(knowing, folders, tmp_path, monkeypatch, by, form):
+    asked: dict[str, Any] = {}
+
+    def load(*_, **options):
+        asked.update(options)
+        return KnowingEstimator({})
+
+    monkeypatch.setattr(pose, "load_estimator", load, raising=False)
+    url = form.format(tmp_path / "weights")
+    if by == "environment":
+        monkeypatch.setenv("WEIGHTS_URL", url)
+    chosen = ["--weights-url", url] if by == "option" else []
+    run(folders[0], "--out", tmp_path / "out", *chosen)
+    assert asked["store"].folder == tmp_path / "weights"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/weights", "https://host/weights"])
+def test_a_server_of_weights_is_not_asked_on_the_way(url):
+    assert cli.store_at(url).folder == WeightsStore().folder
+
+
+@pytest.mark.parametrize(("off", "told"), [(0.0, "0.000 torso lengths"), (200.0, "ALARM: ")])
+def test_both_models_tell_how_far_they_are_apart(knowing, folders, tmp_path, monkeypatch, off, told):
+    other = KnowingEstimator(
+        {0: [replace(one, keypoints=one.keypoints + np.array([off, 0.0])) for one in knowing.people]}
+    )
+    other.name = "other"
+    pair = (KnowingEstimator({0: knowing.people}), other)
+    monkeypatch.setattr(pose, "load_pair", lambda *_, **__: pair, raising=False)
+    done = run(folders[0], "--out", tmp_path / "out", "--model", "both")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines()[0] == "model: knowing 1 compared with other 1"
+    scan, drift = (line for line in done.stdout.splitlines() if line.strip())
+    assert scan.startswith("a-1  standing")
+    assert drift.startswith(f"a-1  drift against other: {told}")
+    written = json.loads((tmp_path / "out/a-1/result.json").read_text())
+    assert written["drift"]["offset_px"] == [off, 0.0]
+
+
+def test_where_only_one_model_finds_somebody_there_is_nothing_to_compare(
+    knowing, folders, tmp_path, monkeypatch
+):
+    pair = (KnowingEstimator({0: knowing.people}), KnowingEstimator({}))
+    monkeypatch.setattr(pose, "load_pair", lambda *_, **__: pair, raising=False)
+    done = run(folders[0], "--out", tmp_path / "out", "--model", "both")
+    assert "a-1  drift against knowing: nothing to compare" in done.stdout
+
+
+def test_a_csv_that_cannot_be_written_is_told_before_any_work(knowing, folders, tmp_path):
+    done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "no/such/folder.csv")
+    assert done.exit_code == 2
+    assert done.stderr == f"pose run: {tmp_path}/no/such/folder.csv: No such file or directory\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_no_folder_is_told_before_any_work(knowing, folders, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert done.stderr == f"pose run: {tmp_path}/out: results need a folder, and this is none\n"
+
+
+def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folders, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a-1").write_text("a file")
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "a-1  failed: a file cannot be read or written: " in done.stdout
+    assert str(tmp_path) not in done.stdout
+
+
+def test_each_command_is_there_once():
+    functions = [command.callback for command in cli.app.registered_commands]
+    assert len(functions) == len(set(functions))
+
+
+@pytest.mark.parametrize("command", [["weights", "list"], ["evaluate", "--help"]])
+def test_commands_of_other_files_are_there(command):
+    done = runner.invoke(cli.app, command)
+    assert done.exit_code == 0, done.output
+
+
+def test_schema_prints_the_schema():
+    done = runner.invoke(cli.app, ["schema"])
+    assert json.loads(done.stdout) == pose.result_schema()
+
+
+def test_bodies_renders_a_scan_that_can_be_read(tmp_path):
+    out = tmp_path / "made"
+    done = runner.invoke(
+        cli.app, ["bodies", str(out), "--seed", "900003", "--posture", "lying", "--frames", "1"]
+    )
+    assert done.exit_code == 0, done.output
+    assert pose.read_scan(out).declared == "lying"
+    assert json.loads((out / "truth.json").read_text())["posture"] == "lying"
+    shutil.rmtree(out)
+
+
+def test_bodies_does_not_write_over_what_is_there(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    done = runner.invoke(cli.app, ["bodies", str(tmp_path), "--seed", "1", "--posture", "lying"])
+    assert done.exit_code == 2
+    assert "not empty" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_bodies_refuses_a_posture_that_is_none(tmp_path):
+    done = runner.invoke(cli.app, ["bodies", str(tmp_path / "x"), "--seed", "1", "--posture", "sitting"])
+    assert done.exit_code == 2
+    assert not (tmp_path / "x").exists()

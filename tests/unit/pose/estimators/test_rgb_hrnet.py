@@ -1,0 +1,261 @@
+"""People are found in the upright picture and told in the picture as it arrived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pose import keypoints as kp
+from pose.analysis.quality import QualityLimits
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Person
+from pose.estimators.detector import Detector
+from pose.estimators.rgb_hrnet import RGBHRNet
+from pose.estimators.topdown import TopDown
+from pose.geometry.camera import Intrinsics
+from pose.geometry.depthmap import DepthMap
+from pose.geometry.orientation import turns_for_step, unturn_points
+from pose.scan.frame import Frame
+from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
+
+WIDTH, HEIGHT = 80, 60  # sensor orientation
+
+# A person that stands upright in a picture of 60x80: each keypoint is one pixel with its own grey.
+UPRIGHT = np.stack([20.0 + np.arange(kp.COUNT) % 5 * 2, 10.0 + 3 * np.arange(kp.COUNT)], axis=-1)
+
+
+def grey(person: int, keypoint: int) -> int:
+    return 50 + 60 * person + keypoint
+
+
+def frame(step: int = 100, turns: int = 1, people: int = 1, order: int = 0) -> Frame:
+    """People who stand upright once the picture is turned so often."""
+    rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for person in range(people):
+        for keypoint, (u, v) in enumerate(in_sensor(turns, person)):
+            rgb[int(v), int(u)] = grey(person, keypoint)
+    depthmap = DepthMap(np.ones((6, 8), np.float32), None, Intrinsics(7, 7, 4, 3, 8, 6))
+    return Frame(order, step, rgb, depthmap)
+
+
+def in_sensor(turns: int, person: int = 0) -> np.ndarray:
+    """(17, 2): where a person's keypoints are in the picture as it arrives. A second one stands beside."""
+    points = UPRIGHT + np.array((12 * person, 0))
+    if turns % 2 == 0:  # this picture is lower: they must fit in
+        points = np.rint(points * (1.0, 0.8))
+    return unturn_points(points, turns, WIDTH, HEIGHT)
+
+
+class Finder:
+    """A detector that finds each person's pixels, the surest last person first."""
+
+    name, version, min_score = "finder", "f1", 0.9
+
+    def detect(self, pictures: Any) -> Any:
+        return [self.one(picture) for picture in pictures]
+
+    @staticmethod
+    def one(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        boxes, scores = [], []
+        for person in (1, 0):
+            v, u = np.nonzero((picture[..., 0] >= grey(person, 0)) & (picture[..., 0] <= grey(person, 16)))
+            if len(u):
+                boxes.append((u.min() - 2.0, v.min() - 3.0, u.max() + 4.0, v.max() + 5.0))
+                scores.append(0.95 + 0.04 * person)
+        return np.array(boxes).reshape(-1, 4), np.array(scores)
+
+
+class Poser:
+    """Finds the keypoints by their greys; surer of people whose head is up."""
+
+    def __init__(self, flip_test: bool = False, lying: float = 0.6) -> None:
+        self.flip_test, self.lying, self.calls = flip_test, lying, 0
+
+    def predict(self, pictures: Any, boxes: Any) -> Any:
+        self.calls += 1
+        return [self.one(picture, own) for picture, own in zip(pictures, boxes, strict=True)]
+
+    def one(self, picture: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.zeros((len(boxes), kp.COUNT, 2))
+        scores = np.full((len(boxes), kp.COUNT), 1.02)
+        for i, box in enumerate(boxes):
+            middle = picture[int(box[1]) + 3 : int(box[3]) - 4, int(box[0]) + 2 : int(box[2]) - 3, 0]
+            person = int(middle.max() - 50) // 60
+            for k in range(kp.COUNT):
+                (v,), (u,) = np.nonzero(picture[..., 0] == grey(person, k))
+                points[i, k] = u, v
+            if points[i, 0, 1] >= points[i, 16, 1] - 20:
+                scores[i] = self.lying
+        scores[:, 3] = -0.01
+        return points, scores
+
+
+def estimator(**options: Any) -> RGBHRNet:
+    pose: Any = Poser(**options)
+    return RGBHRNet(Finder(), pose, "hrnet-test", "w1")
+
+
+@pytest.mark.parametrize("step", [100, 104, 200])
+def test_a_person_is_told_in_the_picture_as_it_arrived(step):
+    turns = turns_for_step(step)
+    ((person,),) = estimator().estimate([frame(step, turns)])
+    assert person.keypoints == pytest.approx(in_sensor(turns))
+    # The box of the upright picture, in edges: x0 - 2, y0 - 3, x1 + 4, y1 + 5.
+    x0, y0 = UPRIGHT.min(axis=0) - (2, 3)
+    x1, y1 = UPRIGHT.max(axis=0) + np.array((4, 5))
+    corners = unturn_points([(x0, y0), (x1, y1)], turns, WIDTH, HEIGHT)
+    assert person.box == pytest.approx((*corners.min(axis=0), *corners.max(axis=0)))
+    assert person.box_score == pytest.approx(0.95)
+
+
+def test_scores_are_brought_into_0_to_1():
+    ((person,),) = estimator().estimate([frame()])
+    assert person.scores.tolist() == [1, 1, 1, 0, *[1] * 13]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_where_the_step_is_unknown_the_turn_with_the_surest_pose_counts(turns):
+    ((person,),) = estimator().estimate([frame(step=300, turns=turns)])
+    assert person.scores[0] == 1
+    assert person.keypoints == pytest.approx(in_sensor(turns))
+
+
+def test_a_known_step_is_believed_even_where_another_turn_would_be_surer():
+    ((person,),) = estimator().estimate([frame(step=100, turns=3)])
+    assert person.scores[0] == pytest.approx(0.6)
+    assert person.keypoints == pytest.approx(in_sensor(3))
+
+
+def test_the_surest_person_comes_first():
+    ((first, second),) = estimator().estimate([frame(people=2)])
+    assert first.box_score > second.box_score
+    assert first.keypoints == pytest.approx(in_sensor(1, person=1))
+    assert second.keypoints == pytest.approx(in_sensor(1, person=0))
+
+
+@pytest.mark.parametrize("step", [100, 300])
+def test_nobody_found_is_nobody(step):
+    assert estimator().estimate([frame(step, people=0)]) == [[]]
+
+
+def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_once():
+    pose: Any = Poser()
+    mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
+    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1").estimate(mixed)
+    assert [len(people) for people in found] == [1, 1, 0, 2, 1]
+    for people, turns in zip(found, (1, 2, 3, 3, 0), strict=True):
+        if people:
+            assert people[-1].keypoints == pytest.approx(in_sensor(turns))
+    assert pose.calls == 1
+
+
+def test_no_frames_are_answered_by_nothing():
+    assert estimator().estimate([]) == []
+
+
+def test_a_box_ends_where_the_picture_ends():
+    class Wide(Finder):
+        @staticmethod
+        def one(picture):
+            boxes, scores = Finder.one(picture)
+            return boxes + np.array((-100, 0, 100, 200)), scores
+
+    class Anywhere(Poser):
+        def one(self, picture, boxes):
+            return np.zeros((len(boxes), 17, 2)), np.ones((len(boxes), 17))
+
+    pose: Any = Anywhere()
+    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1").estimate([frame()])
+    x0, y0, x1, y1 = person.box
+    assert (y0, y1) == (0, HEIGHT - 1) and x1 == WIDTH - 1
+    assert x0 == UPRIGHT[:, 1].min() - 3
+
+
+def test_name_and_version_tell_all_that_decides_the_result():
+    assert estimator().name == "hrnet-test"
+    assert estimator().version == "w1/finder-f1"
+    assert estimator(flip_test=True).version == "w1/finder-f1/flip"
+    eager = Finder()
+    eager.min_score = 0.5
+    pose: Any = Poser()
+    assert RGBHRNet(eager, pose, "hrnet-test", "w1").version == "w1/finder-f1/above-0.5"
+
+
+def test_its_score_limit_is_that_of_rgb_models():
+    assert QualityLimits().of(estimator()).min_score == RGB_MIN_SCORE
+
+
+def test_real_parts_fit_together():
+    heat = torch.zeros(1, 17, 32, 24)
+    heat[:, :, 20, 7] = 0.9
+    pose = TopDown(lambda crops: heat.expand(len(crops), -1, -1, -1), input_size=(96, 128), batch_size=3)
+    finder = Detector(random_state(CHEAPEST), CHEAPEST, min_score=0.02)
+    picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    depthmap = frame().depthmap
+    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1").estimate([Frame(0, 100, picture, depthmap)])
+    ((boxes, scores),) = finder.detect([np.rot90(picture, -1)])
+    assert len(people) == len(boxes) > 0
+    assert [person.box_score for person in people] == pytest.approx(scores.tolist())
+    for person, (x0, y0, x1, y1) in zip(people, boxes, strict=True):
+        width = max(x1 - x0, (y1 - y0) * 0.75) * 1.25
+        # Cell (7, 20) of 24x32, whose middle is the box's; no neighbour is larger than the others.
+        upright = ((x0 + x1) / 2 - 5 * width / 24, (y0 + y1) / 2 + 4 * width / 24)
+        assert person.keypoints == pytest.approx(
+            np.tile(unturn_points(upright, 1, WIDTH, HEIGHT), (17, 1)), abs=1e-3
+        )
+
+
+class Doubting(Finder):
+    """Sure of the last person only."""
+
+    def detect(self, pictures: Any) -> Any:
+        return [
+            (boxes, np.array([0.95, 0.4, 0.39, 0.38, 0.37, 0.36])[: len(boxes)])
+            for boxes, _ in super().detect(pictures)
+        ]
+
+
+class InDepth:
+    """A depth network that finds one person and one head in each frame."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def look(self, frames: Any) -> Any:
+        self.asked += [frame.order for frame in frames]
+        someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
+        return [Detections([someone], [someone]) for _ in frames]
+
+
+def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
+    pose: Any = Poser()
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
+    (sight,) = doubting.look([frame(people=2)])
+    assert [len(sight.people), len(sight.bystanders)] == [1, 1]
+    assert sight.bystanders[0].keypoints == pytest.approx(in_sensor(1, 0))
+    ((counted,),) = doubting.estimate([frame(people=2)])
+    assert counted.keypoints == pytest.approx(sight.people[0].keypoints)
+
+
+def test_only_some_of_many_doubtful_boxes_are_looked_at():
+    class Many(Finder):
+        def detect(self, pictures: Any) -> Any:
+            box = super().one(pictures[0])[0][:1]
+            return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
+
+    pose: Any = Poser()
+    (sight,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").look([frame()])
+    assert [len(sight.people), len(sight.bystanders)] == [1, 4]
+
+
+def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
+    pose: Any = Poser()
+    depth = InDepth()
+    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).look(
+        [frame(order=0), frame(step=300, order=1), frame(order=2)]
+    )
+    assert depth.asked == [0, 2]
+    assert [len(sight.bystanders) for sight in seen] == [2, 0, 2]
+    assert [len(sight.people) for sight in seen] == [1, 1, 1]

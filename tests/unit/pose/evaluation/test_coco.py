@@ -1,0 +1,230 @@
+"""Annotations and boxes are read as the authors of HRNet read COCO's, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pose.evaluation.coco import InvalidDataset, detected_boxes, read_annotations, true_boxes
+
+POINTS = [10.0, 20.0, 2] * 17
+
+
+def person(number=1, image=7, bbox=(10, 20, 30, 40), **other):
+    fixed = {"id": number, "image_id": image, "category_id": 1, "bbox": list(bbox), "area": 500.0}
+    return fixed | {"keypoints": POINTS, "num_keypoints": 17, "iscrowd": 0} | other
+
+
+def data_set(*people):
+    return {
+        "images": [
+            {"id": 7, "file_name": "000000000007.jpg", "width": 100, "height": 80},
+            {"id": 3, "file_name": "sub/3.jpg", "width": 64, "height": 48},
+        ],
+        "annotations": list(people),
+        "categories": [{"id": 1, "name": "person"}],
+    }
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a record as annotations; a text is written as it is."""
+
+    def read(record, limit=None):
+        path = tmp_path / "annotations.json"
+        path.write_text(record if isinstance(record, str) else json.dumps(record))
+        return read_annotations(path, limit)
+
+    return read
+
+
+@pytest.fixture
+def detect(tmp_path, read):
+    """Reads detections for a data set with one person, all of it or only its first picture."""
+
+    def detect(record, limit=None):
+        path = tmp_path / "detections.json"
+        path.write_text(json.dumps(record))
+        return detected_boxes(path, read(data_set(person()), limit))
+
+    return detect
+
+
+def detection(image=7, bbox=(10, 20, 30, 40), score=0.5, category=1):
+    return {"image_id": image, "category_id": category, "bbox": list(bbox), "score": score}
+
+
+def cut_by_the_authors(bbox, width, height):
+    """x, y, width and height of `clean_bbox`, from their definition."""
+    x, y, w, h = bbox
+    left, top = max(0, x), max(0, y)
+    right = min(width - 1, left + max(0, w - 1))
+    bottom = min(height - 1, top + max(0, h - 1))
+    return left, top, right - left, bottom - top
+
+
+def test_pictures_come_in_the_files_order(read):
+    annotations = read(data_set(person()))
+    assert list(annotations.pictures) == [7, 3]
+    assert annotations.known == {7, 3}
+
+
+def test_a_limit_cuts_pictures_and_what_is_annotated_in_them(read):
+    annotations = read(data_set(person(1, 7), person(2, 3)), limit=1)
+    assert list(annotations.pictures) == [7]
+    assert [each["id"] for each in annotations.record["annotations"]] == [1]
+    assert annotations.known == {7, 3}
+
+
+@pytest.mark.parametrize(
+    "bbox", [(10, 20, 30, 40), (-5, -8.5, 30, 40), (90, 70, 30, 40), (10.25, 0, 0.5, 9), (0, 0, 100, 80)]
+)
+def test_true_boxes_are_cut_to_the_picture_as_the_authors_cut_them(read, bbox):
+    (task,) = true_boxes(read(data_set(person(bbox=bbox))))
+    x, y, w, h = cut_by_the_authors(bbox, 100, 80)
+    assert task.image_id == 7
+    assert task.boxes == pytest.approx(np.array([[x, y, x + w, y + h]]))
+    assert task.scores.tolist() == [1.0]
+
+
+def test_true_boxes_of_one_picture_are_one_task(read):
+    first, second = true_boxes(read(data_set(person(1, 3), person(2, 7), person(3, 3, (1, 2, 3, 4)))))
+    assert (first.image_id, second.image_id) == (3, 7)
+    assert first.boxes.tolist() == [[10, 20, 39, 47], [1, 2, 3, 5]]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"iscrowd": 1},
+        {"keypoints": [0, 0, 0] * 17, "num_keypoints": 0},
+        {"area": 0},
+        {"bbox": [150, 20, 30, 40]},  # outside the picture
+        {"bbox": [10, 20, 1, 1]},
+        {"category_id": 2},
+    ],
+)
+def test_crowds_and_people_without_keypoints_or_size_have_no_true_box(read, other):
+    (task,) = true_boxes(read(data_set(person(1), person(2, **other))))
+    assert len(task.boxes) == 1
+    with pytest.raises(InvalidDataset, match="nobody"):
+        true_boxes(read(data_set(person(2, **other))))
+
+
+def test_another_category_needs_no_keypoints(read):
+    thing = {"id": 2, "image_id": 7, "category_id": 18, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+    assert len(true_boxes(read(data_set(person(), thing)))) == 1
+
+
+def test_detected_boxes_keep_their_scores_and_reach_beyond_the_picture(detect):
+    first, second = detect([detection(bbox=(-9, 20, 200, 40)), detection(3, score=0.25), detection()])
+    assert first.boxes.tolist() == [[-9, 20, 191, 60], [10, 20, 40, 60]]
+    assert first.scores.tolist() == [0.5, 0.5]
+    assert (second.image_id, second.scores.tolist()) == (3, [0.25])
+
+
+def test_only_people_of_the_chosen_pictures_and_no_negative_scores_are_taken(detect):
+    wrong = [detection(category=2), detection(score=-0.1), detection(3)]
+    (task,) = detect([*wrong, detection(score=0.0)], limit=1)
+    assert (task.image_id, task.scores.tolist()) == (7, [0.0])
+    with pytest.raises(InvalidDataset, match=r"detections\.json: no box of a person"):
+        detect(wrong, limit=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"image_id": 7}, "category_id: missing"),
+        ([], "no object"),
+        (detection(image=99), "image_id 99 is not in the annotations"),
+        (detection(image="7"), "image_id: is '7', expected a whole number"),
+        (detection(bbox=(1, 2, 3)), "bbox: is"),
+        (detection(bbox=(1, 2, -3, 4)), "bbox: is"),
+        (detection(bbox=(1, 2, 0, 0)), "which has no size"),
+        (detection(score=None), "score: is None, expected a number"),
+        (detection(score=float("nan")), "score: is nan"),
+    ],
+)
+def test_wrong_detections_are_refused_with_their_place(detect, wrong, reason):
+    with pytest.raises(InvalidDataset, match=r"detections\.json: \[1\]: ") as refused:
+        detect([detection(), wrong])
+    assert reason in str(refused.value)
+
+
+def test_detections_must_be_a_list(detect):
+    with pytest.raises(InvalidDataset, match="expected a list"):
+        detect({"annotations": []})
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"id": 0}, "id: is 0, expected a whole number from 1"),
+        ({"id": True}, "id: is True"),
+        ({"image_id": 99}, "image_id: 99 is none of the file's images"),
+        ({"id": 1}, "id: 1 stands there twice"),
+        ({"keypoints": POINTS[:-1]}, "keypoints: is"),
+        ({"keypoints": [*POINTS[:-1], 3]}, "expected a list of 17 times x, y and v"),
+        ({"keypoints": None}, "keypoints: is None"),
+        ({"num_keypoints": 18}, "num_keypoints: is 18"),
+        ({"iscrowd": 2}, "iscrowd: is 2, expected 0 or 1"),
+        ({"bbox": [1, 2, 3, float("inf")]}, "bbox: is"),
+        ({"area": "9"}, "area: is '9', expected a number"),
+    ],
+)
+def test_wrong_annotations_are_refused_with_their_place(read, other, reason):
+    with pytest.raises(InvalidDataset, match=r"annotations\.json: annotations\[1\]: ") as refused:
+        read(data_set(person(1), person(2) | other))
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["keypoints", "num_keypoints", "iscrowd", "area", "bbox", "category_id"])
+def test_a_missing_field_is_named(read, key):
+    without = {name: value for name, value in person().items() if name != key}
+    with pytest.raises(InvalidDataset, match=f"annotations\\[0\\]: {key}: missing, expected "):
+        read(data_set(without))
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"id": 7}, "id: 7 stands there twice"),
+        ({"file_name": "../secret.jpg"}, "inside the folder of images"),
+        ({"file_name": "/etc/passwd"}, "inside the folder of images"),
+        ({"width": 0}, "width: is 0, expected a number of pixels"),
+        ({"height": 2.5}, "height: is 2.5"),
+    ],
+)
+def test_wrong_pictures_are_refused_with_their_place(read, other, reason):
+    record = data_set(person())
+    record["images"][1] |= other
+    with pytest.raises(InvalidDataset, match=r"images\[1\]: ") as refused:
+        read(record)
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_each_list_must_be_there(read, key):
+    with pytest.raises(InvalidDataset, match=f"{key}: missing"):
+        read({name: value for name, value in data_set().items() if name != key})
+
+
+def test_the_category_of_people_must_be_there(read):
+    with pytest.raises(InvalidDataset, match="none has id 1"):
+        read(data_set() | {"categories": [{"id": 2, "name": "person"}, "person"]})
+
+
+@pytest.mark.parametrize("text", ["{", "", "\ud800", "[" * 100_000, "[]"])
+def test_what_is_no_json_object_is_refused(tmp_path, text):
+    path = tmp_path / "annotations.json"
+    path.write_text(text, errors="surrogatepass")
+    with pytest.raises(InvalidDataset, match=r"^annotations\.json: not "):
+        read_annotations(path)
+
+
+def test_a_file_that_is_not_there_is_named_without_its_folder(tmp_path):
+    with pytest.raises(InvalidDataset, match=r"^none\.json: No such file") as refused:
+        read_annotations(tmp_path / "none.json")
+    assert str(tmp_path) not in str(refused.value)

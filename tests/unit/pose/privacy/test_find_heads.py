@@ -1,0 +1,101 @@
+"""Heads of those who may be somebody."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pose import keypoints as kp
+from pose.estimators.base import Person
+from pose.privacy.find_heads import find_all_heads
+from pose.privacy.region import region_mask
+from tests.support.rendered import person, two_people, with_face
+
+HEAD = list(kp.HEAD)
+
+
+def head_only(at, score=0.06, box=None):
+    """A head as the depth network tells of it: all keypoints in its middle."""
+    scores = np.zeros(kp.COUNT)
+    scores[HEAD] = score
+    u, v = (float(value) for value in at)
+    return Person(np.tile((u, v), (kp.COUNT, 1)), scores, box or (u - 30, v - 30, u + 30, v + 30), score)
+
+
+def heads_of(truth, people, bystanders):
+    found = find_all_heads(people, bystanders, truth.frame.depthmap, truth.frame.picture_size)
+    return found, region_mask(found.regions, truth.frame.picture_size)
+
+
+def middle_of(someone):
+    return someone.keypoints[HEAD].mean(axis=0)
+
+
+def test_somebody_of_whom_only_a_doubtful_head_is_known_is_covered():
+    truth = two_people()
+    child, helper = truth.people
+    _, alone = heads_of(truth, [child], [])
+    found, both = heads_of(truth, [child], [head_only(middle_of(helper))])
+    assert truth.face[alone].sum() < 0.9 * truth.face.sum()
+    assert truth.face[both].sum() > 0.97 * truth.face.sum()
+    assert found.reason is None
+    assert [region.placed_by for region in found.regions] == ["head", "bystander"]
+
+
+def test_the_head_of_somebody_who_was_found_is_covered_at_its_own_size_where_it_is_told_again():
+    truth = with_face()
+    found, both = heads_of(truth, truth.people, [head_only(middle_of(truth.people[0]) + 3)])
+    own, again = found.regions
+    assert again.radius_px == own.radius_px
+    _, alone = heads_of(truth, truth.people, [])
+    assert (both | alone).sum() == both.sum()
+    assert both.sum() < 1.3 * alone.sum()
+
+
+def test_a_bystander_with_a_body_is_placed_as_a_person_is():
+    truth = two_people()
+    child, helper = truth.people
+    found, mask = heads_of(truth, [child], [replace(helper, scores=helper.scores * 0.3)])
+    assert truth.face[mask].sum() > 0.99 * truth.face.sum()
+    assert found.regions[1].placed_by == "bystander"
+
+
+def test_of_a_bystander_whose_head_cannot_be_placed_the_whole_box_is_covered():
+    truth = with_face()
+    nothing = replace(person(truth.people[0].keypoints, 0.0), box=(200.0, 100.0, 260.0, 180.0))
+    found, mask = heads_of(truth, truth.people, [nothing])
+    assert found.reason is None
+    assert mask[100:181, 200:261].all()
+
+
+def test_without_depth_a_bystanders_box_is_covered():
+    truth = with_face()
+    blank = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
+    found = find_all_heads([], [head_only((160, 120))], blank, truth.frame.picture_size)
+    assert region_mask(found.regions, truth.frame.picture_size)[91:150, 131:190].all()
+
+
+def test_bystanders_alone_are_nobody():
+    truth = with_face()
+    found, mask = heads_of(truth, [], [head_only(middle_of(truth.people[0]))])
+    assert "nobody was found" in str(found.reason)
+    assert mask.any()
+
+
+def test_a_bystander_is_not_taken_for_the_head_of_somebody_whose_own_cannot_be_placed():
+    truth = with_face()
+    lost = replace(person(truth.people[0].keypoints, 0.0), box=truth.people[0].box)
+    found, mask = heads_of(truth, [lost], [head_only(middle_of(truth.people[0]), 0.6)])
+    assert "could not be placed" in str(found.reason)
+    assert mask.any()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_head_that_cannot_be_placed_takes_no_other_away(first):
+    truth = two_people()
+    child, helper = truth.people
+    lost = person(helper.keypoints, 0.0)
+    found, mask = heads_of(truth, [lost, child] if first else [child, lost], [])
+    assert "could not be placed" in str(found.reason)
+    assert [region.person for region in found.regions] == [1 if first else 0]
+    assert mask.any()

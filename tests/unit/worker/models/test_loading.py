@@ -1,0 +1,90 @@
+"""Which estimators a process gets, and that it gets them once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pose
+from tests.support.estimators import FindsNobody
+from worker.config.settings import read_settings
+from worker.models import loading as model
+from worker.models.loading import get_comparison_estimator, get_estimator
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[dict[str, Any]]:
+    """What the library was asked for; it always has a model, and a pair."""
+    calls: list[dict[str, Any]] = []
+
+    def load(name, device, **options):
+        calls.append({"name": name, "device": device, **options})
+        return FindsNobody()
+
+    monkeypatch.setattr(model, "_loaded", {})
+    monkeypatch.setattr(pose, "load_estimator", load, raising=False)
+    monkeypatch.setattr(pose, "load_pair", lambda *a, **o: (load(*a, **o), FindsNobody()), raising=False)
+    return calls
+
+
+def test_the_settings_reach_the_library(asked, tmp_path):
+    settings = read_settings(
+        model="hrnet-w32-256x192", device="cpu", detector="ssdlite320-mobilenet-v3-large", flip_test=True,
+        batch_size=8, weights_url=str(tmp_path),
+    )  # fmt: skip
+    get_estimator(settings)
+    (call,) = asked
+    assert call.pop("store").folder == tmp_path
+    assert call == {
+        "name": "hrnet-w32-256x192", "device": "cpu", "detector": "ssdlite320-mobilenet-v3-large",
+        "flip_test": True, "batch_size": 8,
+    }  # fmt: skip
+
+
+def test_a_model_is_loaded_once(asked):
+    settings = read_settings(device="cpu")
+    assert get_estimator(settings) is get_estimator(settings)
+    assert len(asked) == 1
+
+
+def test_other_settings_are_another_model(asked):
+    assert get_estimator(read_settings(device="cpu")) is not get_estimator(read_settings(batch_size=3))
+
+
+def test_one_model_is_compared_with_none(asked):
+    settings = read_settings()
+    assert get_comparison_estimator(settings) is None
+    assert asked == []  # nothing is loaded to tell
+
+
+def test_both_are_loaded_at_once(asked):
+    settings = read_settings(model="both")
+    assert get_estimator(settings) is not get_comparison_estimator(settings)
+    assert get_comparison_estimator(settings) is not None
+    assert [call["name"] for call in asked] == ["both"]
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(asked, monkeypatch):
+    def refuse(*_, **__):
+        raise pose.InvalidWeights("not there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pose, "load_estimator", refuse)
+        with pytest.raises(pose.InvalidWeights):
+            get_estimator(read_settings())
+    assert get_estimator(read_settings()) is not None
+
+
+def test_without_weights_the_embedded_model_is_what_auto_means(monkeypatch, tmp_path):
+    monkeypatch.setattr(model, "_loaded", {})
+    settings = read_settings(device="cpu", weights_url=str(tmp_path / "none"))
+    assert get_estimator(settings).name == "depth-hrnet"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_model_whose_weights_are_not_there_is_not_replaced(monkeypatch, tmp_path):
+    monkeypatch.setattr(model, "_loaded", {})
+    for name in ("hrnet-w48-384x288", "both"):
+        with pytest.raises(pose.InvalidWeights, match="pose weights pull hrnet-w48-384x288"):
+            get_estimator(read_settings(model=name, device="cpu", weights_url=str(tmp_path)))

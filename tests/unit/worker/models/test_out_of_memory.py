@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from pose import Frame, Person
+from pose.estimators.base import Detections
+from tests.support.estimators import FindsNobody
+from worker.models.out_of_memory import OutOfMemory, OutOfMemoryFallback
+from worker.scans.failures import classify_error
+
+
+class Small(FindsNobody):
+    """On a GPU in which so many frames fit. Gives one list a frame that says which frame it was."""
+
+    min_score = 0.35
+
+    def __init__(self, fits: int) -> None:
+        super().__init__()
+        self.fits = fits
+        self.asked: list[int] = []
+
+    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        self.asked.append(len(frames))
+        if len(frames) > self.fits:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return [[frame] for frame in frames]  # type: ignore[list-item]
+
+
+FRAMES = list(range(16))
+FOUND = [[frame] for frame in FRAMES]
+
+
+def estimate(estimator: OutOfMemoryFallback) -> Any:
+    return estimator.estimate(FRAMES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fits", "asked"),
+    [(16, [16]), (8, [16, 8, 8]), (5, [16, 8, 4, 4, 4, 4]), (1, [16, 8, 4, 2, *[1] * 16])],
+)
+def test_frames_are_halved_until_they_fit_and_none_is_lost_or_changes_its_place(fits, asked):
+    small = Small(fits)
+    assert estimate(OutOfMemoryFallback(small)) == FOUND
+    assert small.asked == asked
+
+
+def test_memory_that_becomes_full_in_between_costs_no_frame():
+    small = Small(8)
+    halved = OutOfMemoryFallback(small)
+    inner = small.estimate
+
+    def fuller(frames: Sequence[Frame]) -> list[list[Person]]:
+        found = inner(frames)
+        small.fits = 3
+        return found
+
+    small.estimate = fuller  # type: ignore[method-assign]
+    assert estimate(halved) == FOUND
+    assert small.asked[:6] == [16, 8, 8, 4, 2, 2]
+
+
+def test_where_no_frame_fits_it_passes_by_and_says_so():
+    with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
+        estimate(OutOfMemoryFallback(Small(0)))
+    verdict = classify_error(error.value)
+    assert (verdict.passing, verdict.expected) == (True, True)
+    assert verdict.reason == "the GPU's memory is full: not even one frame fits"
+
+
+def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():
+    small, made = Small(0), []
+
+    def on_cpu() -> Small:
+        made.append(Small(100))
+        return made[-1]
+
+    sparing = OutOfMemoryFallback(small, on_cpu)
+    assert estimate(sparing) == FOUND
+    assert estimate(sparing) == FOUND
+    assert [each.asked for each in made] == [[16, 16]]
+
+
+def test_other_errors_are_not_its_own():
+    def fault() -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        estimate(OutOfMemoryFallback(FindsNobody(before=fault), Small))  # type: ignore[arg-type]
+
+
+def test_it_says_of_itself_what_the_other_does():
+    sparing = OutOfMemoryFallback(Small(1))
+    assert (sparing.name, sparing.version, sparing.min_score) == ("finds-nobody", "1", 0.35)
+    assert not hasattr(OutOfMemoryFallback(FindsNobody()), "min_score")
+
+
+def test_no_frames_are_no_work():
+    assert OutOfMemoryFallback(Small(0)).estimate([]) == []
+
+
+class Doubtful(Small):
+    """Is not sure of anybody."""
+
+    def look(self, frames: Sequence[Frame]) -> list[Detections]:
+        return [Detections([], people) for people in self.estimate(frames)]
+
+
+def test_bystanders_come_through_in_the_same_halves():
+    small = Doubtful(8)
+    seen: Any = OutOfMemoryFallback(small).look(FRAMES)  # type: ignore[arg-type]
+    assert [sight.bystanders for sight in seen] == FOUND
+    assert small.asked == [16, 8, 8]

@@ -1,0 +1,572 @@
+"""One try at a scan, in this process, with the ledger and the events in files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from pose.errors import InvalidScan
+from pose.lifting.posture import Posture
+from pose.results import FrameResult, ModelInfo, ScanResult
+from worker.config.settings import Settings, read_settings
+from worker.ledger.base import Lease, Ledger, LedgerUnavailable
+from worker.ledger.opening import open_ledger
+from worker.scans.attempt import LONGEST_WAIT_S, Attempt
+from worker.scans.events import FileEvents
+from worker.scans.failures import TOO_LONG, ScanFailed
+from worker.scans.job import Job, RetryLater, RetryState
+from worker.scans.process import Outcome
+from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
+from worker.storage.base import ScanMissing, Storage, StorageUnavailable
+from worker.storage.opening import open_storages
+
+NOW = 1_800_000_000.0
+RESULT = "scan/result.json"
+FIRST = RetryState()
+
+
+def result_of(scan_id: str = "scan", withheld: bool = False) -> ScanResult:
+    frame = FrameResult.model_validate(
+        {
+            "order": 4, "status": "no_person", "reason": None, "people": (), "floor_height_m": None,
+            "camera_angle_deg": None, "missing_depth": None, "child_distance_m": None, "quality": (),
+            "picture": None if withheld else f"{scan_id}/frames/4/blurred.jpg",
+        }
+    )  # fmt: skip
+    return ScanResult(
+        scan_id=scan_id, fingerprint="f", model=ModelInfo(name="m", version="1"), posture=Posture.UNKNOWN,
+        posture_confidence=0, body_length_m=None, frames_used=0, frames=(frame,), timings_ms={},
+    )  # fmt: skip
+
+
+class Work:
+    """What is done to a scan, as it is asked for: the stages, then an error or a result."""
+
+    def __init__(self, error: BaseException | None = None, repeated: bool = False) -> None:
+        self.calls = 0
+        self.force: list[bool] = []
+        self.error = error
+        self.repeated = repeated
+        self.withheld = False
+        self.at_work: Callable[[Storage], object] = lambda _: None
+
+    def __call__(self, results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+        self.calls += 1
+        self.force.append(force)
+        report(Stage.FETCH, 0, None)
+        result = result_of(withheld=self.withheld)
+        if self.repeated:
+            return Outcome(result, repeated=True)
+        if self.error is not None and not isinstance(self.error, (SystemExit, StorageUnavailable)):
+            raise self.error
+        report(Stage.ANALYSE, 0, 9)
+        report(Stage.ANALYSE, 9, 9)
+        self.at_work(results)
+        if self.error is not None:
+            raise self.error
+        results.write(RESULT, result.model_dump_json().encode(), "application/json")
+        return Outcome(result, repeated=False)
+
+
+@pytest.fixture
+def settings(here) -> Settings:
+    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3)
+
+
+@pytest.fixture
+def ledger(settings) -> Ledger:
+    return open_ledger(settings)
+
+
+@pytest.fixture
+def results(settings) -> Storage:
+    return open_storages(settings)[1]
+
+
+@pytest.fixture
+def attempt(settings) -> Callable[..., Outcome]:
+    def attempt(work: Work, tries: RetryState = FIRST, **job: Any) -> Outcome:
+        asked = Job("scan", "task-1", tries=tries, **job)
+        return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
+
+    return attempt
+
+
+def status(results: Storage) -> ScanStatus:
+    found = read_status(results, "scan")
+    assert found is not None
+    return found
+
+
+def put(results: Storage, status: Status, **fields: object) -> None:
+    known = {"scan_id": "scan", "status": status, "updated_at": now(), **fields}
+    write_status(results, ScanStatus.model_validate(known))
+
+
+def complete(results: Storage) -> None:
+    put(results, Status.COMPLETED)
+    results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
+
+
+def told(here: Path) -> list[str]:
+    """The events, by the end of their type, and what they say of the scan."""
+    file = here / ".run" / "events.jsonl"
+    events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    assert all(event["subject"] == "scan" for event in events)
+    return [event["type"].rpartition(".")[2] for event in events]
+
+
+def free(ledger: Ledger) -> bool:
+    lease = ledger.lock("scan")
+    if lease is None:
+        return False
+    lease.release()
+    return True
+
+
+def die(ledger: Ledger, times: int) -> None:
+    """As often as a process that was killed leaves it: begun, and nothing else."""
+    for _ in range(times):
+        ledger.begin("scan")
+
+
+def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger, results, here):
+    answer = attempt(Work())
+    assert (answer.repeated, answer.result.fingerprint) == (False, "f")
+    found = status(results)
+    assert (found.status, found.attempt, found.deaths, found.lease_until) == ("completed", 1, 0, None)
+    assert told(here) == ["received", "started", "progress", "progress", "completed"]
+    assert ledger.overdue(float("inf")) == []
+    assert ledger.begin("scan") == 0
+    assert free(ledger)
+
+
+def test_one_that_was_announced_is_not_told_to_be_received_again(attempt, results, here):
+    put(results, Status.QUEUED, queued_at=now())
+    attempt(Work())
+    assert told(here)[0] == "started"
+
+
+def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_try(attempt, results, here):
+    put(results, Status.STARTED)  # written, and dead before anybody was told
+    with pytest.raises(RetryLater):
+        attempt(Work(error=StorageUnavailable("away")))
+    attempt(Work(), RetryState(attempt=2, since=NOW))
+    assert [each for each in told(here) if each != "progress"] == [
+        "received",
+        "started",
+        "started",
+        "completed",
+    ]
+
+
+def test_a_picture_that_is_withheld_is_told(attempt, here):
+    work = Work()
+    work.withheld = True
+    attempt(work)
+    assert told(here)[-2:] == ["withheld", "completed"]
+
+
+def test_while_it_is_at_work_the_lock_is_held_and_the_status_says_until_when(attempt, ledger, results):
+    work, seen = Work(), []
+    work.at_work = lambda _: seen.append((free(ledger), status(results), ledger.overdue(NOW + 10**9)))
+    attempt(work)
+    ((was_free, during, open_scans),) = seen
+    assert not was_free
+    assert open_scans == ["scan"]
+    assert during.status is Status.PROGRESS
+    assert during.lease_until is not None
+    assert 150 < (during.lease_until - during.updated_at).total_seconds() < 300
+
+
+def test_a_second_message_for_a_finished_scan_changes_and_tells_nothing(attempt, results, here):
+    complete(results)
+    before = status(results)
+    assert attempt(Work(repeated=True)).repeated
+    assert status(results) == before
+    assert told(here) == []
+
+
+def test_a_result_whose_status_was_never_written_is_completed(attempt, results, here):
+    put(results, Status.PROGRESS)
+    assert attempt(Work(repeated=True)).repeated
+    assert status(results).status is Status.COMPLETED
+    assert told(here)[-1] == "completed"
+
+
+def test_new_files_for_a_finished_scan_are_analysed(attempt, results, here):
+    complete(results)
+    assert not attempt(Work()).repeated
+    assert told(here) == ["received", "started", "progress", "completed"]
+
+
+def test_force_reaches_the_work_and_the_status(attempt, results):
+    complete(results)
+    work, seen = Work(), []
+    work.at_work = lambda _: seen.append(status(results))
+    attempt(work, force=True)
+    assert work.force == [True]
+    assert seen[0].force
+
+
+@pytest.mark.parametrize("earlier", [Status.COMPLETED, Status.FAILED])
+def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, ledger, results, here, earlier):
+    complete(results)
+    put(results, earlier, reason="why")
+    ledger.announce("scan", 1.0)
+    work = Work()
+    for _ in range(2):
+        if earlier is Status.COMPLETED:
+            assert attempt(work, resent=True).repeated
+        else:
+            with pytest.raises(ScanFailed, match="why"):
+                attempt(work, resent=True)
+        assert work.calls == 0
+        # It was open still: whoever had it may have died before he told of its end.
+        assert told(here) == [earlier.value]
+        assert ledger.overdue(float("inf")) == []
+
+
+def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt, ledger, results, here):
+    complete(results)
+    ledger.announce("scan", 1.0)
+    for _ in range(2):
+        assert attempt(Work(repeated=True)).repeated
+        assert told(here) == ["completed"]
+        assert ledger.overdue(float("inf")) == []
+
+
+@pytest.mark.parametrize("work", [Work(), Work(error=InvalidScan("scan", "frames", "none"))])
+def test_a_scan_whose_end_could_not_be_told_stays_open(attempt, ledger, results, monkeypatch, work):
+    monkeypatch.setattr(FileEvents, "emit", lambda *_, **__: False)
+    with suppress(ScanFailed):
+        attempt(work)
+    assert status(results).status.final
+    assert ledger.overdue(float("inf")) == ["scan"]
+
+
+def test_a_scan_that_another_has_comes_again_and_that_is_no_attempt(attempt, ledger, here):
+    work = Work()
+    with ledger.lock("scan") as _:
+        with pytest.raises(RetryLater) as first:
+            attempt(work, RetryState(attempt=2))
+        with pytest.raises(RetryLater) as later:
+            attempt(work, RetryState(waits=10))
+    assert (first.value.tries, first.value.delay_s) == (RetryState(attempt=2, waits=1), 0.5)
+    assert later.value.delay_s == LONGEST_WAIT_S
+    assert work.calls == 0
+    assert not (here / "results").exists()
+
+
+def test_waiting_for_another_has_an_end(attempt, ledger, settings):
+    with ledger.lock("scan"):
+        tries = RetryState()
+        waited = 0.0
+        for _ in range(1000):
+            try:
+                attempt(Work(), tries)
+            except RetryLater as again:
+                tries, waited = again.tries, waited + again.delay_s
+            except ScanFailed as error:
+                assert "another worker has the scan" in str(error)
+                break
+    assert settings.time_limit_s + settings.lock_ttl_s < waited < 600
+
+
+def test_a_scan_that_cannot_be_used_fails_and_takes_its_earlier_result_away(attempt, ledger, results, here):
+    complete(results)
+    with pytest.raises(ScanFailed, match="scan: frames: none"):
+        attempt(Work(InvalidScan("scan", "frames", "none")))
+    found = status(results)
+    assert (found.status, found.reason) == ("failed", "scan: frames: none")
+    assert [each.key for each in results.objects("scan", 10)] == ["scan/status.json"]
+    assert told(here) == ["failed"]
+    assert ledger.overdue(float("inf")) == []
+    assert free(ledger)
+
+
+@pytest.mark.parametrize(
+    "error", [ScanMissing("no files"), SoftTimeLimitExceeded(), KeyError("a fault of ours")]
+)
+def test_a_finished_scan_stays_finished_whatever_becomes_of_another_message_for_it(
+    attempt, results, here, error
+):
+    def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+        report(Stage.FETCH, 0, None)
+        raise error
+
+    complete(results)
+    with pytest.raises(ScanFailed):
+        attempt(work)
+    assert status(results).status is Status.COMPLETED
+    assert results.objects("scan", 10)[0].key == RESULT
+    assert told(here) == []
+
+
+def test_what_may_pass_comes_again_and_is_answered_for_until_then(attempt, ledger, results, settings):
+    with pytest.raises(RetryLater, match="it is full") as error:
+        attempt(Work(StorageUnavailable("it is full")))
+    again = error.value
+    assert again.tries == RetryState(attempt=2, since=NOW)
+    assert 1 <= again.delay_s <= 2
+    found = status(results)
+    assert (found.status, found.reason, found.stage) == ("queued", "it is full", None)
+    assert found.lease_until is not None
+    until = NOW + again.delay_s + settings.queue_lease_s
+    assert ledger.overdue(until - 1) == []
+    assert ledger.overdue(until + 1) == ["scan"]
+    assert ledger.begin("scan") == 0
+    assert free(ledger)
+
+
+@pytest.mark.parametrize(
+    "tries", [RetryState(attempt=4, since=NOW - 1), RetryState(attempt=2, since=NOW - 99.5)]
+)
+def test_what_did_not_pass_in_so_many_tries_or_so_much_time_fails_with_the_last_reason(
+    attempt, results, here, tries
+):
+    with pytest.raises(ScanFailed, match="it is full"):
+        attempt(Work(StorageUnavailable("it is full")), tries)
+    found = status(results)
+    assert (found.status, found.reason, found.attempt) == ("failed", "it is full", tries.attempt)
+    assert told(here)[-1] == "failed"
+
+
+def test_a_failure_that_cannot_be_written_leaves_the_scan_open(attempt, ledger, results, here, monkeypatch):
+    monkeypatch.setattr(results, "delete", lambda _: (_ for _ in ()).throw(StorageUnavailable("away")))
+    with pytest.raises(ScanFailed):
+        attempt(Work(StorageUnavailable("away")), RetryState(attempt=4))
+    assert status(results).status is Status.PROGRESS
+    assert "failed" not in told(here)
+    assert ledger.overdue(float("inf")) == ["scan"]
+
+
+def test_a_process_that_dies_is_counted_and_the_third_time_the_scan_is_set_aside(
+    attempt, ledger, results, here
+):
+    put(results, Status.PROGRESS, stage="analyse", frames_done=3, frames=9)
+    die(ledger, 2)
+    work = Work(StorageUnavailable("away"))
+    with pytest.raises(RetryLater):
+        attempt(work)
+    assert status(results).deaths == 2
+    put(results, Status.PROGRESS, stage="analyse", frames_done=3, frames=9)
+    die(ledger, 1)
+    for _ in range(2):
+        with pytest.raises(ScanFailed, match="poison: 3 processes died") as error:
+            attempt(work)
+    assert "the last one at analyse, after frame 3 of 9" in str(error.value)
+    assert work.calls == 1
+    assert status(results).status is Status.FAILED
+    ledger.release_quarantine("scan")
+    assert not attempt(Work()).repeated
+    assert status(results).deaths == 0
+
+
+def test_a_scan_that_is_done_in_the_end_has_no_deaths_any_more(attempt, ledger):
+    die(ledger, 2)
+    attempt(Work())
+    assert ledger.begin("scan") == 0
+
+
+def test_a_process_that_is_told_to_end_hands_the_scan_back(attempt, ledger, results, here):
+    with pytest.raises(SystemExit):
+        attempt(Work(SystemExit(0)))
+    found = status(results)
+    assert (found.status, found.reason) == ("queued", "handed back: its worker was told to end")
+    assert found.lease_until is not None
+    assert told(here)[-1] == "progress"
+    assert ledger.begin("scan") == 0
+    assert ledger.overdue(float("inf")) == ["scan"]
+    assert free(ledger)
+
+
+def test_time_that_is_up_is_a_failure(attempt, results):
+    with pytest.raises(ScanFailed, match="it took longer than the time limit"):
+        attempt(Work(SoftTimeLimitExceeded()))
+    assert status(results).status is Status.FAILED
+
+
+@pytest.mark.parametrize("moment", ["_close", "_quietly"])
+def test_time_that_is_up_once_it_is_completed_takes_no_result_back(
+    attempt, results, ledger, monkeypatch, moment
+):
+    def interrupted(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(Attempt, moment, interrupted)
+    assert attempt(Work()).repeated is False
+    assert status(results).status is Status.COMPLETED
+    assert results.read(RESULT, 10**6)
+    assert ledger.is_open("scan")  # its end is told by whoever finds that
+
+
+@pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), SystemExit()])
+def test_nor_does_an_end_that_comes_while_that_is_written(attempt, results, monkeypatch, error):
+    written = StatusRecord.completed
+
+    def interrupted(record: StatusRecord) -> None:
+        written(record)
+        raise error
+
+    monkeypatch.setattr(StatusRecord, "completed", interrupted)
+    with pytest.raises((ScanFailed, SystemExit)):
+        attempt(Work())
+    assert status(results).status is Status.COMPLETED
+    assert results.read(RESULT, 10**6)
+
+
+def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_back(
+    attempt, results, monkeypatch
+):
+    def interrupted(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(Attempt, "_close", interrupted)
+    with pytest.raises(SystemExit):
+        attempt(Work())
+    assert status(results).status is Status.COMPLETED
+
+
+def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, ledger, results):
+    ledger.set_aside("scan", "it took longer than the time limit")
+    work = Work()
+    with pytest.raises(ScanFailed, match="time limit"):
+        attempt(work)
+    assert work.calls == 0
+    assert status(results).reason == "it took longer than the time limit"
+
+
+def test_one_that_another_completed_before_it_was_set_aside_stays_completed(attempt, ledger, results, here):
+    complete(results)
+    ledger.set_aside("scan", TOO_LONG)
+    assert attempt(Work(repeated=True)).repeated
+    assert status(results).status is Status.COMPLETED
+    assert ledger.aside("scan") is None
+    assert told(here) == []
+
+
+def test_an_attempt_that_lost_its_lock_writes_and_tells_nothing_more(
+    attempt, ledger, results, here, monkeypatch
+):
+    monkeypatch.setattr(Lease, "held", lambda self: not lost)
+    lost: list[bool] = []
+    work = Work()
+
+    def another_takes_over(_: Storage) -> None:
+        lost.append(True)
+        put(results, Status.STARTED, task_id="another")
+
+    work.at_work = another_takes_over
+    with pytest.raises(RetryLater, match="the lock of the scan was lost") as error:
+        attempt(work, RetryState(attempt=3))
+    assert error.value.tries == RetryState(attempt=3, waits=1)
+    assert status(results).task_id == "another"
+    assert [each.key for each in results.objects("scan", 10)] == ["scan/status.json"]
+    assert told(here)[-1] == "progress"
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), InvalidScan("a", "b", "c"), SystemExit(0)])
+def test_nor_does_one_that_fails_after_that(attempt, results, monkeypatch, error):
+    monkeypatch.setattr(Lease, "held", lambda self: not lost)
+    lost: list[bool] = []
+    work = Work()
+
+    def fail(_: Storage) -> None:
+        lost.append(True)
+        put(results, Status.STARTED, task_id="another")
+        raise error
+
+    work.at_work = fail
+    with pytest.raises(SystemExit if isinstance(error, SystemExit) else RetryLater):
+        attempt(work)
+    assert status(results).task_id == "another"
+
+
+class Away:
+    """A ledger that cannot be reached, from a certain step on."""
+
+    def __init__(self, ledger: Ledger, *steps: str) -> None:
+        self._ledger = ledger
+        self.steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.steps:
+            raise LedgerUnavailable("Redis cannot be used")
+        return getattr(self._ledger, name)
+
+
+@pytest.mark.parametrize("step", ["lock", "aside", "begin", "announce"])
+def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, here, monkeypatch, step):
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
+    work = Work()
+    with pytest.raises(RetryLater, match="Redis cannot be used") as error:
+        attempt(work)
+    assert error.value.tries == RetryState(attempt=2, since=NOW)
+    assert work.calls == 0
+
+
+@pytest.mark.parametrize("step", ["end", "close", "pardon"])
+def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
+    monkeypatch.setattr("worker.scans.attempt.time.sleep", lambda _: None)
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
+    assert not attempt(Work()).repeated
+    assert status(results).status is Status.COMPLETED
+
+
+def test_a_ledger_that_is_away_for_a_moment_at_the_end_counts_no_death(attempt, ledger, monkeypatch):
+    away, waited = Away(ledger, "end"), []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        away.steps = () if len(waited) == 2 else away.steps
+
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: away)
+    monkeypatch.setattr("worker.scans.attempt.time.sleep", wait)
+    with pytest.raises(RetryLater):
+        attempt(Work(StorageUnavailable("away")))
+    assert len(waited) == 2
+    assert ledger.begin("scan") == 0
+
+
+@pytest.mark.parametrize(("earlier", "after"), [("progress", "failed"), ("completed", "completed")])
+def test_a_ledger_that_stays_away_fails_the_scan_unless_it_is_done(
+    attempt, ledger, results, monkeypatch, earlier, after
+):
+    put(results, Status(earlier))
+    monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, "lock"))
+    with pytest.raises(ScanFailed, match="Redis cannot be used"):
+        attempt(Work(), RetryState(attempt=4))
+    assert status(results).status == after
+
+
+@pytest.mark.parametrize(
+    "header", [None, 3, [], [1, 2], [0, 0, None], [1, -1, None], ["1", 0, None], [True, 0, None], {"a": 1}]
+)
+def test_a_header_that_is_none_of_ours_is_a_first_try(header):
+    assert RetryState.of(header) == RetryState()
+
+
+@pytest.mark.parametrize("since", [float("nan"), float("inf"), "x", True, 3])
+def test_nor_is_a_time_that_is_none(since):
+    assert RetryState.of([4, 2, since]) == RetryState(4, 2, None)
+
+
+@pytest.mark.parametrize("tries", [RetryState(), RetryState(3, 4, 5.5)])
+def test_a_header_is_read_as_it_was_written(tries):
+    assert RetryState.of(json.loads(json.dumps(tries.header()))) == tries
+
+
+def test_time_of_day_is_what_the_ledger_is_told(settings, results, ledger):
+    before = time.time()
+    with pytest.raises(RetryLater):
+        Attempt(Job("scan"), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
+    assert ledger.overdue(before + settings.queue_lease_s - 1) == []
+    assert ledger.overdue(time.time() + settings.queue_lease_s + 10) == ["scan"]

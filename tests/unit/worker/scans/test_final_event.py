@@ -1,0 +1,66 @@
+"""A scan's end is told in full, and by whoever tells it as the same event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pose import ScanResult
+from pose.lifting.posture import Posture
+from pose.results import ModelInfo
+from worker.config.settings import read_settings
+from worker.scans.events import EventType
+from worker.scans.final_event import emit_final_event
+from worker.scans.status import ScanStatus, Status, now
+from worker.storage.base import Storage
+from worker.storage.opening import open_storages
+
+
+class Told:
+    def __init__(self) -> None:
+        self.events: list[tuple[EventType, str, dict[str, Any]]] = []
+
+    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Any) -> bool:
+        self.events.append((type, scan_id, {"once": once, **data}))
+        return True
+
+
+@pytest.fixture
+def results(here) -> Storage:
+    return open_storages(read_settings())[1]
+
+
+def ended(status: Status, reason: str | None = None) -> ScanStatus:
+    time = now()
+    return ScanStatus(
+        scan_id="scan", status=status, reason=reason, attempt=3, updated_at=time, finished_at=time
+    )
+
+
+def test_a_failure_is_told_with_its_reason_and_try(results):
+    told, status = Told(), ended(Status.FAILED, "why")
+    assert emit_final_event(told, status, results)
+    about = {"once": str(status.finished_at), "reason": "why", "attempt": 3}
+    assert told.events == [(EventType.FAILED, "scan", about)]
+
+
+def test_a_completion_is_told_alike_from_the_result_at_hand_and_from_the_one_in_storage(results):
+    result = ScanResult(
+        scan_id="scan", fingerprint="f", model=ModelInfo(name="m", version="1"), posture=Posture.LYING,
+        posture_confidence=0, body_length_m=0.9, frames_used=0, frames=(), timings_ms={},
+    )  # fmt: skip
+    told, status = Told(), ended(Status.COMPLETED)
+    assert emit_final_event(told, status, results, result)
+    results.write("scan/result.json", result.model_dump_json().encode(), "application/json")
+    read_again = ScanStatus.model_validate_json(status.model_dump_json())
+    assert emit_final_event(told, read_again, results)
+    about = {"posture": "lying", "body_length_m": 0.9, "frames": 0, "frames_used": 0, "attempt": 3}
+    event = (EventType.COMPLETED, "scan", {"once": str(status.finished_at), **about})
+    assert told.events == [event, event]
+
+
+def test_of_a_result_that_was_taken_away_nothing_is_told_any_more(results):
+    told = Told()
+    assert emit_final_event(told, ended(Status.COMPLETED), results)
+    assert told.events == []

@@ -1,0 +1,158 @@
+"""Readers of the worker, and of weights: messages, envelopes of Celery's queues, stored records, files.
+
+Files of torch.save are not among them: only those are read whose hash is published or whose owner gives them,
+and torch takes seconds for one that names a function by some thousand letters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Final, cast
+
+from celery import Celery
+from celery.worker.request import Request
+from kombu.asynchronous.timer import to_timestamp
+from kombu.transport.virtual import Channel, Message
+
+from pose.errors import InvalidWeights
+from pose.weights.checkpoint import read_checkpoint
+from tools.fuzz import seeds, strategies
+from tools.fuzz.targets import SCAN_TARGETS, Target, check_text, memory_folder, promise
+from worker.broker.dead_letters import MAX_ENTRY_CHARS, dead_letter
+from worker.broker.envelope import InvalidMessage, check_envelope, check_task
+from worker.config.settings import Settings
+from worker.intake.plain_json import read_arrival
+from worker.intake.task_call import scan_id_of
+from worker.keys import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key
+from worker.scans.status import read_status
+from worker.scans.transfer import finished_result
+from worker.storage.base import Storage
+
+MAX_MESSAGE: Final = 64 * 1024
+SETTINGS: Final = Settings(
+    scans_url="s3://scans/in", results_url="s3://scans/out", max_message_bytes=MAX_MESSAGE
+)
+
+
+class _Stored:
+    """A storage that holds one object, whatever its key."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, key: str, max_bytes: int) -> bytes:
+        return self._data[:max_bytes]
+
+
+def _stored(data: bytes) -> Storage:
+    return cast(Storage, _Stored(data))
+
+
+class WeightsFile:
+    """A file of weights, written anew for each input."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+
+    def __call__(self, data: bytes) -> None:
+        if self._path is None:
+            self._path = memory_folder() / "weights.safetensors"
+        self._path.write_bytes(data)
+        checkpoint = read_checkpoint(self._path)
+        promise({"name", "version", "variant"} <= set(checkpoint.facts), "the facts that are asked for")
+        size = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+        promise(size <= len(data), "no more in the tensors than in the file")
+
+
+def read_message(data: bytes) -> None:
+    """Celery gives a task what was JSON, of a message that is not too large."""
+    try:
+        value = json.loads(data[:MAX_MESSAGE])
+    except (ValueError, RecursionError):
+        return
+    for arrival, scan_id in ((value, None), (None, value), (value, value)):
+        try:
+            found = scan_id_of(arrival, scan_id)
+        except InvalidArrival as error:
+            check_text(error)
+            continue
+        promise(SCAN_ID.fullmatch(found), "a scan id")
+        key = artefact_key(found, "frames/0/pose.json")
+        promise(key.count("/") == 3 and ".." not in key, "a key below the scan")
+    if isinstance(value, str):
+        try:
+            key = artefact_key(seeds.SCAN_ID, value)
+        except ValueError:
+            return
+        promise(ARTEFACT.fullmatch(key.partition("/")[2]), "an artefact's key")
+
+
+def read_entry(data: bytes) -> None:
+    """An entry of the list of arrivals; what cannot be taken of it is kept on another list."""
+    kept = json.loads(dead_letter("a reason", data))
+    promise(len(kept["entry"]) <= MAX_ENTRY_CHARS, "a dead letter of limited length")
+    arrival = read_arrival(data, SETTINGS)
+    scans = (*arrival.announced, *arrival.touched)
+    promise(all(SCAN_ID.fullmatch(scan) for scan in scans), "ids of scans")
+    if arrival.problem is not None:
+        check_text(InvalidArrival(arrival.problem))
+
+
+def read_stored_status(data: bytes) -> None:
+    status = read_status(_stored(data), seeds.SCAN_ID)
+    if status is not None:
+        promise(status.scan_id == seeds.SCAN_ID, "the status of the scan asked for")
+        times = (status.updated_at, status.queued_at, status.started_at, status.finished_at)
+        promise(all(time is None or time.tzinfo is not None for time in times), "times that can be compared")
+        status.model_dump_json()
+
+
+def read_stored_result(data: bytes) -> None:
+    result = finished_result(_stored(data), seeds.SCAN_ID)
+    if result is not None:
+        result.model_dump_json()
+
+
+class _Decoding:
+    """As much of a channel as a message needs to decode its body."""
+
+    codecs = Channel.codecs
+    decode_body = Channel.decode_body
+
+
+def _nothing() -> None: ...
+
+
+class Envelopes:
+    """What stands between Celery and its queue: what it lets through, Celery must be able to take."""
+
+    def __init__(self) -> None:
+        self._app = Celery("fuzz", broker="memory://", set_as_current=False)
+        self._task = self._app.task(name="worker.process_scan", shared=False)(_nothing)
+
+    def __call__(self, data: bytes) -> None:
+        message = Message(check_envelope(data, MAX_MESSAGE), channel=_Decoding())
+        message.accept = {"application/json"}
+        check_task(message)
+        if isinstance(message.payload, list):  # Celery turns its older protocol into this one
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        request = Request(message, app=self._app, task=self._task, hostname="fuzz")
+        for moment in (request.eta, request.expires):
+            promise(moment is None or math.isfinite(to_timestamp(moment)), "times that can be waited for")
+        promise(str(request) and isinstance(request.info(safe=True), dict), "what log and inspect show")
+        request.maybe_expire()
+
+
+WORKER_TARGETS: Final = (
+    Target("message", 20, read_message, seeds.MESSAGES, strategies.messages, ()),
+    Target("arrival", 40, read_entry, seeds.ARRIVALS, strategies.arrivals, (InvalidArrival,)),
+    Target("envelope", 40, Envelopes(), seeds.ENVELOPES, strategies.envelopes, (InvalidMessage,)),
+    Target("status", 20, read_stored_status, seeds.STATUSES, strategies.statuses, ()),
+    Target("result", 10, read_stored_result, seeds.RESULTS, strategies.statuses, ()),
+    Target("weights", 40, WeightsFile(), seeds.SAFETENSORS, strategies.safetensors, (InvalidWeights,)),
+)
+TARGETS: Final = {target.name: target for target in (*SCAN_TARGETS, *WORKER_TARGETS)}
