@@ -135,7 +135,7 @@ def test_a_message_that_was_sent_again_does_not_run_a_failed_scan_again(run, sca
 
 def test_scans_are_reconciled_by_a_task(settings, scan, here, monkeypatch):
     sent: list[dict[str, object]] = []
-    monkeypatch.setattr(tasks, "send", sent.append)
+    monkeypatch.setattr(tasks, "sender", lambda _: sent.append)
     open_ledger(settings).announce("scan", 1.0)
     assert app.tasks["worker.reconcile"].apply().state == states.SUCCESS
     assert sent == [{"scan_id": "scan", "resent": True}]
