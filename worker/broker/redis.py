@@ -54,7 +54,7 @@ class Channel(redis.Channel):
     max_message_bytes: int | None = None
     from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
 
-    def set_aside(self, queue: str, reason: str, entry: bytes | str) -> None:
+    def send_to_dead_list(self, queue: str, reason: str, entry: bytes | str) -> None:
         """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
         log.error("message_refused", queue=queue, reason=reason)
         try:
@@ -85,7 +85,7 @@ class Channel(redis.Channel):
             try:
                 message = check_envelope(entry, limit)
             except InvalidMessage as error:
-                self.set_aside(queue, str(error), entry)
+                self.send_to_dead_list(queue, str(error), entry)
                 return None  # as when nothing came
             # An entry that was put there twice has one tag twice; the first to be done would take the other
             # off the books, and it would be lost with its worker.
