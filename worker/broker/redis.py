@@ -83,14 +83,11 @@ class Channel(redis.Channel):
                 None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
             )
             try:
-                message = check_envelope(entry, limit)
+                check_envelope(entry, limit)
             except InvalidMessage as error:
                 self.send_to_dead_list(queue, str(error), entry)
                 return None  # as when nothing came
-            # An entry that was put there twice has one tag twice; the first to be done would take the other
-            # off the books, and it would be lost with its worker.
-            message["properties"]["delivery_tag"] = self._next_delivery_tag()
-            return key, dumps(message)
+            return answer
 
         return parse
 

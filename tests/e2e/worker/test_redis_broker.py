@@ -185,7 +185,6 @@ def test_an_old_message_with_the_task_in_its_body_is_taken(client, worker, good,
 
 
 def test_two_copies_of_an_entry_are_two_messages(client, worker, good):
-    """One tag for both would take the second off the books with the first."""
     client.lpush("celery", *[changed(good, headers={"id": "twice"})] * 2)
     wait_until(
         lambda: [each["task_id"] for each in worker.events("scan_failed")].count("twice") == 2,
