@@ -12,7 +12,6 @@ from typing import Any
 
 import redis as redis_py
 from kombu.transport import redis
-from kombu.utils.json import dumps
 
 from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
@@ -90,14 +89,6 @@ class Channel(redis.Channel):
             return answer
 
         return parse
-
-    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        try:
-            check_envelope(dumps(message))
-        except InvalidMessage as error:
-            log.error("broadcast_refused", exchange=exchange, reason=str(error))
-            return False
-        return super()._deliver_fanout_message(message, exchange)
 
 
 class Transport(redis.Transport):
