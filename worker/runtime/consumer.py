@@ -1,4 +1,4 @@
-"""The worker's consumer: Celery's own, which puts messages that it cannot take on the dead list and goes on."""
+"""The consumer of the worker: Celery's own, but a message that it cannot take goes to the dead list."""
 
 from __future__ import annotations
 
