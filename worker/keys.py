@@ -9,7 +9,7 @@ SCAN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 ARTEFACT: Final = re.compile(r"frames/[0-9]{1,6}/[a-z]{1,32}\.[a-z]{1,8}")
 
 
-class InvalidArrival(ValueError):
+class InvalidRequest(ValueError):
     """A message that names no scan. The text never repeats what was sent: anything may stand in it."""
 
 
@@ -17,11 +17,11 @@ def check_scan_id(value: object) -> str:
     """Give the scan id back.
 
     Raises:
-        InvalidArrival: it is not 1 to 128 of the letters A-Z a-z, digits, `_` and `-`.
+        InvalidRequest: it is not 1 to 128 of the letters A-Z a-z, digits, `_` and `-`.
     """
     # fullmatch: `$` would let a trailing newline through.
     if not isinstance(value, str) or not SCAN_ID.fullmatch(value):
-        raise InvalidArrival("a scan id is 1 to 128 letters (A-Z, a-z), digits, _ or -")
+        raise InvalidRequest("a scan id is 1 to 128 letters (A-Z, a-z), digits, _ or -")
     return value
 
 

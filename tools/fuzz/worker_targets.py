@@ -25,7 +25,7 @@ from worker.broker.envelope import InvalidMessage, check_envelope, check_task
 from worker.config.settings import Settings
 from worker.intake.plain_json import read_arrival
 from worker.intake.task_call import scan_id_of
-from worker.keys import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key
+from worker.keys import ARTEFACT, SCAN_ID, InvalidRequest, artefact_key
 from worker.scans.status import read_status
 from worker.scans.transfer import finished_result
 from worker.storage.base import Storage
@@ -75,7 +75,7 @@ def read_message(data: bytes) -> None:
     for arrival, scan_id in ((value, None), (None, value), (value, value)):
         try:
             found = scan_id_of(arrival, scan_id)
-        except InvalidArrival as error:
+        except InvalidRequest as error:
             check_text(error)
             continue
         promise(SCAN_ID.fullmatch(found), "a scan id")
@@ -97,7 +97,7 @@ def read_entry(data: bytes) -> None:
     scans = (*arrival.announced, *arrival.touched)
     promise(all(SCAN_ID.fullmatch(scan) for scan in scans), "ids of scans")
     if arrival.problem is not None:
-        check_text(InvalidArrival(arrival.problem))
+        check_text(InvalidRequest(arrival.problem))
 
 
 def read_stored_status(data: bytes) -> None:
@@ -149,7 +149,7 @@ class Envelopes:
 
 WORKER_TARGETS: Final = (
     Target("message", 20, read_message, seeds.MESSAGES, strategies.messages, ()),
-    Target("arrival", 40, read_entry, seeds.ARRIVALS, strategies.arrivals, (InvalidArrival,)),
+    Target("arrival", 40, read_entry, seeds.ARRIVALS, strategies.arrivals, (InvalidRequest,)),
     Target("envelope", 40, Envelopes(), seeds.ENVELOPES, strategies.envelopes, (InvalidMessage,)),
     Target("status", 20, read_stored_status, seeds.STATUSES, strategies.statuses, ()),
     Target("result", 10, read_stored_result, seeds.RESULTS, strategies.statuses, ()),

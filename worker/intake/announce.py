@@ -28,7 +28,7 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
         force: analyse it anew though it is done, or was set aside.
 
     Raises:
-        InvalidArrival: the id is not one.
+        InvalidRequest: the id is not one.
         StorageUnavailable, LedgerUnavailable: nothing was sent.
         and what `send` raises.
     """
@@ -36,7 +36,7 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)
-    ledger.announce(scan_id, time.time() + settings.queue_lease_s)
+    ledger.set_deadline(scan_id, time.time() + settings.queue_lease_s)
     time_now = now()
     lease_until = time_now + timedelta(seconds=settings.queue_lease_s)
     write_status(

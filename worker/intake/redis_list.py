@@ -26,7 +26,7 @@ from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
 from worker.intake.announce import announce
 from worker.intake.plain_json import Arrival, read_arrival
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.ledger.base import LedgerError
 from worker.queue import sender
 from worker.storage.base import StorageError
@@ -100,7 +100,7 @@ class Inbox:
         raw = cast("bytes", entry)
         try:
             self._do(raw)
-        except InvalidArrival as error:
+        except InvalidRequest as error:
             self._set_aside(raw, str(error))
         except PASSING:
             self._move_back(raw)

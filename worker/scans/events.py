@@ -134,7 +134,7 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: st
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
     Raises:
-        InvalidArrival: the scan id is not one.
+        InvalidRequest: the scan id is not one.
     """
     unique = uuid.uuid4() if once is None else uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {once}")
     event = {

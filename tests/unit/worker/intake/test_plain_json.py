@@ -7,7 +7,7 @@ import pytest
 
 from worker.config.settings import Settings, read_settings
 from worker.intake.plain_json import Arrival, read_arrival
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 
 BUCKET = {"scans_url": "s3://scans/in", "results_url": "s3://results"}
 
@@ -76,5 +76,5 @@ def test_a_notification_without_anything_for_us_is_no_problem():
     ],
 )
 def test_anything_else_is_refused_with_the_reason(entry, reason):
-    with pytest.raises(InvalidArrival, match=reason):
+    with pytest.raises(InvalidRequest, match=reason):
         read(entry)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.intake.task_call import check_call, scan_id_of
-from worker.keys import InvalidArrival, artefact_key, check_scan_id, result_key, status_key
+from worker.keys import InvalidRequest, artefact_key, check_scan_id, result_key, status_key
 
 BAD_IDS = ["", "a" * 129, "a/b", "..", "a.b", "scan\n", "scan 1", "ä", "a\0", "scan%2F", None, 7, ["scan"]]
 
@@ -23,7 +23,7 @@ def test_anything_else_is_refused_by_every_key(scan_id):
         status_key,
         lambda each: artefact_key(each, "frames/0/pose.json"),
     ):
-        with pytest.raises(InvalidArrival):
+        with pytest.raises(InvalidRequest):
             make(scan_id)
 
 
@@ -31,13 +31,13 @@ def test_anything_else_is_refused_by_every_key(scan_id):
 def test_a_key_never_leaves_the_folder_of_its_scan(text):
     try:
         key = result_key(text)
-    except InvalidArrival:
+    except InvalidRequest:
         return
     assert key.split("/") == [text, "result.json"]
 
 
 def test_an_error_does_not_repeat_what_was_sent():
-    with pytest.raises(InvalidArrival) as error:
+    with pytest.raises(InvalidRequest) as error:
         check_scan_id("secret/../../etc")
     assert "secret" not in str(error.value)
 
@@ -59,7 +59,7 @@ def test_a_scan_is_named_by_a_keyword_or_by_an_object():
     ],
 )
 def test_an_arrival_of_another_form_is_refused(arrival, scan_id):
-    with pytest.raises(InvalidArrival):
+    with pytest.raises(InvalidRequest):
         scan_id_of(arrival, scan_id)
 
 
@@ -104,5 +104,5 @@ def test_these_call_the_task_for_a_scan(args, kwargs):
     ],
 )
 def test_these_do_not(args, kwargs, reason):
-    with pytest.raises(InvalidArrival, match=reason):
+    with pytest.raises(InvalidRequest, match=reason):
         check_call(args, kwargs)
