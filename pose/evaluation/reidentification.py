@@ -28,7 +28,8 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.evaluation.attack_networks import name_them, redraw_them
 from pose.geometry.orientation import turns_for_step
-from pose.privacy.place_head import find_heads
+from pose.geometry.view import View
+from pose.privacy.place_head import place_head
 from pose.privacy.redact import METHODS, cover
 from pose.privacy.region import HeadNotPlaced
 from pose.synthetic.picture import take_picture
@@ -139,7 +140,7 @@ def _outline(rendering: Rendering) -> NDArray[np.float64] | None:
     (x0, y0), (x1, y1) = uv.min(axis=0).tolist(), uv.max(axis=0).tolist()
     child = Person(uv, np.where(visible, 0.95, 0.8), (x0, y0, x1, y1), 0.99)
     try:
-        (region,) = find_heads([child], rendering.depthmap, PICTURE)
+        region = place_head(child, View.of(rendering.depthmap, PICTURE))
     except HeadNotPlaced:
         return None
     return region.outline.astype(np.float64) if len(region.outline) else None
