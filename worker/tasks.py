@@ -13,7 +13,7 @@ from worker.app import app
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.models.loading import get_comparison_estimator, get_estimator
 from worker.queue import NAME, sender
 from worker.scans.attempt import Attempt
@@ -50,8 +50,8 @@ def process_scan(
     try:
         scan_id = scan_id_of(arrival, scan_id)
         if not isinstance(force, bool) or not isinstance(resent, bool):
-            raise InvalidArrival("force and resent are true or false")
-    except InvalidArrival as error:
+            raise InvalidRequest("force and resent are true or false")
+    except InvalidRequest as error:
         # Without an id there is no key, and so no status.json to say it in.
         log.error("arrival_refused", reason=str(error))
         raise ScanFailed(str(error)) from None

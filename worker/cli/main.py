@@ -17,7 +17,7 @@ from worker.cli.watch import AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
 from worker.config.settings import Settings, SettingsError, load_settings
 from worker.intake.announce import announce
-from worker.keys import SCAN_ID, InvalidArrival, check_scan_id
+from worker.keys import SCAN_ID, InvalidRequest, parse_scan_id
 from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
@@ -200,8 +200,8 @@ def _failed(results: Storage) -> Iterator[str]:
 
 def _checked(scan_ids: Iterable[str]) -> list[str]:
     try:
-        return [check_scan_id(each) for each in scan_ids]
-    except InvalidArrival as error:
+        return [parse_scan_id(each) for each in scan_ids]
+    except InvalidRequest as error:
         _fail(str(error))
 
 

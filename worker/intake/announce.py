@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from worker.config.settings import Settings
-from worker.keys import check_scan_id
+from worker.keys import parse_scan_id
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
 from worker.scans.events import EventType, open_events
@@ -28,11 +28,11 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
         force: analyse it anew though it is done, or was set aside.
 
     Raises:
-        InvalidArrival: the id is not one.
+        InvalidRequest: the id is not one.
         StorageUnavailable, LedgerUnavailable: nothing was sent.
         and what `send` raises.
     """
-    scan_id = check_scan_id(scan_id)
+    scan_id = parse_scan_id(scan_id)
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)

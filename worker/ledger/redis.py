@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import redis
 
-from worker.keys import check_scan_id
+from worker.keys import parse_scan_id
 from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, new_token
 
 OPEN: Final = "pose:open"
@@ -104,17 +104,17 @@ class RedisLedger:
     def announce(self, scan_id: str, until: float) -> None:
         """See Ledger."""
         with _errors():
-            self._client.zadd(OPEN, {check_scan_id(scan_id): until})
+            self._client.zadd(OPEN, {parse_scan_id(scan_id): until})
 
     def close(self, scan_id: str) -> None:
         """See Ledger."""
         with _errors():
-            self._client.zrem(OPEN, check_scan_id(scan_id))
+            self._client.zrem(OPEN, parse_scan_id(scan_id))
 
     def is_open(self, scan_id: str) -> bool:
         """See Ledger."""
         with _errors():
-            return self._client.zscore(OPEN, check_scan_id(scan_id)) is not None
+            return self._client.zscore(OPEN, parse_scan_id(scan_id)) is not None
 
     def overdue(self, now: float, limit: int = 1000) -> list[str]:
         """See Ledger."""
@@ -128,11 +128,11 @@ class RedisLedger:
 
 
 def _lock_key(scan_id: str) -> str:
-    return f"pose:lock:{scan_id if scan_id == RECONCILER else check_scan_id(scan_id)}"
+    return f"pose:lock:{scan_id if scan_id == RECONCILER else parse_scan_id(scan_id)}"
 
 
 def _deaths_key(scan_id: str) -> str:
-    return f"pose:deaths:{check_scan_id(scan_id)}"
+    return f"pose:deaths:{parse_scan_id(scan_id)}"
 
 
 @contextmanager

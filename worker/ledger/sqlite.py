@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from worker.keys import check_scan_id
+from worker.keys import parse_scan_id
 from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, has_died, new_token
 
 BUSY_S: Final = 10.0
@@ -75,7 +75,7 @@ class SqliteLedger:
         """See Ledger."""
         with self._change() as tables:
             tables.execute("DELETE FROM deaths WHERE until <= ?", (self._clock(),))
-            row = _one(tables, "SELECT deaths FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+            row = _one(tables, "SELECT deaths FROM deaths WHERE scan_id = ?", parse_scan_id(scan_id))
             deaths = int(str(row[0])) if row else 0
             self._note(tables, scan_id, deaths=deaths + 1)
         return deaths
@@ -84,38 +84,38 @@ class SqliteLedger:
         """See Ledger."""
         with self._change() as tables:
             fewer = "UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?"
-            tables.execute(fewer, (check_scan_id(scan_id),))
+            tables.execute(fewer, (parse_scan_id(scan_id),))
 
     def set_aside(self, scan_id: str, reason: str) -> None:
         """See Ledger."""
         with self._change() as tables:
-            self._note(tables, check_scan_id(scan_id), aside=reason)
+            self._note(tables, parse_scan_id(scan_id), aside=reason)
 
     def aside(self, scan_id: str) -> str | None:
         """See Ledger."""
         with self._change() as tables:
-            row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+            row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", parse_scan_id(scan_id))
         return None if row is None or row[0] is None else str(row[0])
 
     def release_quarantine(self, scan_id: str) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (check_scan_id(scan_id),))
+            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (parse_scan_id(scan_id),))
 
     def announce(self, scan_id: str, until: float) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (check_scan_id(scan_id), until))
+            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (parse_scan_id(scan_id), until))
 
     def close(self, scan_id: str) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("DELETE FROM open WHERE scan_id = ?", (check_scan_id(scan_id),))
+            tables.execute("DELETE FROM open WHERE scan_id = ?", (parse_scan_id(scan_id),))
 
     def is_open(self, scan_id: str) -> bool:
         """See Ledger."""
         with self._change() as tables:
-            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", check_scan_id(scan_id)) is not None
+            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", parse_scan_id(scan_id)) is not None
 
     def overdue(self, now: float, limit: int = 1000) -> list[str]:
         """See Ledger."""
@@ -152,7 +152,7 @@ class SqliteLedger:
 
 
 def _name(scan_id: str) -> str:
-    return scan_id if scan_id == RECONCILER else check_scan_id(scan_id)
+    return scan_id if scan_id == RECONCILER else parse_scan_id(scan_id)
 
 
 def _one(tables: sqlite3.Connection, query: str, scan_id: str) -> tuple[object, ...] | None:

@@ -18,7 +18,7 @@ from celery.worker.request import Request
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.ledger.base import Ledger, LedgerError, is_alive, lock_owner
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import TOO_LONG
@@ -62,7 +62,7 @@ class ScanRequest(Request):
         """Note something, and let go of the lock once its process is gone."""
         try:
             scan_id = scan_id_of(*self._named())
-        except InvalidArrival:
+        except InvalidRequest:
             return
         settings = load_settings()
         if settings.redis_url:

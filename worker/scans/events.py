@@ -25,7 +25,7 @@ import redis
 from worker.config.logs import get_logger, scrub
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings
-from worker.keys import check_scan_id
+from worker.keys import parse_scan_id
 
 log = get_logger(__name__)
 
@@ -134,7 +134,7 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: st
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
     Raises:
-        InvalidArrival: the scan id is not one.
+        InvalidRequest: the scan id is not one.
     """
     unique = uuid.uuid4() if once is None else uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {once}")
     event = {
@@ -142,7 +142,7 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: st
         "id": str(unique),
         "source": SOURCE,
         "type": type.value,
-        "subject": check_scan_id(scan_id),
+        "subject": parse_scan_id(scan_id),
         "time": datetime.now(UTC).isoformat(),
         "datacontenttype": "application/json",
         "data": {name: _plain(value) for name, value in data.items()},

@@ -12,7 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.config.logs import get_logger
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_scan, finished_result, is_whole, publish
+from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
 from worker.storage.base import Storage, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def process(
 
     scan = pose.read_scan_files(files)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
-    earlier = None if force else finished_result(results, scan_id)
-    if earlier is not None and earlier.fingerprint == fingerprint and is_whole(results, earlier):
+    earlier = None if force else read_result(results, scan_id)
+    if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, earlier):
         log.info("scan_done_already")
         return Outcome(earlier, repeated=True)
 

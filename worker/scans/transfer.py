@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.keys import artefact_key, check_scan_id, result_key
+from worker.keys import artefact_key, parse_scan_id, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]
     return len(old)
 
 
-def is_whole(results: Storage, result: ScanResult) -> bool:
+def is_complete(results: Storage, result: ScanResult) -> bool:
     """Whether all is there that a result tells of; somebody may have taken some of it away."""
     wanted = {f"{result.scan_id}/{name}" for name in result.artefacts}
     return wanted <= {each.key for each in results.objects(result.scan_id, MAX_OBJECTS)}
 
 
-def finished_result(results: Storage, scan_id: str) -> ScanResult | None:
+def read_result(results: Storage, scan_id: str) -> ScanResult | None:
     """The result that a scan has; None where there is none of it, or none that this version can read.
 
     Raises:
@@ -81,7 +81,7 @@ def fetch_scan(storage: Storage, scan_id: str, limits: Limits) -> dict[str, byte
     Raises:
         ScanMissing, ScanTooLarge, StorageUnavailable: and among the last ObjectChanged.
     """
-    found = storage.objects(check_scan_id(scan_id), limits.files)
+    found = storage.objects(parse_scan_id(scan_id), limits.files)
     if not found:
         raise ScanMissing(f"{storage.name} holds no files of this scan")
     if len(found) > limits.files:

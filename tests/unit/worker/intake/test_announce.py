@@ -8,7 +8,7 @@ import pytest
 
 from worker.config.settings import Settings, read_settings
 from worker.intake.announce import announce
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.ledger.base import Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.queue import message
@@ -72,7 +72,7 @@ def test_a_message_says_no_more_than_it_must():
 
 
 def test_what_is_no_scan_id_leaves_nothing_behind(settings, results, here):
-    with pytest.raises(InvalidArrival):
+    with pytest.raises(InvalidRequest):
         announce("../etc", settings, results, lambda _: None)
     assert list(here.iterdir()) == []
 

@@ -17,7 +17,7 @@ from tests.support.rendered import KnowingEstimator, person
 from worker.config.urls import url_of_folder
 from worker.scans.process import Outcome, process
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, finished_result
+from worker.scans.transfer import Limits, read_result
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
 
@@ -158,9 +158,9 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
 def test_a_result_that_cannot_be_read_is_made_anew(run, results, content):
     results.write("scan/result.json", content, "application/json")
-    assert finished_result(results, "scan") is None
+    assert read_result(results, "scan") is None
     assert not run().repeated
-    assert finished_result(results, "scan") is not None
+    assert read_result(results, "scan") is not None
 
 
 def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_scan, tmp_path):
@@ -201,7 +201,7 @@ def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
     monkeypatch.setattr(results, "write", fail_at_the_last_frame)
     with pytest.raises(StorageUnavailable):
         run()
-    assert finished_result(results, "scan") is None
+    assert read_result(results, "scan") is None
     monkeypatch.undo()
     assert not run().repeated
 

@@ -25,8 +25,8 @@ from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
 from worker.intake.announce import announce
-from worker.intake.plain_json import Arrival, read_arrival
-from worker.keys import InvalidArrival
+from worker.intake.inbox_entry import InboxEntry, parse_entry
+from worker.keys import InvalidRequest
 from worker.ledger.base import LedgerError
 from worker.queue import sender
 from worker.storage.base import StorageError
@@ -100,7 +100,7 @@ class Inbox:
         raw = cast("bytes", entry)
         try:
             self._do(raw)
-        except InvalidArrival as error:
+        except InvalidRequest as error:
             self._set_aside(raw, str(error))
         except PASSING:
             self._move_back(raw)
@@ -150,7 +150,7 @@ class Inbox:
         return len(stale)
 
     def _do(self, entry: bytes) -> None:
-        arrival: Arrival = read_arrival(entry, self._settings)
+        arrival: InboxEntry = parse_entry(entry, self._settings)
         for scan_id in arrival.announced:
             self._announce(scan_id)
         with self._client.pipeline(transaction=True) as together:
