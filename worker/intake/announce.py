@@ -36,7 +36,7 @@ def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, 
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)
-    ledger.announce(scan_id, time.time() + settings.queue_lease_s)
+    ledger.set_deadline(scan_id, time.time() + settings.queue_lease_s)
     time_now = now()
     lease_until = time_now + timedelta(seconds=settings.queue_lease_s)
     write_status(

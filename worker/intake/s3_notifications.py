@@ -49,9 +49,9 @@ def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
     if stored is None:
         return None
     bucket, key = stored
-    if results is not None and bucket == results.name and results.prefix and key.startswith(results.prefix):
+    if results is not None and bucket == results.bucket and results.prefix and key.startswith(results.prefix):
         return None
-    if bucket != scans.name:
+    if bucket != scans.bucket:
         raise InvalidRequest("it tells of another bucket than that of SCANS_URL")
     if not key.startswith(scans.prefix):
         raise InvalidRequest("it tells of an object that is not below the prefix of SCANS_URL")

@@ -50,7 +50,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: str, owner: str) -> None:
         """Let go of a lock whose owner (see `lock_owner`) has died."""
         ...
 
@@ -65,11 +65,11 @@ class Ledger(Protocol):
         """Note that what `begin` told of came to an orderly end: done, failed, or given back."""
         ...
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: str, reason: str) -> None:
         """Let nobody work on a scan any more, until it is pardoned."""
         ...
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: str) -> str | None:
         """Why a scan was set aside; None if it was not."""
         ...
 
@@ -77,7 +77,7 @@ class Ledger(Protocol):
         """Forget its deaths, and that it was set aside."""
         ...
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: str, deadline: float) -> None:
         """Note that somebody answers for an open scan until then (seconds of the epoch)."""
         ...
 

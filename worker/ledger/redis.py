@@ -71,7 +71,7 @@ class RedisLedger:
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: str, owner: str) -> None:
         """See Ledger."""
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
 
@@ -83,7 +83,7 @@ class RedisLedger:
         """See Ledger."""
         self._run(_END, [_deaths_key(scan_id)], [])
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: str, reason: str) -> None:
         """See Ledger."""
         key = _deaths_key(scan_id)
         with _errors(), self._client.pipeline(transaction=True) as together:
@@ -91,7 +91,7 @@ class RedisLedger:
             together.expire(key, int(KEPT_S))
             together.execute()
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: str) -> str | None:
         """See Ledger."""
         with _errors():
             return cast("str | None", self._client.hget(_deaths_key(scan_id), "aside"))
@@ -101,10 +101,10 @@ class RedisLedger:
         with _errors():
             self._client.delete(_deaths_key(scan_id))
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: str, deadline: float) -> None:
         """See Ledger."""
         with _errors():
-            self._client.zadd(OPEN, {parse_scan_id(scan_id): until})
+            self._client.zadd(OPEN, {parse_scan_id(scan_id): deadline})
 
     def close(self, scan_id: str) -> None:
         """See Ledger."""

@@ -61,9 +61,9 @@ class SqliteLedger:
                     tables.execute("UPDATE open SET until = ? WHERE scan_id = ?", (until, scan_id))
             return renewed
 
-        return Lease(scan_id, self._ttl_s, renew, lambda: self.free(scan_id, token), asked_at)
+        return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: str, owner: str) -> None:
         """See Ledger."""
         with self._change() as tables:
             tables.execute(
@@ -86,12 +86,12 @@ class SqliteLedger:
             fewer = "UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?"
             tables.execute(fewer, (parse_scan_id(scan_id),))
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: str, reason: str) -> None:
         """See Ledger."""
         with self._change() as tables:
             self._note(tables, parse_scan_id(scan_id), aside=reason)
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: str) -> str | None:
         """See Ledger."""
         with self._change() as tables:
             row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", parse_scan_id(scan_id))
@@ -102,10 +102,10 @@ class SqliteLedger:
         with self._change() as tables:
             tables.execute("DELETE FROM deaths WHERE scan_id = ?", (parse_scan_id(scan_id),))
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: str, deadline: float) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (parse_scan_id(scan_id), until))
+            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (parse_scan_id(scan_id), deadline))
 
     def close(self, scan_id: str) -> None:
         """See Ledger."""

@@ -51,7 +51,7 @@ class ScanRequest(Request):
             error = error.exc
         if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
             state.task_ready(self)
-            self._beside(lambda ledger, scan_id: ledger.set_aside(scan_id, TOO_LONG))
+            self._beside(lambda ledger, scan_id: ledger.quarantine(scan_id, TOO_LONG))
             self.reject(requeue=True)
             return
         if isinstance(error, WorkerLostError):
@@ -87,7 +87,7 @@ def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | Non
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     if not is_alive(pid):
-        _quietly(lambda: ledger.free(scan_id, lock_owner(pid)))
+        _quietly(lambda: ledger.release_lock(scan_id, lock_owner(pid)))
 
 
 def _quietly(step: Callable[[], None]) -> None:

@@ -107,7 +107,7 @@ def _holds_results(folder: str, settings: Settings) -> bool:
     """Whether a folder beside the scans is where results go, or leads there, and is no scan."""
     scans, results = parse_storage_url(settings.scans_url), parse_storage_url(settings.results_url)
     if isinstance(scans, S3Url) and isinstance(results, S3Url):
-        return scans.name == results.name and results.prefix.startswith(f"{scans.prefix}{folder}/")
+        return scans.bucket == results.bucket and results.prefix.startswith(f"{scans.prefix}{folder}/")
     if isinstance(scans, FileUrl) and isinstance(results, FileUrl):
         return results.path.is_relative_to(scans.path / folder)
     return False
@@ -155,7 +155,7 @@ def _send_again(
         }
         lease.check()
         write_status(results, known.model_copy(update=changes))
-        ledger.announce(scan_id, clock() + settings.queue_lease_s)
+        ledger.set_deadline(scan_id, clock() + settings.queue_lease_s)
     send(message(scan_id, force=known.force, resent=True))
     log.info("scan_sent_again", scan_id=scan_id)
     return True

@@ -27,14 +27,14 @@ def storage_full(request: pytest.FixtureRequest) -> Callable[[], object]:
 
 
 def bucket_missing(request: pytest.FixtureRequest) -> Callable[[], object]:
-    request.getfixturevalue("s3_place")
+    request.getfixturevalue("s3_path")
     endpoint = request.getfixturevalue("s3_server").endpoint
     storage = open_storage("s3://no-such-bucket/x", "the storage of results", endpoint)
     return lambda: storage.write("scan/x", b"1", "text/plain")
 
 
 def credentials_refused(request: pytest.FixtureRequest) -> Callable[[], object]:
-    place = request.getfixturevalue("s3_place")
+    place = request.getfixturevalue("s3_path")
     request.getfixturevalue("monkeypatch").setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     endpoint = request.getfixturevalue("s3_server").endpoint
     storage = open_storage(f"s3://{place}", "the storage of scans", endpoint)

@@ -48,7 +48,7 @@ def analyses() -> list[Analysis]:
 def storage(request, tmp_path) -> Storage:
     if request.param == "file":
         return open_storage(url_of_folder(tmp_path), "the storage of results")
-    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_place")
+    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_path")
     return open_storage(f"s3://{place}", "the storage of results", server.endpoint)
 
 

@@ -33,7 +33,7 @@ def open_place(request, tmp_path) -> Callable[[str], Storage]:
     """Opens the storage at a path below a new folder or bucket."""
     if request.param == "file":
         return lambda path: open_storage(url_of_folder(tmp_path / path), "the storage of tests")
-    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_place")
+    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_path")
     return lambda path: open_storage(f"s3://{place}/{path}", "the storage of tests", server.endpoint)
 
 

@@ -54,12 +54,12 @@ def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here
 
 
 def test_force_is_a_pardon_and_stands_in_message_and_status(settings, results, ledger):
-    ledger.set_aside("scan", "poison: …")
+    ledger.quarantine("scan", "poison: …")
     sent: list[dict[str, object]] = []
     announce("scan", settings, results, sent.append)
-    assert ledger.aside("scan") == "poison: …"
+    assert ledger.quarantine_reason("scan") == "poison: …"
     announce("scan", settings, results, sent.append, force=True)
-    assert ledger.aside("scan") is None
+    assert ledger.quarantine_reason("scan") is None
     assert sent == [{"scan_id": "scan"}, {"scan_id": "scan", "force": True}]
     status = read_status(results, "scan")
     assert status is not None
@@ -79,7 +79,7 @@ def test_what_is_no_scan_id_leaves_nothing_behind(settings, results, here):
 
 def test_without_the_ledger_nothing_is_written_or_sent(settings, results, monkeypatch):
     class Away:
-        def announce(self, *_: object) -> None:
+        def set_deadline(self, *_: object) -> None:
             raise LedgerUnavailable("away")
 
     monkeypatch.setattr("worker.intake.announce.open_ledger", lambda _: Away())

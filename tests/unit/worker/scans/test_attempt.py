@@ -220,7 +220,7 @@ def test_force_reaches_the_work_and_the_status(attempt, results):
 def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, ledger, results, here, earlier):
     complete(results)
     put(results, earlier, reason="why")
-    ledger.announce("scan", 1.0)
+    ledger.set_deadline("scan", 1.0)
     work = Work()
     for _ in range(2):
         if earlier is Status.COMPLETED:
@@ -236,7 +236,7 @@ def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, led
 
 def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt, ledger, results, here):
     complete(results)
-    ledger.announce("scan", 1.0)
+    ledger.set_deadline("scan", 1.0)
     for _ in range(2):
         assert attempt(Work(repeated=True)).repeated
         assert told(here) == ["completed"]
@@ -436,7 +436,7 @@ def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_
 
 
 def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, ledger, results):
-    ledger.set_aside("scan", "it took longer than the time limit")
+    ledger.quarantine("scan", "it took longer than the time limit")
     work = Work()
     with pytest.raises(ScanFailed, match="time limit"):
         attempt(work)
@@ -446,10 +446,10 @@ def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, le
 
 def test_one_that_another_completed_before_it_was_set_aside_stays_completed(attempt, ledger, results, here):
     complete(results)
-    ledger.set_aside("scan", TOO_LONG)
+    ledger.quarantine("scan", TOO_LONG)
     assert attempt(Work(repeated=True)).repeated
     assert status(results).status is Status.COMPLETED
-    assert ledger.aside("scan") is None
+    assert ledger.quarantine_reason("scan") is None
     assert told(here) == []
 
 
@@ -503,7 +503,7 @@ class Away:
         return getattr(self._ledger, name)
 
 
-@pytest.mark.parametrize("step", ["lock", "aside", "begin", "announce"])
+@pytest.mark.parametrize("step", ["lock", "quarantine_reason", "begin", "set_deadline"])
 def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, here, monkeypatch, step):
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     work = Work()
@@ -513,7 +513,7 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
     assert work.calls == 0
 
 
-@pytest.mark.parametrize("step", ["end", "close", "pardon"])
+@pytest.mark.parametrize("step", ["end", "close", "release_quarantine"])
 def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
     monkeypatch.setattr("worker.scans.attempt.time.sleep", lambda _: None)
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
