@@ -13,7 +13,7 @@ from worker.config.settings import Settings
 from worker.config.urls import S3Url, parse_storage_url
 from worker.intake.s3_notifications import records_of, scan_of
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidRequest, parse_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class InboxEntry:
         problem: what part of the entry could not be taken, for a person to read.
     """
 
-    announced: tuple[str, ...] = ()
-    touched: tuple[str, ...] = ()
+    announced: tuple[ScanId, ...] = ()
+    touched: tuple[ScanId, ...] = ()
     problem: str | None = None
 
 
@@ -65,10 +65,10 @@ def parse_entry(entry: bytes, settings: Settings) -> InboxEntry:
 
 
 def _each(
-    parts: Iterable[object], name: str, read: Callable[[object], str | None]
-) -> tuple[tuple[str, ...], str | None]:
+    parts: Iterable[object], name: str, read: Callable[[object], ScanId | None]
+) -> tuple[tuple[ScanId, ...], str | None]:
     """The scans of the parts, each once and in their order, and what is wrong with the first bad part."""
-    scans: dict[str, None] = {}
+    scans: dict[ScanId, None] = {}
     problem: str | None = None
     for number, part in enumerate(parts, start=1):
         try:

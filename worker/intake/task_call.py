@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.keys import InvalidRequest, parse_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 CALL: Final = {"arrival", "scan_id", "force", "resent"}  # what the task takes by name
 
 
-def scan_id_of(arrival: object, scan_id: object) -> str:
+def scan_id_of(arrival: object, scan_id: object) -> ScanId:
     """The scan of a message that gave it as `scan_id=…` or as one object `{"scan_id": …}`, not as both.
 
     Raises:
@@ -25,7 +25,7 @@ def scan_id_of(arrival: object, scan_id: object) -> str:
     return parse_scan_id(arrival["scan_id"])
 
 
-def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> ScanId:
     """The scan that a message calls `worker.process_scan` for.
 
     Raises:

@@ -7,7 +7,7 @@ import pytest
 
 from worker.config.settings import Settings, read_settings
 from worker.intake.inbox_entry import InboxEntry, parse_entry
-from worker.keys import InvalidRequest
+from worker.keys import InvalidRequest, ScanId
 
 BUCKET = {"scans_url": "s3://scans/in", "results_url": "s3://results"}
 
@@ -27,15 +27,17 @@ def stored(*keys: str) -> dict[str, Any]:
 
 
 def test_one_scan():
-    assert read({"scan_id": "scan-1"}) == InboxEntry(announced=("scan-1",))
+    assert read({"scan_id": "scan-1"}) == InboxEntry(announced=(ScanId("scan-1"),))
 
 
 def test_several_scans_each_once():
-    assert read({"scan_ids": ["b", "a", "b"]}) == InboxEntry(announced=("b", "a"))
+    assert read({"scan_ids": ["b", "a", "b"]}) == InboxEntry(announced=(ScanId("b"), ScanId("a")))
 
 
 def test_an_object_that_came_only_touches_its_scan():
-    assert read(stored("in/a/x", "in/b/x", "in/a/y"), **BUCKET) == InboxEntry(touched=("a", "b"))
+    assert read(stored("in/a/x", "in/b/x", "in/a/y"), **BUCKET) == InboxEntry(
+        touched=(ScanId("a"), ScanId("b"))
+    )
 
 
 def test_what_is_right_counts_beside_what_is_wrong():
