@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.detectors import DETECTORS
-from pose.estimators.base import RGB_MIN_SCORE, Detections, Looker, Person
+from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import MIN_SCORE, Detector
 from pose.estimators.topdown import BATCH, TopDown, input_size_of
@@ -26,8 +26,8 @@ FloatArray = NDArray[np.float64]
 
 _ALL_TURNS: Final = (0, 1, 2, 3)
 _DETECTOR_BATCH: Final = 4  # whole pictures, at most
-_BYSTANDER_SCORE: Final = 0.3  # detections above it are covered, though they count as nobody
-_MAX_BYSTANDERS: Final = 4  # of a picture: each costs as much as a person
+_LOW_CONFIDENCE_SCORE: Final = 0.3  # detections above it are covered, though they count as nobody
+_MAX_LOW_CONFIDENCE: Final = 4  # of a picture: each costs as much as a person
 
 
 class PersonFinder(Protocol):
@@ -47,8 +47,8 @@ class PersonFinder(Protocol):
         ...
 
 
-class RGBHRNet:
-    """People from pictures. Implements `pose.Estimator`; nobody who counts comes from a depth map.
+class RGBHRNet(Estimator):
+    """Finds people in pictures. Depth maps add low-confidence detections only.
 
     A picture is turned upright first, as its step says. Where the step is unknown all four turns are tried,
     and the one counts whose best person has the highest score. Nobody found is nobody: the whole
@@ -67,15 +67,13 @@ class RGBHRNet:
             the usual one, and the flip test.
     """
 
-    min_score: Final = RGB_MIN_SCORE
-
     def __init__(
         self,
         detector: PersonFinder,
         pose: TopDown,
         name: str,
         weights_version: str,
-        depth: Looker | None = None,
+        depth: Estimator | None = None,
     ) -> None:
         self.name = name
         self.detector = detector
@@ -88,27 +86,25 @@ class RGBHRNet:
             parts.append("flip")
         self.version = "/".join(parts)
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """People of each frame, the surest first; an empty list where nobody is."""
-        return [sight.people for sight in self._look(frames)]
-
-    def look(self, frames: Sequence[Frame]) -> list[Detections]:
-        """People; as bystanders those of whom the detector is not sure, and what the depth maps tell of."""
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return people; low-confidence are the detector's other boxes and what the depth network finds."""
         return [
-            Detections(sight.people, [*sight.bystanders, *heads])
-            for sight, heads in zip(self._look(frames), self._in_depth(frames), strict=True)
+            Detections(found.people, [*found.low_confidence, *in_depth])
+            for found, in_depth in zip(
+                self._detect_in_pictures(frames), self._detect_in_depth(frames), strict=True
+            )
         ]
 
-    def _in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """All whom the depth network finds; nobody in frames of an unknown step, which it cannot use."""
+    def _detect_in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        """All detections of the depth network. It cannot use a frame of an unknown step: none there."""
         if self.depth is None:
             return [[] for _ in frames]
         usable = [frame for frame in frames if is_known(frame.step)]
-        sights = iter(self.depth.look(usable))
-        found = [next(sights) if is_known(frame.step) else Detections([], []) for frame in frames]
-        return [[*sight.people, *sight.bystanders] for sight in found]
+        detected = iter(self.depth.detect(usable))
+        found = [next(detected) if is_known(frame.step) else Detections([]) for frame in frames]
+        return [[*each.people, *each.low_confidence] for each in found]
 
-    def _look(self, frames: Sequence[Frame]) -> list[Detections]:
+    def _detect_in_pictures(self, frames: Sequence[Frame]) -> list[Detections]:
         views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
         pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
         detected = [self._worth_posing(*found) for found in self.detector.detect(pictures)]
@@ -119,25 +115,25 @@ class RGBHRNet:
                 views, detected, posed, strict=True
             )
         ]
-        sights = [
-            Detections(people[:sure], people[sure:])
+        of_views = [
+            Detections(people[:count], people[count:])
             for people, (_, scores) in zip(seen, detected, strict=True)
-            for sure in (self._sure(scores),)
+            for count in (self._count_people(scores),)
         ]
         found: list[Detections] = []
         first = 0
         for frame in frames:
             after = first + len(_turns(frame.step))
-            found.append(max(sights[first:after], key=lambda sight: _best_score(sight.people)))
+            found.append(max(of_views[first:after], key=lambda of_view: _best_score(of_view.people)))
             first = after
         return found
 
-    def _sure(self, scores: FloatArray) -> int:
-        """How many of these, the surest first, are persons."""
+    def _count_people(self, scores: FloatArray) -> int:
+        """How many of these scores, the highest first, are high enough for a person."""
         return int((scores > self.detector.min_score).sum())
 
     def _worth_posing(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-        most = self._sure(scores) + _MAX_BYSTANDERS
+        most = self._count_people(scores) + _MAX_LOW_CONFIDENCE
         return boxes[:most], scores[:most]
 
 
@@ -170,7 +166,7 @@ def load_rgb(
     pose = TopDown(
         hrnet, input_size=input_size_of(hrnet), device=device, flip_test=flip_test, batch_size=batch
     )
-    found_by = Detector(finder, detector, device, min(_DETECTOR_BATCH, batch), least=_BYSTANDER_SCORE)
+    found_by = Detector(finder, detector, device, min(_DETECTOR_BATCH, batch), least=_LOW_CONFIDENCE_SCORE)
     heads = DepthHRNet(device=device, batch_size=batch)
     return RGBHRNet(found_by, pose, hrnet.facts["name"], hrnet.facts["version"], heads)
 

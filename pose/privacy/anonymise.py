@@ -73,7 +73,7 @@ def anonymise(
         depthmap: of the same view.
         method: see `cover.cover`.
         color: the colour camera (`Frame.color`). Not needed where both cameras share one view.
-        bystanders: those who may be somebody (`estimator.Detections`).
+        bystanders: those who may be somebody (`pose.Detections.low_confidence`).
         turns: quarter turns clockwise that bring the picture upright. Where that is not known all four are
             looked at for faces, in four times the time.
 

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pose import Frame, Person
+from pose import Estimator, Frame, Person
+from pose.estimators.base import Detections
 from pose.synthetic.body import Body
 from pose.synthetic.picture import take_picture
 from pose.synthetic.render import keypoints_of, render
@@ -98,8 +99,8 @@ def person(uv: NDArray[np.float64], scores: NDArray[np.float64] | float = 0.95) 
     return Person(uv, np.broadcast_to(np.asarray(scores, np.float64), (17,)).copy(), (x0, y0, x1, y1), 0.99)
 
 
-class KnowingEstimator:
-    """An estimator that is told what it finds: the people of each frame, by its order."""
+class KnowingEstimator(Estimator):
+    """Finds the people that it is told of, by the order of their frame."""
 
     name = "knowing"
     version = "1"
@@ -108,6 +109,6 @@ class KnowingEstimator:
         self.people = people
         self.batches: list[int] = []
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.batches.append(len(frames))
-        return [self.people.get(frame.order, []) for frame in frames]
+        return [Detections(self.people.get(frame.order, [])) for frame in frames]

@@ -23,16 +23,16 @@ SLOW = """
 import time
 from pathlib import Path
 from worker import app
-from worker.memory import OutOfMemoryFallback
+from worker.models.out_of_memory import OutOfMemoryFallback
 
-look = OutOfMemoryFallback.look
+detect = OutOfMemoryFallback.detect
 
-def look_late(self, frames):
+def detect_late(self, frames):
     while len(frames) > 1 and not Path("go").exists():
         time.sleep(0.05)
-    return look(self, frames)
+    return detect(self, frames)
 
-OutOfMemoryFallback.look = look_late
+OutOfMemoryFallback.detect = detect_late
 """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ import pose.weights.checkpoint
 import pose.weights.registry
 from pose.detectors import DETECTORS, build_detector
 from pose.errors import DeviceUnavailable, InvalidWeights
-from pose.estimators.base import Detections, Person, look
+from pose.estimators.base import Person
 from pose.estimators.detector import Detector
 from pose.estimators.loading import ESTIMATORS, choose_device, load_estimator, load_pair, resolve_model
 from pose.estimators.rgb_hrnet import RGBHRNet
@@ -232,25 +231,3 @@ def test_both_need_an_rgb_model(store):
 def test_every_detector_of_the_registry_can_be_built_and_no_other():
     assert list(DETECTORS) == list(pose.weights.registry.DETECTORS)
     assert next(iter(DETECTORS)) == DEFAULT_DETECTOR
-
-
-def somebody() -> pose.Person:
-    return pose.Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.1)
-
-
-class Plain:
-    name, version = "plain", "1"
-
-    def estimate(self, frames: Any) -> Any:
-        return [[] for _ in frames]
-
-
-class Doubting(Plain):
-    def look(self, frames: Any) -> list[Detections]:
-        return [Detections([], [somebody()]) for _ in frames]
-
-
-def test_an_estimator_need_not_tell_of_bystanders() -> None:
-    frames: Any = [1, 2]
-    assert look(Plain(), frames) == [Detections([], []), Detections([], [])]
-    assert [len(sight.bystanders) for sight in look(Doubting(), frames)] == [1, 1]

@@ -10,7 +10,7 @@ import torch
 
 from pose import keypoints as kp
 from pose.analysis.quality import QualityLimits
-from pose.estimators.base import RGB_MIN_SCORE, Detections, Person
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator, Person
 from pose.estimators.detector import Detector
 from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.estimators.topdown import TopDown
@@ -217,13 +217,13 @@ class Doubting(Finder):
         ]
 
 
-class InDepth:
+class InDepth(Estimator):
     """A depth network that finds one person and one head in each frame."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def look(self, frames: Any) -> Any:
+    def detect(self, frames: Any) -> Any:
         self.asked += [frame.order for frame in frames]
         someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
         return [Detections([someone], [someone]) for _ in frames]
@@ -232,11 +232,11 @@ class InDepth:
 def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
     pose: Any = Poser()
     doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
-    (sight,) = doubting.look([frame(people=2)])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 1]
-    assert sight.bystanders[0].keypoints == pytest.approx(in_sensor(1, 0))
+    (found,) = doubting.detect([frame(people=2)])
+    assert [len(found.people), len(found.low_confidence)] == [1, 1]
+    assert found.low_confidence[0].keypoints == pytest.approx(in_sensor(1, 0))
     ((counted,),) = doubting.estimate([frame(people=2)])
-    assert counted.keypoints == pytest.approx(sight.people[0].keypoints)
+    assert counted.keypoints == pytest.approx(found.people[0].keypoints)
 
 
 def test_only_some_of_many_doubtful_boxes_are_looked_at():
@@ -246,16 +246,16 @@ def test_only_some_of_many_doubtful_boxes_are_looked_at():
             return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
 
     pose: Any = Poser()
-    (sight,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").look([frame()])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 4]
+    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").detect([frame()])
+    assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 
 def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
     pose: Any = Poser()
     depth = InDepth()
-    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).look(
+    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).detect(
         [frame(order=0), frame(step=300, order=1), frame(order=2)]
     )
     assert depth.asked == [0, 2]
-    assert [len(sight.bystanders) for sight in seen] == [2, 0, 2]
-    assert [len(sight.people) for sight in seen] == [1, 1, 1]
+    assert [len(found.low_confidence) for found in seen] == [2, 0, 2]
+    assert [len(found.people) for found in seen] == [1, 1, 1]

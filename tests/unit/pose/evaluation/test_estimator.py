@@ -15,7 +15,7 @@ from pose.evaluation.estimator import Tally, empty_rooms, frame_of, report, scan
 from pose.synthetic.render import FIRST_TRAINING_SEED, render
 
 
-class Fake:
+class Fake(pose.Estimator):
     """Recognises held-out renderings by their depth, and answers what `people(frame, rendering)` says."""
 
     name = "fake"
@@ -35,13 +35,12 @@ class Fake:
         scan, renderings = scan_of(seed, posture)
         return scan.frames, renderings
 
-    def estimate(self, frames):
-        return [
-            self.people(frame, self.known[frame.depthmap.depth.tobytes()])
-            if frame.depthmap.depth.tobytes() in self.known
-            else []
-            for frame in frames
-        ]
+    def detect(self, frames):
+        return [pose.Detections(self._people(frame)) for frame in frames]
+
+    def _people(self, frame):
+        key = frame.depthmap.depth.tobytes()
+        return self.people(frame, self.known[key]) if key in self.known else []
 
 
 def child(frame, rendering, *, moved=0.0):

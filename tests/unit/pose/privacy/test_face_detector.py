@@ -156,10 +156,10 @@ def test_threads_do_not_disturb_each_other():
 
 
 def test_the_analysis_says_it_before_it_looks_at_anything(monkeypatch):
-    class Never:
+    class Never(pose.Estimator):
         name, version = "never", "1"
 
-        def estimate(self, frames):
+        def detect(self, frames):
             raise AssertionError("people were looked for")
 
     truth = with_a_face_to_find()
