@@ -68,7 +68,7 @@ class Picture:
     hits: Hits
 
 
-def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
+def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
     """Renders the picture of a scene, `size` wide and high.
 
     Colours depend on the seed alone, noise on the frame as well; skin, hair and face of a child with `looks`

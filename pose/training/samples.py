@@ -77,7 +77,7 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
 
 def _points(rendering: Rendering, person: Body) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(19, 2) pixels of the depth map, and (19,) which are seen."""
-    uv, seen = rendering.truth(person)
+    uv, seen = rendering.keypoints(person)
     middles = np.stack([person.joints[list(kp.TORSO)].mean(axis=0), person.head[1]])
     extra, depth = rendering.scene.camera.project(middles)
     in_front = (depth > 0.05)[:, None]
