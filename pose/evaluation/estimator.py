@@ -24,7 +24,7 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.loading import choose_device
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 FRAMES = 3  # of each scan
@@ -100,7 +100,7 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, seed: int, posture: str,
 
 
 def _tally_frame(tally: Tally, frame: pose.Frame, rendering: Rendering, people: list[Person]) -> None:
-    child: Body = rendering.scene.people[0]
+    child: SyntheticPerson = rendering.scene.people[0]
     in_depth, visible = rendering.keypoints(child)
     truth = frame.to_picture(in_depth)
     torso = float(np.linalg.norm(truth[[5, 6]].mean(axis=0) - truth[[11, 12]].mean(axis=0)))

@@ -17,7 +17,7 @@ from rich.progress import track
 
 from pose import keypoints as kp
 from pose.geometry.orientation import turn_picture, turn_points, turns_for_step
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.render import project_keypoints
 from pose.synthetic.scan_writer import encode_image
@@ -92,7 +92,7 @@ def _render(seed: int, number: int) -> tuple[Picture, int]:
     return render_picture(scene, size, seed, 0), turns_for_step(scene.step)
 
 
-def _annotation(person: Body, picture: Picture, turns: int) -> dict[str, Any] | None:
+def _annotation(person: SyntheticPerson, picture: Picture, turns: int) -> dict[str, Any] | None:
     """What COCO says of a person, all but the ids; None where not a pixel of it is seen."""
     owners = np.array([shape.owner for shape in picture.scene.shapes] + [-1])
     mask = turn_picture(owners[picture.hits.index] == person.shapes[0].owner, turns)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.geometry.camera import Intrinsics
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Camera, Hits, Shape, cast
 from pose.synthetic.scene import Scene
 
@@ -175,7 +175,7 @@ def _face(seed: int, owner: int, looks: int | None) -> tuple[Face, float]:
 
 
 def _paint_face(
-    image: Floats, points: Floats, hits: Hits, scene: Scene, person: Body, seed: int
+    image: Floats, points: Floats, hits: Hits, scene: Scene, person: SyntheticPerson, seed: int
 ) -> NDArray[np.bool_]:
     """Eyes, brows, nostrils, mouth and cheeks on the front of a head; gives the pixels of the face."""
     owner = person.shapes[0].owner

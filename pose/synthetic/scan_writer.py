@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
 from pose.scan.depth_file import write_depth
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.posing import turn
 from pose.synthetic.render import Rendering, project_keypoints, render
@@ -52,7 +52,7 @@ class WorldTransform:
             translation=self.turned @ depthmap.translation + self.offset,
         )
 
-    def joints(self, person: Body) -> FloatArray:
+    def joints(self, person: SyntheticPerson) -> FloatArray:
         """(17, 3) metres: x and z in the published world, y above the floor."""
         return person.joints @ self.turned.T + self.offset * (1, 0, 1)
 

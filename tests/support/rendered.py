@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose import Frame, Person
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import render_picture
 from pose.synthetic.render import project_keypoints, render
 
@@ -24,7 +24,7 @@ class Rendered:
 
     Attributes:
         seed: of the scene.
-        bodies: one a person: `joints` (17, 3) above the floor, `length`.
+        true_people: one a person: `joints` (17, 3) above the floor, `length`.
         visible: (17,) bool a person.
         face: (H, W) bool, the picture's pixels that show a face.
         head: (H, W) bool, those that show a head, hair or hat.
@@ -33,7 +33,7 @@ class Rendered:
     seed: int
     frame: Frame
     people: list[Person]
-    bodies: list[Body]
+    true_people: list[SyntheticPerson]
     visible: list[NDArray[np.bool_]]
     face: NDArray[np.bool_]
     head: NDArray[np.bool_]
