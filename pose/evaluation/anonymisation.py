@@ -29,7 +29,7 @@ from pose.geometry.orientation import turns_for_step
 from pose.privacy import face_detector
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
-from pose.synthetic.picture import Picture, take_picture
+from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 from pose.synthetic.scan_writer import scan_files
 from pose.synthetic.sensor import blobs
@@ -76,7 +76,7 @@ def scan_of(
     frames, pictures = [], []
     for order in range(FRAMES):
         rendering = render(seed, posture, frame=3 * order, careful=careful, second_person=second)
-        picture = take_picture(rendering.scene, _PICTURE, seed, 3 * order)
+        picture = render_picture(rendering.scene, _PICTURE, seed, 3 * order)
         depthmap = _with_holes(rendering, holes, seed)
         frames.append(pose.Frame(order, rendering.scene.step, picture.rgb, depthmap))
         pictures.append(picture)

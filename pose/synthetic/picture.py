@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.scan.calibration import scaled
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Camera, Hits, Shape, cast
 from pose.synthetic.scene import Scene
 
@@ -68,7 +68,7 @@ class Picture:
     hits: Hits
 
 
-def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
+def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
     """Renders the picture of a scene, `size` wide and high.
 
     Colours depend on the seed alone, noise on the frame as well; skin, hair and face of a child with `looks`
@@ -171,7 +171,7 @@ def _face(seed: int, owner: int, looks: int | None) -> tuple[Face, float]:
 
 
 def _paint_face(
-    image: Floats, points: Floats, hits: Hits, scene: Scene, person: Body, seed: int
+    image: Floats, points: Floats, hits: Hits, scene: Scene, person: SyntheticPerson, seed: int
 ) -> NDArray[np.bool_]:
     """Eyes, brows, nostrils, mouth and cheeks on the front of a head; gives the pixels of the face."""
     owner = person.shapes[0].owner

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.scan.calibration import scaled
-from pose.synthetic.body import Body, lying_body, standing_body
+from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
 from pose.synthetic.posing import turn
 from pose.synthetic.raycast import Camera, Shape, box, cone, plane
 from pose.synthetic.room import sample_bedding, sample_room
@@ -36,7 +36,7 @@ class Scene:
     posture: str
     step: int
     camera: Camera
-    people: list[Body]
+    people: list[SyntheticPerson]
     shapes: list[Shape]
     intrinsics: tuple[float, float, float, float]
     careful: bool
@@ -102,7 +102,7 @@ def sample_scene(
     return Scene(posture, step, camera, people, shapes, intrinsics, careful, looks)
 
 
-Parts = tuple[int, Camera, list[Body], list[Shape]]
+Parts = tuple[int, Camera, list[SyntheticPerson], list[Shape]]
 
 
 def _standing(
@@ -118,7 +118,7 @@ def _standing(
     # Camera looks along -z at the child, so a child with yaw 0 shows its front.
     side = float(scan.choice([0, 180, 90, -90, 0])) + scan.normal(0, 18)
     yaw = side if scan.random() < 0.75 else scan.uniform(-180, 180)
-    child = standing_body(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
+    child = standing_person(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
     distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.02)), 0.5, 2.3))
     distance = float(np.clip(distance, 0.65, 1.35)) if careful else distance
     distance *= view.uniform(0.95, 1.05)
@@ -136,7 +136,7 @@ def _standing(
         aside = float(who.choice([-1, 1])) * who.uniform(0.28, 0.6) + who.normal(0, 0.05)
         at = np.array([aside, 0.0, who.uniform(-0.7, 0.15)])
         tall = float(who.uniform(1.45, 1.75)) if who.random() < 0.7 else float(who.uniform(0.8, 1.3))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
+        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
     if scan.random() < 0.15:  # the height board that a child is measured at
         back = np.array([0.0, 0.65, -0.16 - scan.uniform(0, 0.1)])
         near.append(box("board", back, turn("y", scan.normal(0, 10)), (scan.uniform(0.15, 0.4), 1.3, 0.03)))
@@ -156,7 +156,7 @@ def _lying(
     roll = float(scan.choice([0, 0, 0, 0, 90, -90, 180])) + scan.normal(0, 14)
     ground, near = sample_bedding(scan, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
-    child = lying_body(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
+    child = lying_person(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
     middle = (child.joints.min(0) + child.joints.max(0)) / 2
     distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.45, 0.95)), 0.6, 1.9))
     distance = min(distance, 1.35) if careful else distance
@@ -176,7 +176,7 @@ def _lying(
         towards = turn("y", who.uniform(-180, 180))
         off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * who.uniform(0.6, 1.2)])
         tall = float(who.uniform(1.45, 1.75))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
+        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
     if scan.random() < 0.2:  # hands that hold the head or the feet: their owner is out of sight
         for _ in range(int(scan.integers(1, 3))):
             hold = child.joints[int(scan.choice([0, 15, 16, 13, 14]))] + scan.normal(0, 0.04, 3)

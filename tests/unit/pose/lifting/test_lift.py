@@ -21,7 +21,7 @@ def errors(seed, posture, method):
     truth = rendered(seed, posture)
     frame, uv = truth.frame, truth.people[0].keypoints
     skeleton = pose.lift(frame.depthmap, uv, np.ones(17), frame.picture_size, method, floor=0.0)
-    return np.linalg.norm(skeleton.joints - truth.bodies[0].joints, axis=1)[truth.visible[0]]
+    return np.linalg.norm(skeleton.joints - truth.true_people[0].joints, axis=1)[truth.visible[0]]
 
 
 @pytest.mark.parametrize("posture", ["standing", "lying"])
@@ -39,7 +39,7 @@ def test_the_body_length_is_near_the_true_one():
         skeleton = pose.lift(
             truth.frame.depthmap, truth.people[0].keypoints, np.ones(17), truth.frame.picture_size
         )
-        differences.append(skeleton.body_length - truth.bodies[0].length)
+        differences.append(skeleton.body_length - truth.true_people[0].length)
     assert np.median(np.abs(differences)) < 0.02
 
 
@@ -69,7 +69,7 @@ def test_a_limb_that_hides_behind_another_is_placed_by_its_length():
     skeleton = pose.lift(
         truth.frame.depthmap, truth.people[0].keypoints, np.ones(17), truth.frame.picture_size, floor=0.0
     )
-    build = Build(truth.bodies[0].measures.stature)
+    build = Build(truth.true_people[0].measures.stature)
     for hip, knee in ((kp.LEFT_HIP, kp.LEFT_KNEE), (kp.RIGHT_HIP, kp.RIGHT_KNEE)):
         length = np.linalg.norm(skeleton.joints[hip] - skeleton.joints[knee])
         assert length == pytest.approx(build["thigh"], rel=0.35)

@@ -11,8 +11,8 @@ import pose
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.region import Heads, region_mask
 from pose.privacy.temporal import FrameHeads, propagate_heads
-from pose.synthetic.picture import take_picture
-from pose.synthetic.render import keypoints_of, render
+from pose.synthetic.picture import render_picture
+from pose.synthetic.render import project_keypoints, render
 from tests.support.rendered import FIRST_SEED, SIZE, KnowingEstimator, person
 
 NOBODY = "nobody was found"
@@ -25,9 +25,9 @@ def scan_of(posture="standing", second_person=False):
         frames, people, faces = [], [], []
         for order, number in enumerate((1, 2, 3)):  # the child's pose is another one from frame 3 on
             rendering = render(seed, posture, frame=number, second_person=second_person)
-            picture = take_picture(rendering.scene, SIZE, seed, number)
+            picture = render_picture(rendering.scene, SIZE, seed, number)
             frames.append(pose.Frame(order, rendering.scene.step, picture.rgb, rendering.depthmap))
-            found = [keypoints_of(body, picture.scene, picture.hits)[0] for body in picture.scene.people]
+            found = [project_keypoints(body, picture.scene, picture.hits)[0] for body in picture.scene.people]
             people.append([person(uv) for uv in found])
             faces.append(picture.face)
         heads = np.array([[one.keypoints[:5] for one in found] for found in people])
