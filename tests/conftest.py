@@ -160,7 +160,7 @@ def bucket(s3_client: Any) -> str:
 
 
 @pytest.fixture
-def s3_place(s3_server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def s3_path(s3_server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """`bucket/prefix` with nothing in it, and the environment in which it can be reached."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)

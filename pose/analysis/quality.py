@@ -53,7 +53,7 @@ def check(
         distance: metres from the camera to the only person; None where it is not known.
     """
     codes = []
-    if not frame.fits_calibration:
+    if not frame.view.fits:
         codes.append("calibration")
     if len(scores) != 1:
         codes.append("person_count")

@@ -28,7 +28,6 @@ from pose.estimators.depth_input import (
     network_input,
 )
 from pose.estimators.heatmap import cells_to_pixels, find_peaks
-from pose.geometry.floor import floor_height
 from pose.geometry.orientation import turns_for_step
 from pose.hrnet import build_hrnet
 from pose.scan.frame import Frame
@@ -117,7 +116,7 @@ class DepthHRNet(Estimator):
     @staticmethod
     def network_input(frame: Frame) -> NDArray[np.float32]:
         """(3, 224, 192) float32, see `depth_input.network_input`."""
-        return network_input(frame.depthmap, turns_for_step(frame.step), floor_height(frame.depthmap))
+        return network_input(frame.depthmap, turns_for_step(frame.step), frame.floor)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
@@ -172,7 +171,7 @@ def _possible_heads(frame: Frame, pixels: FloatArray, scores: FloatArray) -> lis
         values = np.zeros(kp.COUNT)
         values[list(kp.HEAD)] = score
         head = _person(frame, np.tile(at, (kp.COUNT, 1)), values, score)
-        low, high = np.sort(frame.to_picture(corners), axis=0)
+        low, high = np.sort(frame.view.to_picture(corners), axis=0)
         found.append(replace(head, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
     return found
 
@@ -223,7 +222,7 @@ def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[Fl
 def _person(frame: Frame, points: FloatArray, scores: FloatArray, certainty: float) -> Person:
     depthmap = frame.depthmap
     in_depth = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
-    keypoints = frame.to_picture(in_depth)
+    keypoints = frame.view.to_picture(in_depth)
     seen = keypoints[scores > 0.1] if (scores > 0.1).any() else keypoints
     low, high = seen.min(axis=0), seen.max(axis=0)
     margin = 0.08 * float((high - low).max()) + 1

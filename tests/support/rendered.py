@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pose import Estimator, Frame, Person
 from pose.estimators.base import Detections
-from pose.synthetic.body import Body
-from pose.synthetic.picture import take_picture
-from pose.synthetic.render import keypoints_of, render
+from pose.synthetic.person import SyntheticPerson
+from pose.synthetic.picture import render_picture
+from pose.synthetic.render import project_keypoints, render
 
 SIZE = (320, 240)
 FIRST_SEED = 900_000  # held out: no training sees seeds below a million
@@ -25,7 +25,7 @@ class Rendered:
 
     Attributes:
         seed: of the scene.
-        bodies: one a person: `joints` (17, 3) above the floor, `length`.
+        true_people: one a person: `joints` (17, 3) above the floor, `length`.
         visible: (17,) bool a person.
         face: (H, W) bool, the picture's pixels that show a face.
         head: (H, W) bool, those that show a head, hair or hat.
@@ -34,7 +34,7 @@ class Rendered:
     seed: int
     frame: Frame
     people: list[Person]
-    bodies: list[Body]
+    true_people: list[SyntheticPerson]
     visible: list[NDArray[np.bool_]]
     face: NDArray[np.bool_]
     head: NDArray[np.bool_]
@@ -44,11 +44,11 @@ class Rendered:
 def rendered(seed: int, posture: str, second_person: bool = False, size: tuple[int, int] = SIZE) -> Rendered:
     """A frame of a scan with this seed; the same seed gives the same one. Not to be changed."""
     rendering = render(seed, posture, second_person=second_person)
-    picture = take_picture(rendering.scene, size, seed, 0)
+    picture = render_picture(rendering.scene, size, seed, 0)
     frame = Frame(0, rendering.scene.step, picture.rgb, rendering.depthmap)
     people, visible = [], []
     for body in picture.scene.people:
-        uv, seen = keypoints_of(body, picture.scene, picture.hits)
+        uv, seen = project_keypoints(body, picture.scene, picture.hits)
         people.append(person(uv, np.where(seen, 0.95, 0.9)))
         visible.append(seen)
     shapes = picture.scene.shapes

@@ -26,7 +26,7 @@ class FileUrl:
 class S3Url:
     """An S3 bucket and the prefix in it, which is empty or ends in `/`."""
 
-    name: str
+    bucket: str
     prefix: str
 
 

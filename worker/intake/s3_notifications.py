@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from worker.config.urls import S3Url
-from worker.keys import InvalidArrival, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 # Names of events, with or without "s3:" before them. ObjectSynced and Replication: it came from another zone.
 _STORED: Final = ("ObjectCreated:", "ObjectSynced:Create", "Replication:Create")
@@ -34,7 +34,7 @@ def records_of(found: object) -> list[object] | None:
     return None
 
 
-def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
+def scan_of(record: object, scans: S3Url, results: S3Url | None) -> ScanId | None:
     """The scan that an object was stored of; None where the record tells of something else.
 
     Args:
@@ -43,22 +43,22 @@ def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
         results: where results go, which may be the same bucket: what we write there is not looked at.
 
     Raises:
-        InvalidArrival: it is no record, or of another bucket or prefix, or of no scan's folder.
+        InvalidRequest: it is no record, or of another bucket or prefix, or of no scan's folder.
     """
     stored = _stored(record)
     if stored is None:
         return None
     bucket, key = stored
-    if results is not None and bucket == results.name and results.prefix and key.startswith(results.prefix):
+    if results is not None and bucket == results.bucket and results.prefix and key.startswith(results.prefix):
         return None
-    if bucket != scans.name:
-        raise InvalidArrival("it tells of another bucket than that of SCANS_URL")
+    if bucket != scans.bucket:
+        raise InvalidRequest("it tells of another bucket than that of SCANS_URL")
     if not key.startswith(scans.prefix):
-        raise InvalidArrival("it tells of an object that is not below the prefix of SCANS_URL")
+        raise InvalidRequest("it tells of an object that is not below the prefix of SCANS_URL")
     scan_id, inside, _ = key[len(scans.prefix) :].partition("/")
     if not inside:
-        raise InvalidArrival("it tells of an object that is in no scan's folder")
-    return check_scan_id(scan_id)
+        raise InvalidRequest("it tells of an object that is in no scan's folder")
+    return parse_scan_id(scan_id)
 
 
 def _stored(record: object) -> tuple[str, str] | None:
@@ -75,7 +75,7 @@ def _stored(record: object) -> tuple[str, str] | None:
                 return None
             bucket, _, key = path.removeprefix(_SEAWEED).partition("/")
             return (bucket, key) if path.startswith(_SEAWEED) else ("", path)
-    raise InvalidArrival("it has a record without eventName, s3.bucket.name and s3.object.key")
+    raise InvalidRequest("it has a record without eventName, s3.bucket.name and s3.object.key")
 
 
 def _is_folder(record: Any) -> bool:

@@ -14,13 +14,15 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from worker.config.logs import get_logger
+from worker.keys import ScanId
 
 log = get_logger(__name__)
 
 RECONCILER: Final = "*reconciler*"  # the name of its lock; no scan can have it
+LockName = ScanId | Literal["*reconciler*"]
 KEPT_S: Final = 7 * 86_400.0  # how long deaths are remembered
 RENEWALS: Final = 3  # within the life of a lock
 
@@ -43,53 +45,53 @@ class Ledger(Protocol):
     All methods raise LedgerUnavailable when it is away, after some seconds at most.
     """
 
-    def lock(self, scan_id: str) -> Lease | None:
+    def lock(self, scan_id: LockName) -> Lease | None:
         """Take a scan for oneself; None where another has it. It renews itself until it is released.
 
         The one name that is no scan id and may be locked is RECONCILER.
         """
         ...
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         """Let go of a lock whose owner (see `lock_owner`) has died."""
         ...
 
-    def begin(self, scan_id: str) -> int:
+    def begin(self, scan_id: ScanId) -> int:
         """Note, with the lock held, that heavy work begins. Gives the number of times it ended without `end`.
 
         That is how often this scan took a process with it: counted before, as a dead process counts nothing.
         """
         ...
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: ScanId) -> None:
         """Note that what `begin` told of came to an orderly end: done, failed, or given back."""
         ...
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         """Let nobody work on a scan any more, until it is pardoned."""
         ...
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         """Why a scan was set aside; None if it was not."""
         ...
 
-    def release_quarantine(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: ScanId) -> None:
         """Forget its deaths, and that it was set aside."""
         ...
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         """Note that somebody answers for an open scan until then (seconds of the epoch)."""
         ...
 
-    def close(self, scan_id: str) -> None:
+    def close(self, scan_id: ScanId) -> None:
         """Note that a scan has its final status, and that its end is told."""
         ...
 
-    def is_open(self, scan_id: str) -> bool:
+    def is_open(self, scan_id: ScanId) -> bool:
         """Whether it was announced and not closed since."""
         ...
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """Open scans for which nobody answers any more, the longest first."""
         ...
 

@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 import redis
 
-from worker.keys import check_scan_id
-from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, new_token
+from worker.keys import ScanId, scan_ids_in
+from worker.ledger.base import KEPT_S, Lease, LedgerUnavailable, LockName, new_token
 
 OPEN: Final = "pose:open"
 
@@ -52,7 +52,7 @@ class RedisLedger:
         self._client = client
         self._ttl_s = ttl_s
 
-    def lock(self, scan_id: str) -> Lease | None:
+    def lock(self, scan_id: LockName) -> Lease | None:
         """See Ledger."""
         key, token, life_ms = _lock_key(scan_id), new_token(), int(self._ttl_s * 1000)
         asked_at = time.monotonic()
@@ -71,19 +71,19 @@ class RedisLedger:
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         """See Ledger."""
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
 
-    def begin(self, scan_id: str) -> int:
+    def begin(self, scan_id: ScanId) -> int:
         """See Ledger."""
         return int(self._run(_BEGIN, [_deaths_key(scan_id)], [int(KEPT_S)]))
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: ScanId) -> None:
         """See Ledger."""
         self._run(_END, [_deaths_key(scan_id)], [])
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         """See Ledger."""
         key = _deaths_key(scan_id)
         with _errors(), self._client.pipeline(transaction=True) as together:
@@ -91,48 +91,48 @@ class RedisLedger:
             together.expire(key, int(KEPT_S))
             together.execute()
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         """See Ledger."""
         with _errors():
             return cast("str | None", self._client.hget(_deaths_key(scan_id), "aside"))
 
-    def release_quarantine(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: ScanId) -> None:
         """See Ledger."""
         with _errors():
             self._client.delete(_deaths_key(scan_id))
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         """See Ledger."""
         with _errors():
-            self._client.zadd(OPEN, {check_scan_id(scan_id): until})
+            self._client.zadd(OPEN, {scan_id: deadline})
 
-    def close(self, scan_id: str) -> None:
+    def close(self, scan_id: ScanId) -> None:
         """See Ledger."""
         with _errors():
-            self._client.zrem(OPEN, check_scan_id(scan_id))
+            self._client.zrem(OPEN, scan_id)
 
-    def is_open(self, scan_id: str) -> bool:
+    def is_open(self, scan_id: ScanId) -> bool:
         """See Ledger."""
         with _errors():
-            return self._client.zscore(OPEN, check_scan_id(scan_id)) is not None
+            return self._client.zscore(OPEN, scan_id) is not None
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """See Ledger."""
         with _errors():
             found = self._client.zrangebyscore(OPEN, "-inf", now, start=0, num=limit)
-            return cast("list[str]", found)
+            return list(scan_ids_in(cast("list[str]", found)))
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with _errors():
             return self._client.eval(script, len(keys), *keys, *arguments)
 
 
-def _lock_key(scan_id: str) -> str:
-    return f"pose:lock:{scan_id if scan_id == RECONCILER else check_scan_id(scan_id)}"
+def _lock_key(scan_id: LockName) -> str:
+    return f"pose:lock:{scan_id}"
 
 
-def _deaths_key(scan_id: str) -> str:
-    return f"pose:deaths:{check_scan_id(scan_id)}"
+def _deaths_key(scan_id: ScanId) -> str:
+    return f"pose:deaths:{scan_id}"
 
 
 @contextmanager

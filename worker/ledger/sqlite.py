@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from worker.keys import check_scan_id
-from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, has_died, new_token
+from worker.keys import ScanId, scan_ids_in
+from worker.ledger.base import KEPT_S, Lease, LedgerUnavailable, LockName, has_died, new_token
 
 BUSY_S: Final = 10.0
 _TABLES: Final = (
@@ -40,12 +40,12 @@ class SqliteLedger:
         self._ttl_s = ttl_s
         self._clock = clock
 
-    def lock(self, scan_id: str) -> Lease | None:
+    def lock(self, scan_id: LockName) -> Lease | None:
         """See Ledger."""
         token = new_token()
         asked_at = time.monotonic()
         with self._change() as tables:
-            row = _one(tables, "SELECT token, until FROM locks WHERE scan_id = ?", _name(scan_id))
+            row = _one(tables, "SELECT token, until FROM locks WHERE scan_id = ?", scan_id)
             if row and float(str(row[1])) > self._clock() and not has_died(str(row[0])):
                 return None
             tables.execute(
@@ -61,67 +61,68 @@ class SqliteLedger:
                     tables.execute("UPDATE open SET until = ? WHERE scan_id = ?", (until, scan_id))
             return renewed
 
-        return Lease(scan_id, self._ttl_s, renew, lambda: self.free(scan_id, token), asked_at)
+        return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         """See Ledger."""
         with self._change() as tables:
             tables.execute(
                 "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",
-                (_name(scan_id), len(owner), owner),
+                (scan_id, len(owner), owner),
             )
 
-    def begin(self, scan_id: str) -> int:
+    def begin(self, scan_id: ScanId) -> int:
         """See Ledger."""
         with self._change() as tables:
             tables.execute("DELETE FROM deaths WHERE until <= ?", (self._clock(),))
-            row = _one(tables, "SELECT deaths FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+            row = _one(tables, "SELECT deaths FROM deaths WHERE scan_id = ?", scan_id)
             deaths = int(str(row[0])) if row else 0
             self._note(tables, scan_id, deaths=deaths + 1)
         return deaths
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: ScanId) -> None:
         """See Ledger."""
         with self._change() as tables:
             fewer = "UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?"
-            tables.execute(fewer, (check_scan_id(scan_id),))
+            tables.execute(fewer, (scan_id,))
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         """See Ledger."""
         with self._change() as tables:
-            self._note(tables, check_scan_id(scan_id), aside=reason)
+            self._note(tables, scan_id, aside=reason)
 
-    def aside(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         """See Ledger."""
         with self._change() as tables:
-            row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+            row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", scan_id)
         return None if row is None or row[0] is None else str(row[0])
 
-    def release_quarantine(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: ScanId) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (check_scan_id(scan_id),))
+            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (scan_id,))
 
-    def announce(self, scan_id: str, until: float) -> None:
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (check_scan_id(scan_id), until))
+            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (scan_id, deadline))
 
-    def close(self, scan_id: str) -> None:
+    def close(self, scan_id: ScanId) -> None:
         """See Ledger."""
         with self._change() as tables:
-            tables.execute("DELETE FROM open WHERE scan_id = ?", (check_scan_id(scan_id),))
+            tables.execute("DELETE FROM open WHERE scan_id = ?", (scan_id,))
 
-    def is_open(self, scan_id: str) -> bool:
+    def is_open(self, scan_id: ScanId) -> bool:
         """See Ledger."""
         with self._change() as tables:
-            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", check_scan_id(scan_id)) is not None
+            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", scan_id) is not None
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """See Ledger."""
         with self._change() as tables:
             late = "SELECT scan_id FROM open WHERE until <= ? ORDER BY until LIMIT ?"
-            return [str(scan_id) for (scan_id,) in tables.execute(late, (now, limit))]
+            found = tables.execute(late, (now, limit)).fetchall()
+        return list(scan_ids_in(str(scan_id) for (scan_id,) in found))
 
     def _note(
         self, tables: sqlite3.Connection, scan_id: str, deaths: int | None = None, aside: str | None = None
@@ -149,10 +150,6 @@ class SqliteLedger:
         except OSError as error:
             text = os.strerror(error.errno or 0)
             raise LedgerUnavailable(f"the file of locks in RUN_DIR cannot be used: {text}") from None
-
-
-def _name(scan_id: str) -> str:
-    return scan_id if scan_id == RECONCILER else check_scan_id(scan_id)
 
 
 def _one(tables: sqlite3.Connection, query: str, scan_id: str) -> tuple[object, ...] | None:

@@ -34,12 +34,12 @@ class S3Source:
     converted_first = True
 
     def __init__(self, url: str, endpoint_url: str | None = None) -> None:
-        place = parse_storage_url(url)
-        if not isinstance(place, S3Url):
+        location = parse_storage_url(url)
+        if not isinstance(location, S3Url):
             raise ValueError("must be s3://bucket/prefix")
         endpoint_url = load_settings().s3_endpoint_url if endpoint_url is None else endpoint_url
         try:
-            self._storage = S3Storage(place.name, place.prefix, NAME, endpoint_url)
+            self._storage = S3Storage(location.bucket, location.prefix, NAME, endpoint_url)
         except StorageUnavailable as error:
             raise DownloadError(str(error)) from None
 

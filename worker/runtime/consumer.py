@@ -16,7 +16,7 @@ from worker.broker.envelope import InvalidMessage, check_task
 from worker.broker.redis import Channel
 from worker.config.logs import get_logger
 from worker.intake.task_call import check_call
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.queue import NAME
 from worker.scans.failures import ScanFailed
 
@@ -42,7 +42,7 @@ class Consumer(consumer.Consumer):
             except InvalidMessage as error:
                 self._set_aside(message, str(error))
                 return
-            except InvalidArrival as error:
+            except InvalidRequest as error:
                 self._set_aside(message, str(error))
                 self._tell(message, ScanFailed(str(error)))
                 return

@@ -18,7 +18,7 @@ from celery.worker.request import Request
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import Ledger, LedgerError, is_alive, lock_owner
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import TOO_LONG
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 DEATH_S: Final = 10.0  # in which a process that is killed is gone
 
-Note = Callable[[Ledger, str], None]
+Note = Callable[[Ledger, ScanId], None]
 
 
 class ScanRequest(Request):
@@ -51,7 +51,7 @@ class ScanRequest(Request):
             error = error.exc
         if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
             state.task_ready(self)
-            self._beside(lambda ledger, scan_id: ledger.set_aside(scan_id, TOO_LONG))
+            self._beside(lambda ledger, scan_id: ledger.quarantine(scan_id, TOO_LONG))
             self.reject(requeue=True)
             return
         if isinstance(error, WorkerLostError):
@@ -62,7 +62,7 @@ class ScanRequest(Request):
         """Note something, and let go of the lock once its process is gone."""
         try:
             scan_id = scan_id_of(*self._named())
-        except InvalidArrival:
+        except InvalidRequest:
             return
         settings = load_settings()
         if settings.redis_url:
@@ -78,7 +78,7 @@ class ScanRequest(Request):
         return arguments[0], (self._kwargs or {}).get("scan_id")
 
 
-def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | None) -> None:
+def _after_death(ledger: Ledger, scan_id: ScanId, pid: int | None, note: Note | None) -> None:
     if note is not None:
         _quietly(lambda: note(ledger, scan_id))
     if pid is None:
@@ -87,7 +87,7 @@ def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | Non
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     if not is_alive(pid):
-        _quietly(lambda: ledger.free(scan_id, lock_owner(pid)))
+        _quietly(lambda: ledger.release_lock(scan_id, lock_owner(pid)))
 
 
 def _quietly(step: Callable[[], None]) -> None:

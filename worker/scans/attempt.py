@@ -23,7 +23,7 @@ from worker.scans.final_event import emit_final_event
 from worker.scans.job import Job, RetryLater, RetryState
 from worker.scans.process import Outcome, Report
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
-from worker.scans.transfer import finished_result
+from worker.scans.transfer import read_result
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.storage.guarded import LockGuardedStorage
 from worker.storage.opening import open_storages
@@ -123,7 +123,7 @@ class Attempt:
 
     def _check_and_begin(self, earlier: ScanStatus | None) -> int:
         scan_id = self._job.scan_id
-        reason = self._ledger.aside(scan_id)
+        reason = self._ledger.quarantine_reason(scan_id)
         if reason is not None:
             if earlier is None or earlier.status is not Status.COMPLETED or self._job.force:
                 raise Quarantined(reason)
@@ -133,7 +133,7 @@ class Attempt:
         if deaths >= self._settings.max_deaths:
             self._ledger.end(scan_id)
             reason = _poison(deaths, earlier)
-            self._ledger.set_aside(scan_id, reason)
+            self._ledger.quarantine(scan_id, reason)
             raise Quarantined(reason)
         if deaths:
             log.warning("scan_took_processes", deaths=deaths)
@@ -177,7 +177,7 @@ class Attempt:
         self._close(earlier if untold else None)
         if earlier.status is Status.FAILED:
             raise ScanFailed(earlier.reason or "it has failed")
-        result = finished_result(self._results, self._job.scan_id)
+        result = read_result(self._results, self._job.scan_id)
         if result is None:
             raise ScanFailed("its result was taken away")
         return Outcome(result, repeated=True)
@@ -259,7 +259,7 @@ class Attempt:
                     time.sleep(wait_s)
 
     def _answer_for(self, seconds: float) -> None:
-        self._ledger.announce(self._job.scan_id, self._clock() + seconds)
+        self._ledger.set_deadline(self._job.scan_id, self._clock() + seconds)
 
     def _close(self, status: ScanStatus | None = None, result: ScanResult | None = None) -> None:
         """The scan is done with, and this status is told if there is one. Untold, it stays open till then."""

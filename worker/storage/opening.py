@@ -26,15 +26,15 @@ def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_r
     Raises:
         InvalidStorageUrl: the URL cannot be used.
     """
-    place = parse_storage_url(url)
-    if isinstance(place, FileUrl):
+    location = parse_storage_url(url)
+    if isinstance(location, FileUrl):
         from worker.storage.local import LocalStorage
 
-        return LocalStorage(place.path, name, make_root)
+        return LocalStorage(location.path, name, make_root)
     # Not at the top: botocore takes a third of a second to import, and most commands never use it.
     from worker.storage.s3 import S3Storage
 
-    return S3Storage(place.name, place.prefix, name, endpoint_url)
+    return S3Storage(location.bucket, location.prefix, name, endpoint_url)
 
 
 def open_storages(settings: Settings) -> tuple[Storage, Storage]:

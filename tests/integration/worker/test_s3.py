@@ -17,8 +17,8 @@ KEY = "scan/rgb/rgb_p1_1622182020448_100_1.jpg"
 
 
 @pytest.fixture
-def prefix(s3_place, bucket) -> str:
-    return s3_place.removeprefix(f"{bucket}/") + "/"
+def prefix(s3_path, bucket) -> str:
+    return s3_path.removeprefix(f"{bucket}/") + "/"
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_what_consoles_make_to_show_a_folder_is_no_object(storage, s3_client, bu
     assert storage.objects("scan", 10) == []
 
 
-def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_place):
+def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_path):
     storage = S3Storage("no-such-bucket", "", "the storage of scans", s3_server.endpoint)
     assert reason_of(storage) == "the storage of scans: its bucket does not exist"
 
@@ -90,7 +90,7 @@ def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_place):
     ("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "unknown")]
 )
 def test_credentials_that_are_refused_are_told_and_not_shown(
-    bucket, s3_place, s3_server, monkeypatch, name, value
+    bucket, s3_path, s3_server, monkeypatch, name, value
 ):
     monkeypatch.setenv(name, value)
     storage = S3Storage(bucket, "", "the storage of scans", s3_server.endpoint)

@@ -27,14 +27,14 @@ def _settings_of_this_test():
 
 
 @pytest.fixture
-def url(s3_place):
-    return f"s3://{s3_place}"
+def url(s3_path):
+    return f"s3://{s3_path}"
 
 
 @pytest.fixture
-def put(s3_client, bucket, s3_place):
+def put(s3_client, bucket, s3_path):
     """put(name, content) puts an object where the source looks."""
-    prefix = s3_place.removeprefix(f"{bucket}/")
+    prefix = s3_path.removeprefix(f"{bucket}/")
     return lambda name, content: s3_client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=content)
 
 

@@ -88,7 +88,7 @@ def heat(*people):
 def in_picture(points, frame):
     depthmap = frame.depthmap
     there = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
-    return frame.to_picture(there)
+    return frame.view.to_picture(there)
 
 
 @pytest.mark.parametrize("step", [100, 200])

@@ -12,7 +12,7 @@ import pose
 from pose.evaluation import anonymisation as evaluation
 from pose.evaluation.anonymisation import FRAMES, Tally, covered_pixels, measure, scan_of, tally_scan
 from pose.results import RedactionResult
-from pose.synthetic.render import keypoints_of
+from pose.synthetic.render import project_keypoints
 from tests.support.rendered import person
 
 scan = cache(scan_of)
@@ -32,7 +32,7 @@ class Knowing(pose.Estimator):
         frames, pictures, _ = scan(number, careful=True)
         for frame, picture in zip(frames.frames, pictures, strict=True):
             self.known[frame.rgb.tobytes()] = [
-                person(keypoints_of(body, picture.scene, picture.hits)[0] + self.away)
+                person(project_keypoints(body, picture.scene, picture.hits)[0] + self.away)
                 for body in picture.scene.people
             ]
 

@@ -45,7 +45,7 @@ class Fake(pose.Estimator):
 
 def child(frame, rendering, *, moved=0.0):
     """The child as it is, every keypoint moved by so many torso lengths."""
-    uv = frame.to_picture(rendering.truth(rendering.scene.people[0])[0])
+    uv = frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
     torso = np.linalg.norm(uv[[5, 6]].mean(axis=0) - uv[[11, 12]].mean(axis=0))
     uv[:, 0] += moved * torso
     return Person(uv, np.full(17, 0.95), (0.0, 0.0, 10.0, 10.0), 0.95)

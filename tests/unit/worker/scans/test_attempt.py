@@ -16,6 +16,7 @@ from pose.errors import InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
 from worker.config.settings import Settings, read_settings
+from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.attempt import LONGEST_WAIT_S, Attempt
@@ -26,6 +27,8 @@ from worker.scans.process import Outcome
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 NOW = 1_800_000_000.0
 RESULT = "scan/result.json"
@@ -93,14 +96,14 @@ def results(settings) -> Storage:
 @pytest.fixture
 def attempt(settings) -> Callable[..., Outcome]:
     def attempt(work: Work, tries: RetryState = FIRST, **job: Any) -> Outcome:
-        asked = Job("scan", "task-1", tries=tries, **job)
+        asked = Job(SCAN, "task-1", tries=tries, **job)
         return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
 
     return attempt
 
 
 def status(results: Storage) -> ScanStatus:
-    found = read_status(results, "scan")
+    found = read_status(results, SCAN)
     assert found is not None
     return found
 
@@ -124,7 +127,7 @@ def told(here: Path) -> list[str]:
 
 
 def free(ledger: Ledger) -> bool:
-    lease = ledger.lock("scan")
+    lease = ledger.lock(SCAN)
     if lease is None:
         return False
     lease.release()
@@ -134,7 +137,7 @@ def free(ledger: Ledger) -> bool:
 def die(ledger: Ledger, times: int) -> None:
     """As often as a process that was killed leaves it: begun, and nothing else."""
     for _ in range(times):
-        ledger.begin("scan")
+        ledger.begin(SCAN)
 
 
 def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger, results, here):
@@ -220,7 +223,7 @@ def test_force_reaches_the_work_and_the_status(attempt, results):
 def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, ledger, results, here, earlier):
     complete(results)
     put(results, earlier, reason="why")
-    ledger.announce("scan", 1.0)
+    ledger.set_deadline("scan", 1.0)
     work = Work()
     for _ in range(2):
         if earlier is Status.COMPLETED:
@@ -236,7 +239,7 @@ def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, led
 
 def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt, ledger, results, here):
     complete(results)
-    ledger.announce("scan", 1.0)
+    ledger.set_deadline("scan", 1.0)
     for _ in range(2):
         assert attempt(Work(repeated=True)).repeated
         assert told(here) == ["completed"]
@@ -436,7 +439,7 @@ def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_
 
 
 def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, ledger, results):
-    ledger.set_aside("scan", "it took longer than the time limit")
+    ledger.quarantine("scan", "it took longer than the time limit")
     work = Work()
     with pytest.raises(ScanFailed, match="time limit"):
         attempt(work)
@@ -446,10 +449,10 @@ def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, le
 
 def test_one_that_another_completed_before_it_was_set_aside_stays_completed(attempt, ledger, results, here):
     complete(results)
-    ledger.set_aside("scan", TOO_LONG)
+    ledger.quarantine("scan", TOO_LONG)
     assert attempt(Work(repeated=True)).repeated
     assert status(results).status is Status.COMPLETED
-    assert ledger.aside("scan") is None
+    assert ledger.quarantine_reason("scan") is None
     assert told(here) == []
 
 
@@ -503,7 +506,7 @@ class Away:
         return getattr(self._ledger, name)
 
 
-@pytest.mark.parametrize("step", ["lock", "aside", "begin", "announce"])
+@pytest.mark.parametrize("step", ["lock", "quarantine_reason", "begin", "set_deadline"])
 def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, here, monkeypatch, step):
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     work = Work()
@@ -513,7 +516,7 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
     assert work.calls == 0
 
 
-@pytest.mark.parametrize("step", ["end", "close", "pardon"])
+@pytest.mark.parametrize("step", ["end", "close", "release_quarantine"])
 def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
     monkeypatch.setattr("worker.scans.attempt.time.sleep", lambda _: None)
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
@@ -567,6 +570,6 @@ def test_a_header_is_read_as_it_was_written(tries):
 def test_time_of_day_is_what_the_ledger_is_told(settings, results, ledger):
     before = time.time()
     with pytest.raises(RetryLater):
-        Attempt(Job("scan"), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
+        Attempt(Job(SCAN), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
     assert ledger.overdue(before + settings.queue_lease_s - 1) == []
     assert ledger.overdue(time.time() + settings.queue_lease_s + 10) == ["scan"]
