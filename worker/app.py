@@ -20,7 +20,7 @@ from worker.config.celery import celery_config, make_folders
 from worker.config.logs import get_logger
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings
-from worker.intake.redis_list import InboxStep
+from worker.intake.inbox import InboxStep
 from worker.models.loading import get_estimator, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import Heartbeat

@@ -10,16 +10,18 @@ from typing import Final
 
 from celery import Celery
 
+from worker.keys import ScanId
+
 NAME: Final = "worker.process_scan"
 
 # Takes the keyword arguments of a message.
 Send = Callable[[dict[str, object]], object]
 
 
-def message(scan_id: str, *, force: bool = False, resent: bool = False) -> dict[str, object]:
+def message(scan_id: ScanId, *, force: bool = False, resent: bool = False) -> dict[str, object]:
     """Return the keyword arguments of a message to `worker.process_scan`.
 
-    >>> message("scan-1", force=True)
+    >>> message(ScanId("scan-1"), force=True)
     {'scan_id': 'scan-1', 'force': True}
     """
     flags = {"force": force, "resent": resent}

@@ -13,7 +13,7 @@ from worker.app import app
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidRequest
+from worker.keys import InvalidRequest, ScanId
 from worker.models.loading import get_comparison_estimator, get_estimator
 from worker.queue import NAME, sender
 from worker.scans.attempt import Attempt
@@ -112,7 +112,7 @@ def _try_again(task: Task, again: RetryLater) -> None:
         raise Reject(error.reason, requeue=True) from None
 
 
-def _teller(task: Task, scan_id: str) -> Report:
+def _teller(task: Task, scan_id: ScanId) -> Report:
     """Tells of progress in the task's state and by an event of Celery's, which is what Flower shows."""
 
     away_until = 0.0
@@ -137,7 +137,7 @@ def _teller(task: Task, scan_id: str) -> Report:
     return tell
 
 
-def _summary(scan_id: str, outcome: Outcome) -> dict[str, Any]:
+def _summary(scan_id: ScanId, outcome: Outcome) -> dict[str, Any]:
     """What the task answers, and Flower shows of a scan that is done."""
     result = outcome.result
     return {

@@ -17,7 +17,7 @@ from worker.cli.watch import AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
 from worker.config.settings import Settings, SettingsError, load_settings
 from worker.intake.announce import announce
-from worker.keys import SCAN_ID, InvalidRequest, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id, scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
@@ -190,22 +190,21 @@ def _told() -> Iterator[None]:
         _fail("the broker cannot be reached (CELERY_BROKER_URL)")
 
 
-def _failed(results: Storage) -> Iterator[str]:
-    for scan_id in results.folders():
-        if SCAN_ID.fullmatch(scan_id):
-            status = read_status(results, scan_id)
-            if status is not None and status.status is Status.FAILED:
-                yield scan_id
+def _failed(results: Storage) -> Iterator[ScanId]:
+    for scan_id in scan_ids_in(results.folders()):
+        status = read_status(results, scan_id)
+        if status is not None and status.status is Status.FAILED:
+            yield scan_id
 
 
-def _checked(scan_ids: Iterable[str]) -> list[str]:
+def _checked(scan_ids: Iterable[str]) -> list[ScanId]:
     try:
-        return [check_scan_id(each) for each in scan_ids]
+        return [parse_scan_id(each) for each in scan_ids]
     except InvalidRequest as error:
         _fail(str(error))
 
 
-def _read(results: Storage, scan_id: str) -> ScanStatus | None:
+def _read(results: Storage, scan_id: ScanId) -> ScanStatus | None:
     try:
         return read_status(results, scan_id)
     except StorageError as error:

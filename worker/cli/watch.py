@@ -19,7 +19,7 @@ from kombu import Connection, Consumer
 from rich.table import Table
 from rich.text import Text
 
-from worker.keys import SCAN_ID
+from worker.keys import SCAN_ID, ScanId, scan_ids_in
 from worker.scans.status import ScanStatus, Status
 
 SHOWN: Final = 40
@@ -31,11 +31,11 @@ _STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED
 class Board:
     """Scans and their last known status. May be used from several threads."""
 
-    def __init__(self, scan_ids: Iterable[str] = ()) -> None:
+    def __init__(self, scan_ids: Iterable[ScanId] = ()) -> None:
         self._lock = threading.Lock()
-        self._scans: dict[str, ScanStatus | None] = dict.fromkeys(scan_ids)
+        self._scans: dict[ScanId, ScanStatus | None] = dict.fromkeys(scan_ids)
 
-    def add(self, scan_id: str) -> None:
+    def add(self, scan_id: ScanId) -> None:
         """Show a scan from now on; look at it anew if it was done."""
         with self._lock:
             self._scans.pop(scan_id, None)
@@ -43,16 +43,16 @@ class Board:
             for oldest in list(self._scans)[: -10 * SHOWN]:
                 del self._scans[oldest]
 
-    def update(self, scan_id: str, status: ScanStatus | None) -> None:
+    def update(self, scan_id: ScanId, status: ScanStatus | None) -> None:
         with self._lock:
             if scan_id in self._scans and status is not None:
                 self._scans[scan_id] = status
 
-    def open_scans(self) -> list[str]:
+    def open_scans(self) -> list[ScanId]:
         """Those not done yet."""
         return [scan_id for scan_id, status in self.scans() if status is None or not status.status.final]
 
-    def scans(self) -> list[tuple[str, ScanStatus | None]]:
+    def scans(self) -> list[tuple[ScanId, ScanStatus | None]]:
         with self._lock:
             return list(self._scans.items())
 
@@ -122,15 +122,15 @@ def connection_errors(app: Celery) -> tuple[type[Exception], ...]:
     return (OSError, *app.connection_for_read().recoverable_connection_errors)
 
 
-def scans_of(event: dict[str, Any]) -> list[str]:
+def scans_of(event: dict[str, Any]) -> list[ScanId]:
     """The scan that an event of Celery speaks of, if any: announced, or started by a worker."""
-    kind = event.get("type")
-    if kind in ("task-sent", "task-received"):
-        # Arguments come as the text that Python shows them by.
-        return _SENT.findall(f"{event.get('args')} {event.get('kwargs')}")[:1]
-    if kind == "task-progress" and event.get("stage") == "fetch":
-        scan_id = event.get("scan_id")
-        return [scan_id] if isinstance(scan_id, str) and SCAN_ID.fullmatch(scan_id) else []
+    match event:
+        case {"type": "task-sent" | "task-received"}:
+            # Celery sends the arguments as Python shows them.
+            sent = _SENT.findall(f"{event.get('args')} {event.get('kwargs')}")
+            return list(scan_ids_in(sent[:1]))
+        case {"type": "task-progress", "stage": "fetch", "scan_id": str(scan_id)}:
+            return list(scan_ids_in([scan_id]))
     return []
 
 

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from worker.config.settings import Settings
-from worker.keys import check_scan_id
+from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
 from worker.scans.events import EventType, open_events
@@ -14,25 +14,25 @@ from worker.scans.status import ScanStatus, Status, now, write_status
 from worker.storage.base import Storage
 
 
-def announce(scan_id: str, settings: Settings, results: Storage, send: Send, *, force: bool = False) -> None:
+def announce(
+    scan_id: ScanId, settings: Settings, results: Storage, send: Send, *, force: bool = False
+) -> None:
     """See to it that a scan is not forgotten, write that it is queued, tell of it, and send it.
 
     Sent last: a worker may be done with it before we come back from the broker. Where that or the status
     fails, the scan is sent all the same once its lease has run out.
 
     Args:
-        scan_id: checked here.
+        scan_id: of the scan.
         settings: of this process.
         results: where statuses are.
         send: puts a message with these keyword arguments into the queue.
         force: analyse it anew though it is done, or was set aside.
 
     Raises:
-        InvalidRequest: the id is not one.
         StorageUnavailable, LedgerUnavailable: nothing was sent.
         and what `send` raises.
     """
-    scan_id = check_scan_id(scan_id)
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote_plus
 
 from worker.config.urls import S3Url
-from worker.keys import InvalidRequest, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 # Names of events, with or without "s3:" before them. ObjectSynced and Replication: it came from another zone.
 _STORED: Final = ("ObjectCreated:", "ObjectSynced:Create", "Replication:Create")
@@ -34,7 +34,7 @@ def records_of(found: object) -> list[object] | None:
     return None
 
 
-def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
+def scan_of(record: object, scans: S3Url, results: S3Url | None) -> ScanId | None:
     """The scan that an object was stored of; None where the record tells of something else.
 
     Args:
@@ -58,7 +58,7 @@ def scan_of(record: object, scans: S3Url, results: S3Url | None) -> str | None:
     scan_id, inside, _ = key[len(scans.prefix) :].partition("/")
     if not inside:
         raise InvalidRequest("it tells of an object that is in no scan's folder")
-    return check_scan_id(scan_id)
+    return parse_scan_id(scan_id)
 
 
 def _stored(record: object) -> tuple[str, str] | None:

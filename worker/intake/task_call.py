@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.keys import InvalidRequest, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 CALL: Final = {"arrival", "scan_id", "force", "resent"}  # what the task takes by name
 
 
-def scan_id_of(arrival: object, scan_id: object) -> str:
+def scan_id_of(arrival: object, scan_id: object) -> ScanId:
     """The scan of a message that gave it as `scan_id=…` or as one object `{"scan_id": …}`, not as both.
 
     Raises:
         InvalidRequest: neither or both are there, the object has other fields, or the id is not one.
     """
     if arrival is None:
-        return check_scan_id(scan_id)
+        return parse_scan_id(scan_id)
     if scan_id is not None:
         raise InvalidRequest("the scan was given twice")
     if not isinstance(arrival, Mapping) or set(arrival) != {"scan_id"}:
         raise InvalidRequest('a scan is named by kwargs {"scan_id": …} or by one such object in args')
-    return check_scan_id(arrival["scan_id"])
+    return parse_scan_id(arrival["scan_id"])
 
 
-def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
+def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> ScanId:
     """The scan that a message calls `worker.process_scan` for.
 
     Raises:

@@ -14,14 +14,15 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from worker.config.logs import get_logger
-from worker.keys import check_scan_id
+from worker.keys import ScanId
 
 log = get_logger(__name__)
 
 RECONCILER: Final = "*reconciler*"  # the name of the reconciler's lock; it is no valid scan id
+LockName = ScanId | Literal["*reconciler*"]
 CRASHES_KEPT_S: Final = 7 * 86_400.0  # how long crashes and quarantines are remembered
 RENEWALS: Final = 3  # within the lifetime of a lock
 
@@ -44,47 +45,46 @@ class Ledger(Protocol):
     A scan is open from the first `set_deadline` until `close`. An open scan is overdue once its deadline has
     passed; the reconciler then sends it again.
 
-    All methods raise LedgerUnavailable, after some seconds at most, if they cannot reach the ledger, and
-    InvalidRequest if the scan id is not valid.
+    All methods raise LedgerUnavailable, after some seconds at most, if they cannot reach the ledger.
     """
 
-    def lock(self, scan_id: str) -> Lease | None:
+    def lock(self, scan_id: LockName) -> Lease | None:
         """Take the lock of a scan, or return None if another process has it.
 
-        The lock renews itself until it is released. RECONCILER is accepted as well.
+        The lock renews itself until it is released.
         """
 
-    def release_lock(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         """Release the lock of a scan if it belongs to `owner` (see `lock_owner`), whose process has died."""
 
-    def begin(self, scan_id: str) -> int:
+    def begin(self, scan_id: ScanId) -> int:
         """Record that work on a locked scan begins. Return how often it began before without an `end`.
 
         This is the number of crashes. It is counted in advance, because a process that dies cannot count.
         """
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: ScanId) -> None:
         """Record that the work ended without a crash: the scan is done, has failed, or was handed back."""
 
-    def quarantine(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         """Forbid work on a scan until `release_quarantine`."""
 
-    def quarantine_reason(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         """Return why a scan is in quarantine, or None if it is not."""
 
-    def release_quarantine(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: ScanId) -> None:
         """Forget the crashes and the quarantine of a scan."""
 
-    def set_deadline(self, scan_id: str, deadline: float) -> None:
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         """Record that a scan is open, and overdue after `deadline` (seconds since the epoch)."""
 
-    def close(self, scan_id: str) -> None:
+    def close(self, scan_id: ScanId) -> None:
         """Record that a scan has its final status and that its final event was sent."""
 
-    def is_open(self, scan_id: str) -> bool:
+    def is_open(self, scan_id: ScanId) -> bool:
         """Return whether the scan is open."""
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """Return at most `limit` open scans whose deadline has passed, the earliest deadline first."""
 
 
@@ -168,11 +168,6 @@ class Lease:
             if not self.held():
                 self._lost = True
                 log.error("lease_lost", scan_id=self.scan_id)
-
-
-def check_lock_name(name: str) -> str:
-    """Return the name unchanged if it is a scan id or RECONCILER. Raise InvalidRequest otherwise."""
-    return name if name == RECONCILER else check_scan_id(name)
 
 
 # Made in the worker's main process and inherited by its children. In containers, process ids alone repeat.

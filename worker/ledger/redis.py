@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 import redis
 
-from worker.keys import check_scan_id
-from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, check_lock_name, new_token
+from worker.keys import ScanId, scan_ids_in
+from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
 
 OPEN: Final = "pose:open"
 
@@ -52,7 +52,7 @@ class RedisLedger(Ledger):
         self._client = client
         self._ttl_s = ttl_s
 
-    def lock(self, scan_id: str) -> Lease | None:
+    def lock(self, scan_id: LockName) -> Lease | None:
         key, token, ttl_ms = _lock_key(scan_id), new_token(), int(self._ttl_s * 1000)
         asked_at = time.monotonic()
         with _errors():
@@ -70,58 +70,58 @@ class RedisLedger(Ledger):
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
 
-    def release_lock(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
 
-    def begin(self, scan_id: str) -> int:
+    def begin(self, scan_id: ScanId) -> int:
         return int(self._run(_BEGIN, [_crashes_key(scan_id)], [int(CRASHES_KEPT_S)]))
 
-    def end(self, scan_id: str) -> None:
+    def end(self, scan_id: ScanId) -> None:
         self._run(_END, [_crashes_key(scan_id)], [])
 
-    def quarantine(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         key = _crashes_key(scan_id)
         with _errors(), self._client.pipeline(transaction=True) as transaction:
             transaction.hset(key, "aside", reason)
             transaction.expire(key, int(CRASHES_KEPT_S))
             transaction.execute()
 
-    def quarantine_reason(self, scan_id: str) -> str | None:
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         with _errors():
             return cast("str | None", self._client.hget(_crashes_key(scan_id), "aside"))
 
-    def release_quarantine(self, scan_id: str) -> None:
+    def release_quarantine(self, scan_id: ScanId) -> None:
         with _errors():
             self._client.delete(_crashes_key(scan_id))
 
-    def set_deadline(self, scan_id: str, deadline: float) -> None:
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         with _errors():
-            self._client.zadd(OPEN, {check_scan_id(scan_id): deadline})
+            self._client.zadd(OPEN, {scan_id: deadline})
 
-    def close(self, scan_id: str) -> None:
+    def close(self, scan_id: ScanId) -> None:
         with _errors():
-            self._client.zrem(OPEN, check_scan_id(scan_id))
+            self._client.zrem(OPEN, scan_id)
 
-    def is_open(self, scan_id: str) -> bool:
+    def is_open(self, scan_id: ScanId) -> bool:
         with _errors():
-            return self._client.zscore(OPEN, check_scan_id(scan_id)) is not None
+            return self._client.zscore(OPEN, scan_id) is not None
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         with _errors():
             found = self._client.zrangebyscore(OPEN, "-inf", now, start=0, num=limit)
-            return cast("list[str]", found)
+            return list(scan_ids_in(cast("list[str]", found)))
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with _errors():
             return self._client.eval(script, len(keys), *keys, *arguments)
 
 
-def _lock_key(scan_id: str) -> str:
-    return f"pose:lock:{check_lock_name(scan_id)}"
+def _lock_key(scan_id: LockName) -> str:
+    return f"pose:lock:{scan_id}"
 
 
-def _crashes_key(scan_id: str) -> str:
-    return f"pose:deaths:{check_scan_id(scan_id)}"
+def _crashes_key(scan_id: ScanId) -> str:
+    return f"pose:deaths:{scan_id}"
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from worker.keys import check_scan_id
+from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import (
     CRASHES_KEPT_S,
     Lease,
     Ledger,
     LedgerUnavailable,
-    check_lock_name,
+    LockName,
     has_died,
     new_token,
 )
@@ -49,8 +49,7 @@ class SqliteLedger(Ledger):
         self._ttl_s = ttl_s
         self._clock = clock
 
-    def lock(self, scan_id: str) -> Lease | None:
-        check_lock_name(scan_id)
+    def lock(self, scan_id: LockName) -> Lease | None:
         token, asked_at = new_token(), time.monotonic()
         with self._transaction() as tables:
             now = self._clock()
@@ -73,16 +72,15 @@ class SqliteLedger(Ledger):
 
         return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
 
-    def release_lock(self, scan_id: str, owner: str) -> None:
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._execute(
             "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",
-            check_lock_name(scan_id),
+            scan_id,
             len(owner),
             owner,
         )
 
-    def begin(self, scan_id: str) -> int:
-        check_scan_id(scan_id)
+    def begin(self, scan_id: ScanId) -> int:
         with self._transaction() as tables:
             tables.execute("DELETE FROM deaths WHERE until <= ?", (self._clock(),))
             tables.execute(
@@ -94,39 +92,37 @@ class SqliteLedger(Ledger):
             (crashes,) = tables.execute(query, (scan_id,)).fetchone()
         return int(crashes)
 
-    def end(self, scan_id: str) -> None:
-        self._execute(
-            "UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?", check_scan_id(scan_id)
-        )
+    def end(self, scan_id: ScanId) -> None:
+        self._execute("UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?", scan_id)
 
-    def quarantine(self, scan_id: str, reason: str) -> None:
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
         self._execute(
             "INSERT INTO deaths VALUES (?, 0, ?, ?)"
             " ON CONFLICT (scan_id) DO UPDATE SET aside = excluded.aside, until = excluded.until",
-            check_scan_id(scan_id),
+            scan_id,
             reason,
             self._clock() + CRASHES_KEPT_S,
         )
 
-    def quarantine_reason(self, scan_id: str) -> str | None:
-        rows = self._execute("SELECT aside FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
+        rows = self._execute("SELECT aside FROM deaths WHERE scan_id = ?", scan_id)
         return rows[0][0] if rows else None
 
-    def release_quarantine(self, scan_id: str) -> None:
-        self._execute("DELETE FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
+    def release_quarantine(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM deaths WHERE scan_id = ?", scan_id)
 
-    def set_deadline(self, scan_id: str, deadline: float) -> None:
-        self._execute("INSERT OR REPLACE INTO open VALUES (?, ?)", check_scan_id(scan_id), deadline)
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
+        self._execute("INSERT OR REPLACE INTO open VALUES (?, ?)", scan_id, deadline)
 
-    def close(self, scan_id: str) -> None:
-        self._execute("DELETE FROM open WHERE scan_id = ?", check_scan_id(scan_id))
+    def close(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM open WHERE scan_id = ?", scan_id)
 
-    def is_open(self, scan_id: str) -> bool:
-        return bool(self._execute("SELECT 1 FROM open WHERE scan_id = ?", check_scan_id(scan_id)))
+    def is_open(self, scan_id: ScanId) -> bool:
+        return bool(self._execute("SELECT 1 FROM open WHERE scan_id = ?", scan_id))
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         query = "SELECT scan_id FROM open WHERE until <= ? ORDER BY until LIMIT ?"
-        return [scan_id for (scan_id,) in self._execute(query, now, limit)]
+        return list(scan_ids_in(name for (name,) in self._execute(query, now, limit)))
 
     def _execute(self, statement: str, *values: str | float) -> list[Any]:
         with self._transaction() as tables:

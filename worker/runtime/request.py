@@ -18,7 +18,7 @@ from celery.worker.request import Request
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidRequest
+from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import Ledger, LedgerError, is_alive, lock_owner
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import TOO_LONG
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 DEATH_S: Final = 10.0  # in which a process that is killed is gone
 
-Note = Callable[[Ledger, str], None]
+Note = Callable[[Ledger, ScanId], None]
 
 
 class ScanRequest(Request):
@@ -78,7 +78,7 @@ class ScanRequest(Request):
         return arguments[0], (self._kwargs or {}).get("scan_id")
 
 
-def _after_death(ledger: Ledger, scan_id: str, pid: int | None, note: Note | None) -> None:
+def _after_death(ledger: Ledger, scan_id: ScanId, pid: int | None, note: Note | None) -> None:
     if note is not None:
         _quietly(lambda: note(ledger, scan_id))
     if pid is None:

@@ -23,7 +23,7 @@ from worker.scans.final_event import emit_final_event
 from worker.scans.job import Job, RetryLater, RetryState
 from worker.scans.process import Outcome, Report
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
-from worker.scans.transfer import finished_result
+from worker.scans.transfer import read_result
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.storage.guarded import LockGuardedStorage
 from worker.storage.opening import open_storages
@@ -177,7 +177,7 @@ class Attempt:
         self._close(earlier if untold else None)
         if earlier.status is Status.FAILED:
             raise ScanFailed(earlier.reason or "it has failed")
-        result = finished_result(self._results, self._job.scan_id)
+        result = read_result(self._results, self._job.scan_id)
         if result is None:
             raise ScanFailed("its result was taken away")
         return Outcome(result, repeated=True)

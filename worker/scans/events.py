@@ -25,7 +25,7 @@ import redis
 from worker.config.logs import get_logger, scrub
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings
-from worker.keys import check_scan_id
+from worker.keys import ScanId
 
 log = get_logger(__name__)
 
@@ -54,7 +54,7 @@ class EventType(StrEnum):
 class Events(Protocol):
     """Where events go."""
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
+    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
         """Tell of something that happened to a scan. Gives whether it is told.
 
         It blocks for about four seconds at most, and raises nothing because nobody could be told. The data
@@ -73,7 +73,7 @@ class StreamEvents:
         self._clock = clock
         self._away_until = clock()
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
+    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
         """See Events."""
         # A Redis that does not answer would hold up each frame of a scan until its time is over.
         if type is EventType.PROGRESS and self._clock() < self._away_until:
@@ -94,7 +94,7 @@ class FileEvents:
         self._path = path
         self._max_bytes = max_bytes
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
+    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
         """See Events."""
         try:
             self._append(cloud_event(type, scan_id, data, once).encode() + b"\n")
@@ -128,7 +128,7 @@ def _open(settings: Settings, pid: int) -> Events:
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 
-def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: str | None = None) -> str:
+def cloud_event(type: EventType, scan_id: ScanId, data: dict[str, Scalar], once: str | None = None) -> str:
     """A CloudEvent in JSON, in one line. Its id is made of `once`, or of chance.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
@@ -142,7 +142,7 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: st
         "id": str(unique),
         "source": SOURCE,
         "type": type.value,
-        "subject": check_scan_id(scan_id),
+        "subject": scan_id,
         "time": datetime.now(UTC).isoformat(),
         "datacontenttype": "application/json",
         "data": {name: _plain(value) for name, value in data.items()},

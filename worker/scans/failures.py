@@ -10,7 +10,6 @@ from typing import Final
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.ledger.base import LedgerUnavailable
-from worker.models.out_of_memory import OutOfMemory
 from worker.storage.base import ScanMissing, ScanTooLarge, StorageUnavailable
 
 LONGEST_DELAY_S: Final = 60.0
@@ -43,6 +42,7 @@ class ErrorPolicy:
 def classify_error(error: Exception) -> ErrorPolicy:
     """The policy for an error that ended an attempt."""
     from pose.errors import InvalidScan, PoseError
+    from worker.models.out_of_memory import OutOfMemory
 
     match error:
         case InvalidScan() | ScanMissing() | ScanTooLarge():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.scans.events import Events, EventType
 from worker.scans.status import ScanStatus, Status
-from worker.scans.transfer import finished_result
+from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def emit_final_event(
     if status.status is Status.FAILED:
         about = {"reason": status.reason, "attempt": status.attempt}
         return events.emit(EventType.FAILED, scan_id, once=end, **about)
-    result = result or finished_result(results, scan_id)
+    result = result or read_result(results, scan_id)
     if result is None:
         return True  # somebody took it away
     for frame in result.frames:

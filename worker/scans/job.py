@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from worker.keys import ScanId
+
 HEADER: Final = "pose_tries"  # of a message
 
 
@@ -58,7 +60,7 @@ class Job:
         resent: sent because nobody seemed to have it; if it is done or failed by now, there is nothing to do.
     """
 
-    scan_id: str
+    scan_id: ScanId
     task_id: str | None = None
     force: bool = False
     resent: bool = False

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.config.logs import get_logger
+from worker.keys import ScanId
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_scan, finished_result, is_whole, publish
+from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
 from worker.storage.base import Storage, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Outcome:
 
 
 def process(
-    scan_id: str,
+    scan_id: ScanId,
     scans: Storage,
     results: Storage,
     estimator: Estimator,
@@ -66,8 +67,8 @@ def process(
 
     scan = pose.read_scan_files(files)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
-    earlier = None if force else finished_result(results, scan_id)
-    if earlier is not None and earlier.fingerprint == fingerprint and is_whole(results, earlier):
+    earlier = None if force else read_result(results, scan_id)
+    if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
         return Outcome(earlier, repeated=True)
 
@@ -91,7 +92,7 @@ def process(
 
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published") as fields:
-        removed = publish(results, result, analysis.artefacts)
+        removed = publish(results, scan_id, result, analysis.artefacts)
         fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
     return Outcome(result, repeated=False)
 

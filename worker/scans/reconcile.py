@@ -15,7 +15,7 @@ from typing import Final
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.config.urls import FileUrl, S3Url, parse_storage_url
-from worker.keys import SCAN_ID
+from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
@@ -40,7 +40,7 @@ def reconcile(
     sweep: bool = False,
     restart: bool = False,
     clock: Callable[[], float] = time.time,
-) -> list[str]:
+) -> list[ScanId]:
     """Send overdue scans again, each once before its new lease has run out too. Gives their ids.
 
     While another does this, nothing is done.
@@ -61,7 +61,7 @@ def reconcile(
     if only_one is None:
         log.info("reconciled_by_another")
         return []
-    sent: dict[str, None] = {}
+    sent: dict[ScanId, None] = {}
     with only_one:
         found = iter(ledger.overdue(math.inf if restart else clock(), AT_ONCE))
         unusable = 0
@@ -83,17 +83,17 @@ def reconcile(
     return list(sent)
 
 
-def _both(first: Iterator[str], second: Iterator[str] | None) -> Iterator[str]:
+def _both(first: Iterator[ScanId], second: Iterator[ScanId] | None) -> Iterator[ScanId]:
     yield from first
     yield from second or ()
 
 
 def _unanswered(
     settings: Settings, scans: Storage, results: Storage, clock: Callable[[], float]
-) -> Iterator[str]:
+) -> Iterator[ScanId]:
     """Scans in storage without a final status whose lease, or whose time to be announced, has run out."""
-    for scan_id in scans.folders():
-        if not SCAN_ID.fullmatch(scan_id) or _holds_results(scan_id, settings):
+    for scan_id in scan_ids_in(scans.folders()):
+        if _holds_results(scan_id, settings):
             continue
         try:
             until = _answered_until(scan_id, settings, scans, results)
@@ -113,7 +113,7 @@ def _holds_results(folder: str, settings: Settings) -> bool:
     return False
 
 
-def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: Storage) -> float | None:
+def _answered_until(scan_id: ScanId, settings: Settings, scans: Storage, results: Storage) -> float | None:
     """Seconds of the epoch; None of a scan that is final, or of which there is nothing."""
     status = read_status(results, scan_id)
     if status is None:
@@ -128,7 +128,12 @@ def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: S
 
 
 def _send_again(
-    scan_id: str, settings: Settings, ledger: Ledger, results: Storage, send: Send, clock: Callable[[], float]
+    scan_id: ScanId,
+    settings: Settings,
+    ledger: Ledger,
+    results: Storage,
+    send: Send,
+    clock: Callable[[], float],
 ) -> bool:
     """Gives whether. Under the scan's lock: what a worker writes at this moment must not be undone."""
     lease = ledger.lock(scan_id)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.config.logs import get_logger
-from worker.keys import SCAN_ID, result_key, status_key
+from worker.keys import ScanId, parse_scan_id, result_key, status_key
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
@@ -52,7 +52,7 @@ class ScanStatus(BaseModel):
     )
 
     schema_: Literal["scan-status/1"] = Field(default="scan-status/1", alias="schema")
-    scan_id: str = Field(pattern=f"^{SCAN_ID.pattern}$")
+    scan_id: Annotated[ScanId, AfterValidator(parse_scan_id)]
     status: Status
     stage: Stage | None = None
     frames_done: int = 0
@@ -71,7 +71,7 @@ class ScanStatus(BaseModel):
     finished_at: AwareDatetime | None = None
 
 
-def read_status(storage: Storage, scan_id: str) -> ScanStatus | None:
+def read_status(storage: Storage, scan_id: ScanId) -> ScanStatus | None:
     """The status of a scan; None where there is none, or one that cannot be read.
 
     Raises:
@@ -117,7 +117,7 @@ class StatusRecord:
     def __init__(
         self,
         storage: Storage,
-        scan_id: str,
+        scan_id: ScanId,
         task_id: str | None,
         attempt: int,
         *,

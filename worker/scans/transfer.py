@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.keys import artefact_key, check_scan_id, result_key
+from worker.keys import ScanId, artefact_key, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MAX_OBJECTS: Final = 100_000  # of one scan's results
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "json": "application/json", "obj": "model/obj"}
 
 
-def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]) -> int:
+def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Mapping[str, bytes]) -> int:
     """Store a scan's results, in an order in which `result.json` is there only if all it tells of is.
 
     What an earlier analysis left is taken away: a picture that is withheld now must not remain from then.
@@ -27,7 +27,6 @@ def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]
     Raises:
         StorageUnavailable.
     """
-    scan_id = result.scan_id
     new = {artefact_key(scan_id, name): data for name, data in artefacts.items()}
     stored = {each.key for each in results.objects(scan_id, MAX_OBJECTS)}
     old = [key for key in sorted(stored - set(new)) if key.startswith(f"{scan_id}/frames/")]
@@ -42,13 +41,13 @@ def publish(results: Storage, result: ScanResult, artefacts: Mapping[str, bytes]
     return len(old)
 
 
-def is_whole(results: Storage, result: ScanResult) -> bool:
+def is_complete(results: Storage, scan_id: ScanId, result: ScanResult) -> bool:
     """Whether all is there that a result tells of; somebody may have taken some of it away."""
-    wanted = {f"{result.scan_id}/{name}" for name in result.artefacts}
-    return wanted <= {each.key for each in results.objects(result.scan_id, MAX_OBJECTS)}
+    wanted = {f"{scan_id}/{name}" for name in result.artefacts}
+    return wanted <= {each.key for each in results.objects(scan_id, MAX_OBJECTS)}
 
 
-def finished_result(results: Storage, scan_id: str) -> ScanResult | None:
+def read_result(results: Storage, scan_id: ScanId) -> ScanResult | None:
     """The result that a scan has; None where there is none of it, or none that this version can read.
 
     Raises:
@@ -75,13 +74,13 @@ class Limits:
     files: int
 
 
-def fetch_scan(storage: Storage, scan_id: str, limits: Limits) -> dict[str, bytes]:
+def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:
     """All files of a scan, by their names below it (`rgb/….jpg`). Hidden files are left out.
 
     Raises:
         ScanMissing, ScanTooLarge, StorageUnavailable: and among the last ObjectChanged.
     """
-    found = storage.objects(check_scan_id(scan_id), limits.files)
+    found = storage.objects(scan_id, limits.files)
     if not found:
         raise ScanMissing(f"{storage.name} holds no files of this scan")
     if len(found) > limits.files:

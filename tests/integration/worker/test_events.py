@@ -22,10 +22,12 @@ from tests.support.redis_server import RedisServer
 from tests.support.running import ROOT, Running, World, wait_until
 from worker.config.redis_client import open_redis
 from worker.config.settings import read_settings
+from worker.keys import ScanId
 from worker.scans.events import MAX_TEXT, EventType, FileEvents, StreamEvents, cloud_event, open_events
 
 PERSON = "Zoe-1234"
 STREAM = "pose:events"
+SCAN = ScanId("scan-1")
 # CloudEvents 1.0.2: names are lower-case letters and digits; these are all there may be without extensions.
 ATTRIBUTES = {
     "specversion",
@@ -72,38 +74,38 @@ def client(redis_server) -> Iterator[redis.Redis]:
 
 @pytest.mark.parametrize("type", EventType)
 def test_each_event_is_a_cloud_event_in_json(type):
-    event = checked(cloud_event(type, "scan-1", {"attempt": 1, "reason": None, "ok": True, "m": 0.5}))
+    event = checked(cloud_event(type, SCAN, {"attempt": 1, "reason": None, "ok": True, "m": 0.5}))
     assert event["type"] == type.value
     assert event["subject"] == "scan-1"
     assert event["data"] == {"attempt": 1, "reason": None, "ok": True, "m": 0.5}
 
 
 def test_no_two_events_have_one_id():
-    assert len({checked(cloud_event(EventType.STARTED, "a", {}))["id"] for _ in range(100)}) == 100
+    assert len({checked(cloud_event(EventType.STARTED, SCAN, {}))["id"] for _ in range(100)}) == 100
 
 
 def test_one_that_is_told_again_has_the_same_id_and_no_other_has():
-    def id_of(type: EventType, scan_id: str, data: dict[str, Any], once: str) -> str:
+    def id_of(type: EventType, scan_id: ScanId, data: dict[str, Any], once: str) -> str:
         return str(checked(cloud_event(type, scan_id, data, once))["id"])
 
-    first = id_of(EventType.FAILED, "a", {}, once="1")
-    assert id_of(EventType.FAILED, "a", {"reason": "why"}, once="1") == first
+    first = id_of(EventType.FAILED, SCAN, {}, once="1")
+    assert id_of(EventType.FAILED, SCAN, {"reason": "why"}, once="1") == first
     others = (
-        id_of(EventType.FAILED, "a", {}, once="2"),
-        id_of(EventType.FAILED, "b", {}, once="1"),
-        id_of(EventType.COMPLETED, "a", {}, once="1"),
+        id_of(EventType.FAILED, SCAN, {}, once="2"),
+        id_of(EventType.FAILED, ScanId("b"), {}, once="1"),
+        id_of(EventType.COMPLETED, SCAN, {}, once="1"),
     )
     assert len({first, *others}) == 4
 
 
 def test_a_number_that_json_does_not_know_is_no_number():
-    event = checked(cloud_event(EventType.COMPLETED, "a", {"m": float("nan"), "n": float("inf")}))
+    event = checked(cloud_event(EventType.COMPLETED, SCAN, {"m": float("nan"), "n": float("inf")}))
     assert event["data"] == {"m": None, "n": None}
 
 
 def test_nothing_of_a_person_and_no_long_text_gets_into_an_event():
     reason = f"rgb_{PERSON}_1622182020448_100_1.jpg at redis://user:hunter2@host is broken" + "x" * 5000
-    event = cloud_event(EventType.FAILED, "a", {"reason": reason})
+    event = cloud_event(EventType.FAILED, SCAN, {"reason": reason})
     assert PERSON not in event and "hunter2" not in event
     assert len(checked(event)["data"]["reason"]) == MAX_TEXT
 
@@ -111,20 +113,20 @@ def test_nothing_of_a_person_and_no_long_text_gets_into_an_event():
 def test_events_are_entries_of_a_bounded_stream(client):
     events = StreamEvents(client, STREAM)
     for frame in range(3):
-        events.emit(EventType.PROGRESS, "scan-1", frame=frame)
+        events.emit(EventType.PROGRESS, SCAN, frame=frame)
     assert [event["data"]["frame"] for event in of_stream(client)] == [0, 1, 2]
     with client.pipeline() as pipe:
         for _ in range(100_500):
             pipe.xadd(STREAM, {"event": "{}"})
         pipe.execute()
-    events.emit(EventType.PROGRESS, "scan-1")
+    events.emit(EventType.PROGRESS, SCAN)
     assert 100_000 <= client.xlen(STREAM) < 100_200  # Redis drops whole blocks of a hundred
 
 
 def test_without_redis_events_are_lines_of_a_file(here):
     events = open_events(read_settings())
-    events.emit(EventType.STARTED, "scan-1", attempt=1)
-    events.emit(EventType.COMPLETED, "scan-1")
+    events.emit(EventType.STARTED, SCAN, attempt=1)
+    events.emit(EventType.COMPLETED, SCAN)
     lines = (here / ".run" / "events.jsonl").read_text().splitlines()
     assert [checked(line)["type"] for line in lines] == [EventType.STARTED, EventType.COMPLETED]
 
@@ -133,12 +135,12 @@ def test_the_file_and_the_one_before_it_are_bounded_and_their_lines_whole(tmp_pa
     """Several processes would write; threads that open the file anew each time are as many writers."""
     path, limit, count = tmp_path / "events.jsonl", 20_000, 400
 
-    def write(name: str) -> None:
+    def write(name: ScanId) -> None:
         events = FileEvents(path, limit)
         for frame in range(count):
             events.emit(EventType.PROGRESS, name, frame=frame)
 
-    threads = [threading.Thread(target=write, args=(f"writer-{each}",)) for each in range(3)]
+    threads = [threading.Thread(target=write, args=(ScanId(f"writer-{each}"),)) for each in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -158,16 +160,15 @@ def test_what_cannot_be_told_is_logged_and_forgotten(tmp_path):
         away = open_redis(server.url(), 0.5)
     for events in (StreamEvents(away, STREAM), FileEvents(tmp_path / "file" / "events.jsonl")):
         with capture_logs() as logs:
-            assert not events.emit(EventType.STARTED, "scan-1")
-            assert not events.emit(EventType.STARTED, "not an id")
-            assert not events.emit(EventType.STARTED, "scan-1", picture=b"")  # type: ignore[arg-type]
-        assert [each["event"] for each in logs] == ["event_not_told"] * 3
+            assert not events.emit(EventType.STARTED, SCAN)
+            assert not events.emit(EventType.STARTED, SCAN, picture=b"")  # type: ignore[arg-type]
+        assert [each["event"] for each in logs] == ["event_not_told"] * 2
 
 
 def test_a_stream_that_is_none_is_no_reason_to_fail(client):
     client.set(STREAM, "somebody else's")
     with capture_logs() as logs:
-        StreamEvents(client, STREAM).emit(EventType.STARTED, "scan-1")
+        StreamEvents(client, STREAM).emit(EventType.STARTED, SCAN)
     assert logs[0]["error"] == "ResponseError"
 
 
@@ -182,12 +183,12 @@ def test_a_redis_that_does_not_answer_holds_up_no_scan_frame_by_frame():
     now = 100.0
     events = StreamEvents(Silent(), STREAM, clock=lambda: now)  # type: ignore[arg-type]
     for _ in range(50):
-        events.emit(EventType.PROGRESS, "scan-1")
+        events.emit(EventType.PROGRESS, SCAN)
     assert len(asked) == 1
-    events.emit(EventType.COMPLETED, "scan-1")
+    events.emit(EventType.COMPLETED, SCAN)
     assert len(asked) == 2, "only progress is left out"
     now += 11
-    events.emit(EventType.PROGRESS, "scan-1")
+    events.emit(EventType.PROGRESS, SCAN)
     assert len(asked) == 3
 
 
@@ -298,14 +299,14 @@ def consumer(world: World) -> subprocess.Popen[str]:
 
 def test_the_example_of_a_consumer_gets_each_event_once_also_those_from_before_it_started(world, stream):
     events = StreamEvents(stream, "example")
-    events.emit(EventType.RECEIVED, "early")
+    events.emit(EventType.RECEIVED, ScanId("early"))
     lines = []
     for scan_id in ("early", "late"):
         running = consumer(world)
         assert running.stdout is not None
         try:
             if scan_id == "late":
-                events.emit(EventType.FAILED, "late", reason="a reason")
+                events.emit(EventType.FAILED, ScanId("late"), reason="a reason")
             lines.append(running.stdout.readline().strip())
             wait_until(
                 lambda: stream.xpending("example", "my-service")["pending"] == 0, "it to be acknowledged"
@@ -323,7 +324,7 @@ def test_the_example_of_a_consumer_gets_each_event_once_also_those_from_before_i
 def test_the_example_finishes_what_it_had_not_acknowledged(world, stream):
     stream.delete("example")
     stream.xgroup_create("example", "my-service", id="0", mkstream=True)
-    StreamEvents(stream, "example").emit(EventType.RECEIVED, "left-behind")
+    StreamEvents(stream, "example").emit(EventType.RECEIVED, ScanId("left-behind"))
     stream.xreadgroup("my-service", "consumer-1", {"example": ">"})
     running = consumer(world)
     assert running.stdout is not None

@@ -9,12 +9,15 @@ from collections.abc import Callable
 import pytest
 
 from worker.config.settings import read_settings
+from worker.keys import ScanId
 from worker.ledger.base import LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import ErrorPolicy, classify_error
 from worker.storage.base import StorageUnavailable
 from worker.storage.local import LocalStorage
 from worker.storage.opening import open_storage
+
+SCAN = ScanId("scan")
 
 
 def storage_full(request: pytest.FixtureRequest) -> Callable[[], object]:
@@ -43,7 +46,7 @@ def credentials_refused(request: pytest.FixtureRequest) -> Callable[[], object]:
 
 def redis_away(request: pytest.FixtureRequest) -> Callable[[], object]:
     ledger = open_ledger(read_settings(redis_url="redis://:hunter2@127.0.0.1:1/0"))
-    return lambda: ledger.lock("scan")
+    return lambda: ledger.lock(SCAN)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from worker.config.settings import Settings, read_settings
+from worker.keys import ScanId
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.scans.events import EventType
@@ -28,7 +29,7 @@ class World:
         self.now = time.time()
         self.sent: list[dict[str, object]] = []
 
-    def reconcile(self, **options: bool) -> list[str]:
+    def reconcile(self, **options: bool) -> list[ScanId]:
         return reconcile(
             self.settings, self.scans, self.results, self.sent.append, clock=lambda: self.now, **options
         )
@@ -46,7 +47,7 @@ class World:
         return datetime.fromtimestamp(self.now, UTC) + timedelta(seconds=seconds)
 
     def status(self, scan_id: str) -> ScanStatus:
-        found = read_status(self.results, scan_id)
+        found = read_status(self.results, ScanId(scan_id))
         assert found is not None
         return found
 

@@ -10,6 +10,7 @@ import pytest
 
 from worker.config.settings import read_settings
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.transfer import Limits, fetch_scan
 from worker.storage.base import (
     InvalidKey,
@@ -22,6 +23,8 @@ from worker.storage.base import (
     StoredObject,
 )
 from worker.storage.opening import open_storage, open_storages
+
+SCAN = ScanId("scan")
 
 MANY = 1000
 ROOMY = Limits(object_bytes=100, scan_bytes=1000, files=10)
@@ -175,12 +178,12 @@ def test_a_scan_is_fetched_whole_and_without_hidden_files(storage):
     put(storage, scan__calibration=b"c", scan__rgb__a=b"1", scan__depth__a=b"2", scan2__x=b"3")
     storage.write("scan/.DS_Store", b"4", "text/plain")
     storage.write("scan/.trash/rgb", b"5", "text/plain")
-    assert fetch_scan(storage, "scan", ROOMY) == {"calibration": b"c", "rgb/a": b"1", "depth/a": b"2"}
+    assert fetch_scan(storage, SCAN, ROOMY) == {"calibration": b"c", "rgb/a": b"1", "depth/a": b"2"}
 
 
 def test_a_scan_without_files_is_missing(storage):
     with pytest.raises(ScanMissing, match="the storage of tests holds no files of this scan"):
-        fetch_scan(storage, "nothing", ROOMY)
+        fetch_scan(storage, ScanId("nothing"), ROOMY)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_a_scan_without_files_is_missing(storage):
 def test_a_scan_above_a_limit_is_not_fetched(storage, limits, reason):
     put(storage, scan__a=b"12345", scan__b=b"12345", scan__c=b"12")
     with pytest.raises(ScanTooLarge, match=reason):
-        fetch_scan(storage, "scan", limits)
+        fetch_scan(storage, SCAN, limits)
 
 
 def test_a_scan_that_changes_while_it_is_fetched_may_be_fetched_later(storage, monkeypatch):
@@ -203,7 +206,7 @@ def test_a_scan_that_changes_while_it_is_fetched_may_be_fetched_later(storage, m
     for before in ([StoredObject("scan/a", 4)], [*listed, StoredObject("scan/b", 1)]):
         monkeypatch.setattr(storage, "objects", lambda *_, before=before: before)
         with pytest.raises(ObjectChanged):
-            fetch_scan(storage, "scan", ROOMY)
+            fetch_scan(storage, SCAN, ROOMY)
     assert issubclass(ObjectChanged, StorageUnavailable)
 
 

@@ -16,11 +16,14 @@ from celery.result import EagerResult
 from tests.support.estimators import FindsNobody
 from worker import app, tasks
 from worker.config.settings import Settings, read_settings
+from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import ScanFailed
 from worker.scans.job import RetryLater, RetryState
 from worker.storage.base import StorageUnavailable
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 PERSON = "Zoe-1234"
 
@@ -136,10 +139,10 @@ def test_a_message_that_was_sent_again_does_not_run_a_failed_scan_again(run, sca
 def test_scans_are_reconciled_by_a_task(settings, scan, here, monkeypatch):
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(tasks, "sender", lambda _: sent.append)
-    open_ledger(settings).set_deadline("scan", 1.0)
+    open_ledger(settings).set_deadline(SCAN, 1.0)
     assert app.tasks["worker.reconcile"].apply().state == states.SUCCESS
     assert sent == [{"scan_id": "scan", "resent": True}]
-    open_ledger(settings).set_deadline("scan", 1e12)
+    open_ledger(settings).set_deadline(SCAN, 1e12)
     app.tasks["worker.reconcile"].apply(kwargs={"restart": True})
     assert len(sent) == 2
 

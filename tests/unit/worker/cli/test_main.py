@@ -13,10 +13,13 @@ from tests.support.running import PATIENCE_S
 from worker.cli import main as cli
 from worker.config.settings import Settings, read_settings
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 ROOT = Path(__file__).parents[4]
 
@@ -153,19 +156,19 @@ def sent(settings, monkeypatch) -> list[dict[str, object]]:
 
 
 def test_a_scan_that_is_forced_is_pardoned_and_says_so(settings, sent):
-    open_ledger(settings).quarantine("scan", "poison: …")
+    open_ledger(settings).quarantine(SCAN, "poison: …")
     assert call("enqueue", "scan", "--force") == (0, "scan: queued\n")
     assert sent == [{"scan_id": "scan", "force": True}]
-    assert open_ledger(settings).quarantine_reason("scan") is None
+    assert open_ledger(settings).quarantine_reason(SCAN) is None
 
 
 def test_replay_puts_scans_back_that_were_set_aside(settings, results, sent):
     put(results, "scan", Status.FAILED, reason="poison: …")
-    open_ledger(settings).quarantine("scan", "poison: …")
+    open_ledger(settings).quarantine(SCAN, "poison: …")
     assert call("replay", "scan") == (0, "scan: queued\n")
     assert sent == [{"scan_id": "scan"}]
-    assert open_ledger(settings).quarantine_reason("scan") is None
-    status = read_status(results, "scan")
+    assert open_ledger(settings).quarantine_reason(SCAN) is None
+    status = read_status(results, SCAN)
     assert status is not None
     assert status.status is Status.QUEUED
 
@@ -188,8 +191,8 @@ def test_replay_wants_either_scans_or_all(sent, arguments):
 
 def test_reconcile_sends_what_is_overdue_and_says_which(settings, here, sent):
     (here / "scans").mkdir()
-    open_ledger(settings).set_deadline("late", 1.0)
-    open_ledger(settings).set_deadline("early", 1e12)
+    open_ledger(settings).set_deadline(ScanId("late"), 1.0)
+    open_ledger(settings).set_deadline(ScanId("early"), 1e12)
     code, text = call("reconcile")
     assert (code, "late: queued again\n" in text) == (0, True)
     code, text = call("reconcile", "--all")

@@ -16,6 +16,7 @@ from pose.errors import InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
 from worker.config.settings import Settings, read_settings
+from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.attempt import LONGEST_WAIT_S, Attempt
@@ -26,6 +27,8 @@ from worker.scans.process import Outcome
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 NOW = 1_800_000_000.0
 RESULT = "scan/result.json"
@@ -93,14 +96,14 @@ def results(settings) -> Storage:
 @pytest.fixture
 def attempt(settings) -> Callable[..., Outcome]:
     def attempt(work: Work, tries: RetryState = FIRST, **job: Any) -> Outcome:
-        asked = Job("scan", "task-1", tries=tries, **job)
+        asked = Job(SCAN, "task-1", tries=tries, **job)
         return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
 
     return attempt
 
 
 def status(results: Storage) -> ScanStatus:
-    found = read_status(results, "scan")
+    found = read_status(results, SCAN)
     assert found is not None
     return found
 
@@ -124,7 +127,7 @@ def told(here: Path) -> list[str]:
 
 
 def free(ledger: Ledger) -> bool:
-    lease = ledger.lock("scan")
+    lease = ledger.lock(SCAN)
     if lease is None:
         return False
     lease.release()
@@ -134,7 +137,7 @@ def free(ledger: Ledger) -> bool:
 def die(ledger: Ledger, times: int) -> None:
     """As often as a process that was killed leaves it: begun, and nothing else."""
     for _ in range(times):
-        ledger.begin("scan")
+        ledger.begin(SCAN)
 
 
 def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger, results, here):
@@ -567,6 +570,6 @@ def test_a_header_is_read_as_it_was_written(tries):
 def test_time_of_day_is_what_the_ledger_is_told(settings, results, ledger):
     before = time.time()
     with pytest.raises(RetryLater):
-        Attempt(Job("scan"), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
+        Attempt(Job(SCAN), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
     assert ledger.overdue(before + settings.queue_lease_s - 1) == []
     assert ledger.overdue(time.time() + settings.queue_lease_s + 10) == ["scan"]

@@ -10,11 +10,14 @@ from pose import ScanResult
 from pose.lifting.posture import Posture
 from pose.results import ModelInfo
 from worker.config.settings import read_settings
+from worker.keys import ScanId
 from worker.scans.events import EventType
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 
 class Told:
@@ -34,7 +37,7 @@ def results(here) -> Storage:
 def ended(status: Status, reason: str | None = None) -> ScanStatus:
     time = now()
     return ScanStatus(
-        scan_id="scan", status=status, reason=reason, attempt=3, updated_at=time, finished_at=time
+        scan_id=SCAN, status=status, reason=reason, attempt=3, updated_at=time, finished_at=time
     )
 
 

@@ -15,11 +15,14 @@ from pose.errors import InvalidManifest
 from tests.support.estimators import FindsNobody
 from tests.support.rendered import KnowingEstimator, person
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.process import Outcome, process
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, finished_result
+from worker.scans.transfer import Limits, read_result
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+
+SCAN = ScanId("scan")
 
 LIMITS = Limits(object_bytes=10**6, scan_bytes=10**7, files=100)
 PERSON = "Zoe-1234"
@@ -45,7 +48,7 @@ def run(scans, results) -> Callable[..., Outcome]:
         report: Callable[..., None] = lambda *_: None,
         scan_id: str = "scan",
     ) -> Outcome:
-        return process(scan_id, scans, results, estimator or FindsNobody(), LIMITS, report)
+        return process(ScanId(scan_id), scans, results, estimator or FindsNobody(), LIMITS, report)
 
     return run
 
@@ -134,7 +137,7 @@ def test_a_second_model_is_compared_and_is_part_of_what_is_done_already(run, sca
     first, second = FindsNobody(), FindsNobody()
 
     def both() -> Outcome:
-        return process("scan", scans, results, first, LIMITS, lambda *_: None, compare_with=second)
+        return process(SCAN, scans, results, first, LIMITS, lambda *_: None, compare_with=second)
 
     outcome = both()
     assert not outcome.repeated
@@ -150,7 +153,7 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
         return KnowingEstimator({0: [person(points)], 1: [person(points)]})
 
     with capture_logs() as logs:
-        process("scan", scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
+        process(SCAN, scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
     told = [each for each in logs if each["event"] == "models_disagree"]
     assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
 
@@ -158,9 +161,9 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
 def test_a_result_that_cannot_be_read_is_made_anew(run, results, content):
     results.write("scan/result.json", content, "application/json")
-    assert finished_result(results, "scan") is None
+    assert read_result(results, SCAN) is None
     assert not run().repeated
-    assert finished_result(results, "scan") is not None
+    assert read_result(results, SCAN) is not None
 
 
 def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_scan, tmp_path):
@@ -201,7 +204,7 @@ def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
     monkeypatch.setattr(results, "write", fail_at_the_last_frame)
     with pytest.raises(StorageUnavailable):
         run()
-    assert finished_result(results, "scan") is None
+    assert read_result(results, SCAN) is None
     monkeypatch.undo()
     assert not run().repeated
 

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, read_status, write_status
 from worker.storage.base import Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+
+SCAN = ScanId("scan")
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -36,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def record(storage, clock) -> StatusRecord:
-    return StatusRecord(storage, "scan", "task-1", 2, lease_s=100, clock=clock)
+    return StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, clock=clock)
 
 
 def away(*_: object) -> None:
@@ -44,13 +47,13 @@ def away(*_: object) -> None:
 
 
 def written(storage: Storage) -> ScanStatus:
-    status = read_status(storage, "scan")
+    status = read_status(storage, SCAN)
     assert status is not None
     return status
 
 
 def test_a_scan_goes_from_queued_to_completed(storage, clock, record):
-    queued = ScanStatus(scan_id="scan", status=Status.QUEUED, queued_at=START, updated_at=START)
+    queued = ScanStatus(scan_id=SCAN, status=Status.QUEUED, queued_at=START, updated_at=START)
     write_status(storage, queued)
     clock.pass_by(10)
     record.look()
@@ -103,7 +106,7 @@ def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
 
 
 def test_deaths_and_force_stand_in_it(storage, clock):
-    record = StatusRecord(storage, "scan", "task-1", 2, lease_s=100, force=True, clock=clock)
+    record = StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, force=True, clock=clock)
     record.started(deaths=2)
     assert (written(storage).deaths, written(storage).force) == (2, True)
 
@@ -113,7 +116,7 @@ def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, 
     assert not record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)
     record.completed()
-    assert read_status(storage, "scan") is None
+    assert read_status(storage, SCAN) is None
     record.started(held=True)
     assert record.progress(Stage.ANALYSE, 0, 9)
     assert not record.held
@@ -196,7 +199,7 @@ FOREIGN = (
 )
 def test_a_status_that_cannot_be_read_counts_as_none(storage, record, content):
     storage.write("scan/status.json", content, "application/json")
-    assert read_status(storage, "scan") is None
+    assert read_status(storage, SCAN) is None
     record.started()
     assert written(storage).status is Status.STARTED
 

@@ -25,8 +25,8 @@ from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
 from worker.intake.announce import announce
-from worker.intake.plain_json import Arrival, read_arrival
-from worker.keys import InvalidRequest
+from worker.intake.inbox_entry import InboxEntry, parse_entry
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 from worker.ledger.base import LedgerError
 from worker.queue import sender
 from worker.storage.base import StorageError
@@ -71,7 +71,7 @@ class Inbox:
         self,
         client: redis.Redis,
         settings: Settings,
-        announce: Callable[[str], None],
+        announce: Callable[[ScanId], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         assert settings.arrivals_list is not None
@@ -125,7 +125,7 @@ class Inbox:
         for scan in due:
             # One that cannot be announced must not keep those after it from that.
             try:
-                self._announce(scan.decode())
+                self._announce(parse_scan_id(scan.decode()))
                 self._client.eval(_SETTLED, 1, self._settling, scan, claim)
             except PASSING as error:
                 problems.append(error)
@@ -150,7 +150,7 @@ class Inbox:
         return len(stale)
 
     def _do(self, entry: bytes) -> None:
-        arrival: Arrival = read_arrival(entry, self._settings)
+        arrival: InboxEntry = parse_entry(entry, self._settings)
         for scan_id in arrival.announced:
             self._announce(scan_id)
         with self._client.pipeline(transaction=True) as together:
@@ -235,7 +235,7 @@ class InboxStep(bootsteps.StartStopStep):
         # Not `open_storages`: its connections would be in each process that is forked from here later.
         results = open_storage(settings.results_url, "the storage of results", settings.s3_endpoint_url)
 
-        def tell(scan_id: str) -> None:
+        def tell(scan_id: ScanId) -> None:
             announce(scan_id, settings, results, self._send)
 
         with open_redis(settings.redis_url) as client:

@@ -16,7 +16,7 @@ import redis
 from tests.support.redis_server import RedisServer
 from tests.support.running import PATIENCE_S, World, wait_until
 from worker.config.settings import read_settings
-from worker.intake.redis_list import Inbox, follow
+from worker.intake.inbox import Inbox, follow
 from worker.storage.base import StorageUnavailable
 
 QUIET_S = 10

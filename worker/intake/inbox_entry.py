@@ -13,11 +13,11 @@ from worker.config.settings import Settings
 from worker.config.urls import S3Url, parse_storage_url
 from worker.intake.s3_notifications import records_of, scan_of
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidRequest, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 
 @dataclass(frozen=True)
-class Arrival:
+class InboxEntry:
     """What an entry says.
 
     Attributes:
@@ -26,12 +26,12 @@ class Arrival:
         problem: what part of the entry could not be taken, for a person to read.
     """
 
-    announced: tuple[str, ...] = ()
-    touched: tuple[str, ...] = ()
+    announced: tuple[ScanId, ...] = ()
+    touched: tuple[ScanId, ...] = ()
     problem: str | None = None
 
 
-def read_arrival(entry: bytes, settings: Settings) -> Arrival:
+def parse_entry(entry: bytes, settings: Settings) -> InboxEntry:
     """Read an entry of the list of arrivals. Where some of its scans are wrong, the others still count.
 
     Raises:
@@ -51,24 +51,24 @@ def read_arrival(entry: bytes, settings: Settings) -> Arrival:
             raise InvalidRequest("it is a notification of S3, but SCANS_URL is a folder")
         elsewhere = results if isinstance(results, S3Url) else None
         touched, problem = _each(records, "record", lambda record: scan_of(record, scans, elsewhere))
-        return Arrival(touched=touched, problem=problem)
+        return InboxEntry(touched=touched, problem=problem)
     if isinstance(found, dict) and set(found) == {"scan_ids"} and isinstance(found["scan_ids"], list):
         if not found["scan_ids"]:
             raise InvalidRequest("its scan_ids are empty")
-        announced, problem = _each(found["scan_ids"], "scan id", check_scan_id)
-        return Arrival(announced=announced, problem=problem)
+        announced, problem = _each(found["scan_ids"], "scan id", parse_scan_id)
+        return InboxEntry(announced=announced, problem=problem)
     if not isinstance(found, dict) or set(found) != {"scan_id"}:
         raise InvalidRequest(
             'it is neither {"scan_id": "…"} nor {"scan_ids": ["…"]} nor a notification of S3'
         )
-    return Arrival(announced=(scan_id_of(found, None),))
+    return InboxEntry(announced=(scan_id_of(found, None),))
 
 
 def _each(
-    parts: Iterable[object], name: str, read: Callable[[object], str | None]
-) -> tuple[tuple[str, ...], str | None]:
+    parts: Iterable[object], name: str, read: Callable[[object], ScanId | None]
+) -> tuple[tuple[ScanId, ...], str | None]:
     """The scans of the parts, each once and in their order, and what is wrong with the first bad part."""
-    scans: dict[str, None] = {}
+    scans: dict[ScanId, None] = {}
     problem: str | None = None
     for number, part in enumerate(parts, start=1):
         try:
