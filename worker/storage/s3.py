@@ -81,7 +81,7 @@ class S3Storage(Storage):
         found: list[StoredObject] = []
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-            for page in map(self._whole, pages):
+            for page in map(self._check_page, pages):
                 for each in page.get("Contents", []):
                     key = each["Key"][len(self._prefix) :]
                     # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
@@ -97,7 +97,7 @@ class S3Storage(Storage):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
             )
-            for page in map(self._whole, pages):
+            for page in map(self._check_page, pages):
                 for each in page.get("CommonPrefixes", []):
                     name = each["Prefix"][len(self._prefix) :].rstrip("/")
                     if is_key(name):
@@ -145,7 +145,7 @@ class S3Storage(Storage):
         with self._errors():
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
-    def _whole(self, page: Any) -> Any:
+    def _check_page(self, page: Any) -> Any:
         """Return a page of a list if it is whole. boto3 reads an answer without a body as an empty page."""
         if "Name" not in page and "KeyCount" not in page:
             raise StorageUnavailable(f"{self.name}: {_CUT}")
