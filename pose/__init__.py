@@ -20,7 +20,7 @@ from pose.errors import (
     InvalidWeights,
     PoseError,
 )
-from pose.estimators.base import Estimator, Person
+from pose.estimators.base import Detections, Estimator, Person
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
@@ -44,6 +44,7 @@ __all__ = [
     "BrokenFrame",
     "Calibration",
     "DepthMap",
+    "Detections",
     "DeviceUnavailable",
     "DriftResult",
     "Estimator",

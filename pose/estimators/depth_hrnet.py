@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.errors import InvalidWeights
-from pose.estimators.base import Detections, Person
+from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.depth_input import (
     CHANNELS,
     INPUT_SIZE,
@@ -28,13 +28,14 @@ from pose.estimators.depth_input import (
     network_input,
 )
 from pose.estimators.heatmap import cells_to_pixels, find_peaks
-from pose.geometry.floor import floor_height
 from pose.geometry.orientation import turns_for_step
 from pose.hrnet import build_hrnet
 from pose.scan.frame import Frame
 from pose.weights.checkpoint import embedded_path, read_checkpoint
 
 FloatArray = NDArray[np.float64]
+
+BATCH: Final = 16  # depth maps
 
 BODY_MAP: Final = kp.COUNT
 HEAD_MAP: Final = kp.COUNT + 1
@@ -48,7 +49,7 @@ _HEAD_SCORE: Final = 0.5  # for a head without a trunk, which few pixels vouch f
 _PEAKS: Final = 3  # people told apart, at most
 # A head's peak above this is covered, whoever it is. Of 31 rendered faces of people beside the child, 9 show
 # without it, 4 with 0.1 and 1 or 2 with this; below, more and more things are covered.
-_BYSTANDER_SCORE: Final = 0.06
+_LOW_CONFIDENCE_SCORE: Final = 0.06
 _HEADS: Final = 5  # peaks of the head's map that are looked at
 _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
 # Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:
@@ -56,8 +57,8 @@ _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this 
 _PIXELS_PER_METRE: Final = 0.75 * INPUT_SIZE[1]
 
 
-class DepthHRNet:
-    """People from depth maps. Implements `pose.Estimator`; the pictures are not looked at.
+class DepthHRNet(Estimator):
+    """Finds people in depth maps; the pictures are not used.
 
     Args:
         weights: a safetensors file as `pose.training.train` writes it; None takes the package's own.
@@ -74,10 +75,10 @@ class DepthHRNet:
 
     # Mean keypoint score below which a frame does not count; see `quality`. Joints that are not seen are
     # guessed with lower scores than an RGB model gives, so its limit of 0.83 does not fit here.
-    min_score: Final = 0.35
+    min_score = 0.35
 
     def __init__(
-        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = 16
+        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = BATCH
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -93,19 +94,13 @@ class DepthHRNet:
             raise InvalidWeights(f"weights of {self.name}: {error}") from error
         self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """People of each frame, the surest first; an empty list where nobody is.
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return people, and as low-confidence detections every place where a head may be.
+
+        The heads of `people` are among the low-confidence detections too.
 
         Raises:
-            InvalidManifest: a frame's step says nothing about which way is up.
-        """
-        return [sight.people for sight in self.look(frames)]
-
-    def look(self, frames: Sequence[Frame]) -> list[Detections]:
-        """People, and as bystanders all places where a head may be, those of the people's heads too.
-
-        Raises:
-            InvalidManifest: as `estimate`.
+            InvalidManifest: the step of a frame does not tell which way is up.
         """
         found: list[Detections] = []
         for first in range(0, len(frames), self._batch_size):
@@ -115,13 +110,13 @@ class DepthHRNet:
             for frame, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
                 pixels = cells_to_pixels(cells, STRIDE)
                 people = _people(frame, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
-                found.append(Detections(people, _bystanders(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
+                found.append(Detections(people, _possible_heads(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
         return found
 
     @staticmethod
     def network_input(frame: Frame) -> NDArray[np.float32]:
         """(3, 224, 192) float32, see `depth_input.network_input`."""
-        return network_input(frame.depthmap, turns_for_step(frame.step), floor_height(frame.depthmap))
+        return network_input(frame.depthmap, turns_for_step(frame.step), frame.floor)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
@@ -161,11 +156,11 @@ def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores
     return sorted(people, key=lambda person: -person.box_score)
 
 
-def _bystanders(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
+def _possible_heads(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
     """Peaks (peaks, 2) of the head's map and their scores → heads: all five keypoints in their middle."""
     found = []
     for at, score in zip(pixels, scores.tolist(), strict=True):
-        if score < _BYSTANDER_SCORE:
+        if score < _LOW_CONFIDENCE_SCORE:
             continue
         corners = input_to_picture(
             at + 0.7 * _HEAD_APART * np.array([(-1, -1), (1, 1)]),  # about an adult's head at a metre
@@ -176,7 +171,7 @@ def _bystanders(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Pe
         values = np.zeros(kp.COUNT)
         values[list(kp.HEAD)] = score
         head = _person(frame, np.tile(at, (kp.COUNT, 1)), values, score)
-        low, high = np.sort(frame.to_picture(corners), axis=0)
+        low, high = np.sort(frame.view.to_picture(corners), axis=0)
         found.append(replace(head, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
     return found
 
@@ -227,7 +222,7 @@ def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[Fl
 def _person(frame: Frame, points: FloatArray, scores: FloatArray, certainty: float) -> Person:
     depthmap = frame.depthmap
     in_depth = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
-    keypoints = frame.to_picture(in_depth)
+    keypoints = frame.view.to_picture(in_depth)
     seen = keypoints[scores > 0.1] if (scores > 0.1).any() else keypoints
     low, high = seen.min(axis=0), seen.max(axis=0)
     margin = 0.08 * float((high - low).max()) + 1

@@ -64,11 +64,9 @@ def _interpolation(shape: tuple[int, ...]) -> int:
 
 def _heights(depthmap: DepthMap, floor: float) -> NDArray[np.float32]:
     """Height of each pixel's point above the floor (H, W), metres: one row of the world point's formula."""
-    k = depthmap.intrinsics
     a, b, c = depthmap.rotation[1]
-    x = a * (np.arange(k.width) - k.cx) / k.fx
-    y = b * ((k.height - 1 - np.arange(k.height)) - k.cy) / k.fy
-    slope = (x[None, :] + y[:, None] - c).astype(np.float32)
+    across, up = depthmap.intrinsics.slopes()
+    slope = (a * across + (b * up)[:, None] - c).astype(np.float32)
     return np.asarray(slope * depthmap.depth + np.float32(depthmap.translation[1] - floor), np.float32)
 
 

@@ -77,30 +77,20 @@ class DepthMap:
 
         A pixel without depth gives the camera's position.
         """
-        return self.world(np.arange(self.width), np.arange(self.height)[:, None], self.depth)
+        return self.unproject(np.arange(self.width), np.arange(self.height)[:, None], self.depth)
 
-    def world(self, u: ArrayLike, v: ArrayLike, d: ArrayLike) -> NDArray[np.float64]:
-        """World points of pixels.
+    def unproject(self, u: ArrayLike, v: ArrayLike, depth: ArrayLike) -> NDArray[np.float64]:
+        """Return the world points (..., 3) float64, in metres, that pixels with these depths show.
 
         Args:
-            u, v, d: columns, rows and depths in metres, of shapes that broadcast together; u and v need
-                not be integers nor inside the picture.
-
-        Returns:
-            (..., 3) float64 metres.
+            u, v, depth: as of `Intrinsics.unproject`.
         """
-        camera = self.intrinsics
-        columns, rows, depth = (np.asarray(a, np.float64) for a in (u, v, d))
-        x = (columns - camera.cx) / camera.fx * depth
-        y = ((self.height - 1 - rows) - camera.cy) / camera.fy * depth
-        points = np.empty((*np.broadcast_shapes(x.shape, y.shape), 3))
-        points[..., 0], points[..., 1], points[..., 2] = x, y, -depth
-        return points @ self.rotation.T + self.translation
+        return self.intrinsics.unproject(u, v, depth) @ self.rotation.T + self.translation
 
     def project(
         self, points: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels of world points: the inverse of `world`.
+        """Return the pixels that show world points: the inverse of `unproject`.
 
         Args:
             points: (..., 3) metres.
@@ -109,14 +99,9 @@ class DepthMap:
             u, v (columns and rows, not rounded, maybe outside the picture) and d (depth in metres), each
             (...,) float64. u and v are NaN where a point is not in front of the camera (d <= 0).
         """
-        camera = self.intrinsics
         # p_world = R p_cam + t, so p_cam = R^T (p_world - t), which in rows is a product with R.
         local = (np.asarray(points, np.float64) - self.translation) @ self.rotation
-        depth = -local[..., 2]
-        ahead = np.where(depth > 0, depth, np.nan)
-        u = local[..., 0] / ahead * camera.fx + camera.cx
-        v = self.height - 1 - (local[..., 1] / ahead * camera.fy + camera.cy)
-        return u, v, depth
+        return *self.intrinsics.project(local), -local[..., 2]
 
     def resized(self, width: int, height: int) -> DepthMap:
         """The same view with width x height pixels, resampled bilinearly.

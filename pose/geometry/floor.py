@@ -95,9 +95,8 @@ def _surface(depthmap: DepthMap, reach: int) -> tuple[NDArray[np.float32], NDArr
     """World y (H, W) and unit normals (H, W, 3) of the smoothed depth."""
     depth = _smoothed(depthmap.depth)
     height, width = depth.shape
-    camera = depthmap.intrinsics
-    x = ((np.arange(width) - camera.cx) / camera.fx).astype(np.float32) * depth
-    y = ((height - 1 - np.arange(height) - camera.cy) / camera.fy).astype(np.float32)[:, None] * depth
+    across, up = (slope.astype(np.float32) for slope in depthmap.intrinsics.slopes())
+    x, y = across * depth, up[:, None] * depth
     rotation = depthmap.rotation.astype(np.float32)
     world_y = rotation[1, 0] * x + rotation[1, 1] * y - rotation[1, 2] * depth
     world_y += np.float32(depthmap.translation[1])

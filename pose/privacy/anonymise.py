@@ -17,7 +17,7 @@ from pose.estimators.base import Person
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
-from pose.privacy import face_detector as second_look
+from pose.privacy import face_detector
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import Method, cover
 from pose.privacy.region import HeadRegion, Heads, region_mask
@@ -73,7 +73,7 @@ def anonymise(
         depthmap: of the same view.
         method: see `cover.cover`.
         color: the colour camera (`Frame.color`). Not needed where both cameras share one view.
-        bystanders: those who may be somebody (`estimator.Detections`).
+        bystanders: those who may be somebody (`pose.Detections.low_confidence`).
         turns: quarter turns clockwise that bring the picture upright. Where that is not known all four are
             looked at for faces, in four times the time.
 
@@ -85,9 +85,8 @@ def anonymise(
         FaceDetectorMissing: this OpenCV has no cascades.
     """
     height, width = rgb.shape[:2]
-    view = View(depthmap, (width, height), color)
-    heads = find_all_heads(people, bystanders, depthmap, (width, height), color)
-    return redact_heads(rgb, heads, method, turns, view)
+    view = View.of(depthmap, (width, height), color)
+    return redact_heads(rgb, find_all_heads(people, bystanders, view), method, turns, view)
 
 
 def redact_heads(
@@ -112,8 +111,8 @@ def redact_heads(
     shown, picture, file = rgb, rgb, b""
     # First the picture itself, then what would be published, as whoever gets it sees it.
     for _ in range(_LOOKS):
-        faces = second_look.uncovered(second_look.find_faces(shown, turns), mask)
-        more = [second_look.head_of(len(regions) + i, face, size, view) for i, face in enumerate(faces)]
+        faces = face_detector.uncovered(face_detector.find_faces(shown, turns), mask)
+        more = [face_detector.head_of(face, size, view) for face in faces]
         if file and not more:
             return Anonymised(picture, None, tuple(regions), mask, len(regions) - len(heads.regions), file)
         regions += more

@@ -21,9 +21,7 @@ from pose.geometry.orientation import turn_picture, unturn_points
 from pose.geometry.view import View
 from pose.lifting.anatomy import TALLEST, Build
 from pose.privacy.place_head import head_radius
-from pose.privacy.region import HeadRegion, disc, hull
-
-PLACED_BY: Final = "second look"
+from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
 
 _LONG_SIDE: Final = 640  # pixels of the copy
 _SMALLEST: Final = 24  # pixels of a face in it
@@ -77,9 +75,7 @@ def uncovered(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np
     return faces[[not _is_covered(face, mask) for face in faces]] if len(faces) else faces
 
 
-def head_of(
-    index: int, face: NDArray[np.float64], picture_size: tuple[int, int], view: View | None = None
-) -> HeadRegion:
+def head_of(face: NDArray[np.float64], picture_size: tuple[int, int], view: View | None = None) -> HeadRegion:
     """What must be covered around a face's box (4,).
 
     Where the depth map shows that the box is larger than any head (a wall, a cloth), no more than a head is
@@ -93,7 +89,7 @@ def head_of(
     metres = None if view is None else _metres(face, view)
     radius = side * (_HEAD if metres is None else float(np.clip(_LARGEST / metres, _WITHIN, _HEAD)))
     place = (float(centre[0]), float(centre[1]))
-    return HeadRegion(index, place, radius, hull(disc(centre, radius), picture_size), PLACED_BY)
+    return HeadRegion(place, radius, hull(disc(centre, radius), picture_size), PlacedBy.FACE_DETECTOR)
 
 
 def _metres(face: NDArray[np.float64], view: View) -> float | None:

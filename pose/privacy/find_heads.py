@@ -16,58 +16,51 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
-from pose.geometry.camera import Intrinsics
-from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
 from pose.privacy.place_head import place_head
-from pose.privacy.region import HeadNotPlaced, HeadRegion, Heads, disc, hull
-
-PLACED_BY: Final = "bystander"
+from pose.privacy.region import HeadNotPlaced, HeadRegion, Heads, PlacedBy, disc, hull
 
 _HEAD: Final = list(kp.HEAD)
 
 
 def find_all_heads(
     people: Sequence[Person],
-    bystanders: Sequence[Person],
-    depthmap: DepthMap,
-    picture_size: tuple[int, int],
-    color: Intrinsics | None = None,
+    low_confidence: Sequence[Person],
+    view: View,
 ) -> Heads:
     """All heads of a frame, those of people first.
 
     Args:
         people: with keypoints in pixels of the picture. One whose head cannot be placed makes it not certain
             that all are known.
-        bystanders: those who may be somebody; none of them makes anything uncertain.
-        depthmap, picture_size, color: as of `heads.find_heads`.
+        low_confidence: detections that count as nobody; none of them makes anything uncertain.
+        view: the frame's picture, by its camera, and its depth map.
     """
-    view = View(depthmap, picture_size, color)
     placed: list[HeadRegion] = []
     reason = None if people else "nobody was found, so it is not certain that no face is seen"
-    for index, person in enumerate(people):
+    for person in people:
         try:
-            placed.append(place_head(index, person, view))
+            placed.append(place_head(person, view))
         except HeadNotPlaced as error:
             reason = reason or f"a head could not be placed: {error}"
-    doubtful = [_cover(len(people) + i, one, placed, view) for i, one in enumerate(bystanders)]
+    doubtful = [_place_uncertain(detection, placed, view) for detection in low_confidence]
     return Heads((*placed, *doubtful), reason)
 
 
-def _cover(index: int, bystander: Person, placed: Sequence[HeadRegion], view: View) -> HeadRegion:
-    middle = _middle(bystander)
+def _place_uncertain(detection: Person, placed: Sequence[HeadRegion], view: View) -> HeadRegion:
+    middle = _middle(detection)
     if middle is not None:
         for region in placed:
             if _is_in(middle, region):
                 outline = hull(disc(np.array(middle), region.radius_px), view.picture_size)
-                return HeadRegion(index, middle, region.radius_px, outline, PLACED_BY)
+                return HeadRegion(middle, region.radius_px, outline, PlacedBy.LOW_CONFIDENCE)
     try:
-        return replace(place_head(index, bystander, view, sure=False), placed_by=PLACED_BY)
+        return replace(place_head(detection, view, sure=False), placed_by=PlacedBy.LOW_CONFIDENCE)
     except HeadNotPlaced:
-        x0, y0, x1, y1 = bystander.box
+        x0, y0, x1, y1 = detection.box
         corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
         place = (x0 + x1) / 2, (y0 + y1) / 2
-        return HeadRegion(index, place, (x1 - x0) / 2, hull(corners, view.picture_size), PLACED_BY)
+        return HeadRegion(place, (x1 - x0) / 2, hull(corners, view.picture_size), PlacedBy.LOW_CONFIDENCE)
 
 
 def _middle(person: Person) -> tuple[float, float] | None:

@@ -7,7 +7,6 @@ nearby of hair and hat. So it has no holes where there is no depth, and it is th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -15,13 +14,11 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
-from pose.geometry.camera import Intrinsics
-from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
-from pose.lifting import surface as skin
 from pose.lifting.anatomy import Build, fit_build
+from pose.lifting.surface import SurfaceDepth, surface_depth
 from pose.privacy import head_depth
-from pose.privacy.region import HeadNotPlaced, HeadRegion, disc, hull
+from pose.privacy.region import HeadNotPlaced, HeadRegion, PlacedBy, disc, hull
 
 # The ball that holds a head with its hair, in halves of the head's height, and a little more.
 _BALL: Final = 1.20
@@ -51,45 +48,30 @@ _MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
 _HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
 
 
-def find_heads(
-    people: Sequence[Person],
-    depthmap: DepthMap,
-    picture_size: tuple[int, int],
-    color: Intrinsics | None = None,
-) -> tuple[HeadRegion, ...]:
-    """The head of each person.
-
-    Args:
-        people: with keypoints in pixels of the picture.
-        depthmap: of the same view.
-        picture_size: width, height.
-        color: the colour camera; None where both cameras share one view.
-
-    Raises:
-        HeadNotPlaced: for any of them it is not certain.
-    """
-    view = View(depthmap, picture_size, color)
-    return tuple(place_head(i, person, view) for i, person in enumerate(people))
-
-
 def head_radius(build: Build) -> float:
     """Radius in metres of a ball that holds the head and hair of someone of this build."""
     return _BALL * build["head_height"] + _MORE
 
 
-def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> HeadRegion:
-    """The head of one person; see `find_heads`.
+def place_head(person: Person, view: View, *, sure: bool = True) -> HeadRegion:
+    """Return the region of one person's head.
 
-    Of somebody who is not `sure` to be there each keypoint is trusted, and the ball must do: what the depth
-    map shows around a thing that is taken for a head is no hair.
+    Args:
+        person: with keypoints in pixels of the picture.
+        view: the frame's picture, by its camera, and its depth map.
+        sure: whether the person counts. For a low-confidence detection each keypoint is trusted, and the
+            region is the ball alone: what the depth map shows around it need not be hair.
+
+    Raises:
+        HeadNotPlaced: it is not certain where the head is.
     """
     depthmap, at = view.depthmap, view.to_depth(person.keypoints)
     least = MIN_SCORE if sure else np.finfo(float).tiny
     trusted = person.scores >= max(least, _MIN_OF_MEAN * person.score)
     if _is_outside(person.keypoints, trusted, view.picture_size):
         u, v = person.keypoints[_HEAD].mean(axis=0).tolist()
-        return HeadRegion(index, (u, v), 0.0, np.empty((0, 2), np.int32), "outside")
-    found = skin.find(depthmap, at, np.where(trusted, person.scores, 0.0))
+        return HeadRegion((u, v), 0.0, np.empty((0, 2), np.int32), PlacedBy.OUTSIDE)
+    found = surface_depth(depthmap, at, np.where(trusted, person.scores, 0.0))
     if not found.observed[trusted].any():
         raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
 
@@ -103,16 +85,16 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
 
     predicted = _above_trunk(at, trusted)
     centre, members, strays = _middle(at, person.scores, trusted, reach)
-    placed_by = "head"
+    placed_by = PlacedBy.HEAD
     if centre is None:
         if predicted is None:
             raise HeadNotPlaced("neither the head nor the trunk is seen well enough")
-        centre, reach, placed_by = predicted, reach * _UNSURE, "trunk"
+        centre, reach, placed_by = predicted, reach * _UNSURE, PlacedBy.TRUNK
     elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
         raise HeadNotPlaced("head and trunk do not fit together")
 
     guessed, doubted = person.scores[_HEAD].mean() < _SURE, False
-    if placed_by == "head":
+    if placed_by is PlacedBy.HEAD:
         doubted = _is_doubtful(person.scores, lies_apart=bool(sure and guessed and strays))
     parts = [disc(centre, reach), *(disc(point, _MARGIN * reach) for point in at[[*members, *strays]])]
     shown, hole = True, np.empty((0, 2))
@@ -131,7 +113,6 @@ def place_head(index: int, person: Person, view: View, *, sure: bool = True) -> 
     outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
     place = (float(middle[0]), float(middle[1]))
     return HeadRegion(
-        index,
         place,
         float(edge[0] - middle[0]),
         outline,
@@ -166,7 +147,7 @@ def _is_doubtful(scores: NDArray[np.float64], *, lies_apart: bool) -> bool:
     return bool(scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean())
 
 
-def _head_depth(found: skin.SurfaceDepth, trusted: NDArray[np.bool_]) -> float:
+def _head_depth(found: SurfaceDepth, trusted: NDArray[np.bool_]) -> float:
     """Depth of the head's skin; kept near to the shoulders', since a wall seen past a head is not."""
     head = _HEAD[found.observed[_HEAD] & trusted[_HEAD]]
     shoulders = _SHOULDERS[found.observed[_SHOULDERS] & trusted[_SHOULDERS]]

@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+
+class PlacedBy(StrEnum):
+    """What told where a head is."""
+
+    HEAD = "head"  # the head's own keypoints
+    TRUNK = "trunk"  # where the trunk ends
+    OUTSIDE = "outside"  # the picture ends below the shoulders: nothing to redact
+    LOW_CONFIDENCE = "low confidence"  # a detection that counts as nobody
+    TEMPORAL = "temporal"  # the frames before and after
+    FACE_DETECTOR = "face detector"  # the face detector, in the picture
 
 
 class HeadNotPlaced(Exception):
@@ -20,24 +32,21 @@ class HeadRegion:
     """What must be covered of one person's head, in pixels of the picture.
 
     Attributes:
-        person: index of the person.
         centre: u, v of the head's middle.
         radius_px: of the ball.
-        outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture.
-        placed_by: "head" by the head's own keypoints, "trunk" by where the trunk ends; "outside" if the
-            picture ends below the shoulders, then the outline is empty. "bystander", "neighbours" and
-            "second look" are those that no person of this frame told of.
+        outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture; empty if the
+            picture ends below the shoulders.
+        placed_by: what told where the head is.
         radius: of the ball in metres, NaN where it is not known.
         depth: of its middle in metres, NaN where it is not known.
         shown: whether the depth map shows it. Of one that it does not show the place is a guess, which is
             covered widely, and tells other frames nothing.
     """
 
-    person: int
     centre: tuple[float, float]
     radius_px: float
     outline: NDArray[np.int32]
-    placed_by: str
+    placed_by: PlacedBy
     radius: float = math.nan
     depth: float = math.nan
     shown: bool = True

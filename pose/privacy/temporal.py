@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
-from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
-from pose.privacy.region import HeadRegion, Heads, disc, hull
-
-PLACED_BY: Final = "neighbours"
+from pose.privacy.region import HeadRegion, Heads, PlacedBy, disc, hull
 
 _REACH: Final = 2  # frames before and after that are asked
-_OWN: Final = ("head", "trunk")  # what a frame placed by itself, from a person
+_OWN: Final = (PlacedBy.HEAD, PlacedBy.TRUNK)  # what a frame placed by itself, from a person
 
 # In metres.
 _MOVED: Final = 0.5  # a trunk that moved farther from one frame to the next is another's
@@ -43,19 +40,13 @@ class FrameHeads:
 
     Attributes:
         people: with keypoints in pixels of the picture.
-        heads: as `bystanders.find_all_heads` gives them.
-        depthmap, picture_size, color: as of `heads.find_heads`.
+        heads: as `find_all_heads` gives them.
+        view: the frame's picture, by its camera, and its depth map.
     """
 
     people: Sequence[Person]
     heads: Heads
-    depthmap: DepthMap
-    picture_size: tuple[int, int]
-    color: Intrinsics | None = None
-
-    @property
-    def view(self) -> View:
-        return View(self.depthmap, self.picture_size, self.color)
+    view: View
 
     @property
     def own(self) -> list[HeadRegion]:
@@ -107,7 +98,7 @@ def _moved(other: FrameHeads, frame: FrameHeads) -> list[HeadRegion]:
 
     Those are left out that are not before its camera, and those that the other frame only guesses.
     """
-    if not (other.depthmap.pose_known and frame.depthmap.pose_known):
+    if not (other.view.depthmap.pose_known and frame.view.depthmap.pose_known):
         return []
     there, here = _trunk(other), _trunk(frame)
     shift = np.zeros(3)
@@ -116,16 +107,16 @@ def _moved(other: FrameHeads, frame: FrameHeads) -> list[HeadRegion]:
     moved = []
     for region in (region for region in other.own if region.shown):
         at = other.view.to_depth(np.array([region.centre]))[0]
-        point = other.depthmap.world(at[0], at[1], region.depth) + shift
-        u, v, depth = (float(value) for value in frame.depthmap.project(point))
+        point = other.view.depthmap.unproject(at[0], at[1], region.depth) + shift
+        u, v, depth = (float(value) for value in frame.view.depthmap.project(point))
         if depth < region.radius:
             continue
-        reach = _GROWN * region.radius * frame.depthmap.intrinsics.fx / depth
+        reach = _GROWN * region.radius * frame.view.depthmap.intrinsics.fx / depth
         middle, edge = frame.view.to_picture(np.array([(u, v), (u + reach, v)]))
-        outline = hull(frame.view.to_picture(disc(np.array((u, v)), reach)), frame.picture_size)
+        outline = hull(frame.view.to_picture(disc(np.array((u, v)), reach)), frame.view.picture_size)
         place = (float(middle[0]), float(middle[1]))
         moved.append(
-            HeadRegion(-1, place, float(edge[0] - middle[0]), outline, PLACED_BY, region.radius, depth)
+            HeadRegion(place, float(edge[0] - middle[0]), outline, PlacedBy.TEMPORAL, region.radius, depth)
         )
     return moved
 
@@ -136,11 +127,11 @@ def _trunk(frame: FrameHeads) -> NDArray[np.float64] | None:
         return None
     at = frame.view.to_depth(frame.people[0].keypoints[list(kp.TORSO)])
     u, v = at.mean(axis=0).tolist()
-    window = _window(frame.depthmap, np.array((u, v)), float(np.ptp(at, axis=0).max()) / 4)
+    window = _window(frame.view.depthmap, np.array((u, v)), float(np.ptp(at, axis=0).max()) / 4)
     known = window[window > 0]
     if known.size == 0:
         return None
-    return frame.depthmap.world(u, v, float(np.median(known)))
+    return frame.view.depthmap.unproject(u, v, float(np.median(known)))
 
 
 def _is_known(region: HeadRegion, own: Sequence[HeadRegion]) -> bool:
@@ -169,8 +160,8 @@ def _is_seen_through(region: HeadRegion, frame: FrameHeads) -> bool:
 
 def _depth_at(region: HeadRegion, frame: FrameHeads) -> NDArray[np.float32]:
     at = frame.view.to_depth(np.array([region.centre]))[0]
-    reach = _INNER * region.radius * frame.depthmap.intrinsics.fx / region.depth
-    return _window(frame.depthmap, at, reach)
+    reach = _INNER * region.radius * frame.view.depthmap.intrinsics.fx / region.depth
+    return _window(frame.view.depthmap, at, reach)
 
 
 def _window(depthmap: DepthMap, centre: NDArray[np.float64], reach: float) -> NDArray[np.float32]:

@@ -8,7 +8,6 @@ from typing import Final
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.ledger.base import LedgerUnavailable
-from worker.models.out_of_memory import OutOfMemory
 from worker.storage.base import ScanMissing, ScanTooLarge, StorageUnavailable
 
 TOO_LONG: Final = "it took longer than the time limit"
@@ -44,6 +43,7 @@ def classify_error(error: Exception) -> ErrorPolicy:
     ErrorPolicy(transient=True, expected=True, reason='the storage of results: it is full')
     """
     from pose.errors import InvalidScan, PoseError
+    from worker.models.out_of_memory import OutOfMemory
 
     match error:
         case InvalidScan() | ScanMissing() | ScanTooLarge() | Quarantined():

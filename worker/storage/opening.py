@@ -24,7 +24,7 @@ def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_r
         make_root: whether a folder that is not there is made at the first write. Buckets are never made.
 
     Raises:
-        InvalidStorageUrl: the URL cannot be used.
+        ValueError: the URL cannot be used.
     """
     location = parse_storage_url(url)
     if isinstance(location, FileUrl):

@@ -88,7 +88,7 @@ def heat(*people):
 def in_picture(points, frame):
     depthmap = frame.depthmap
     there = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
-    return frame.to_picture(there)
+    return frame.view.to_picture(there)
 
 
 @pytest.mark.parametrize("step", [100, 200])
@@ -300,11 +300,11 @@ def test_a_batch_holds_at_least_one_frame(weights):
 
 def test_every_place_where_a_head_may_be_is_told_as_a_bystander(answering):
     child, other, shown = MIDDLE + FIGURE - (30, 0), MIDDLE + FIGURE + (40, 20), frame()
-    (sight,) = answering(heat((child, 0.8), (other, only_a_head(0.15)))).look([shown])
-    assert len(sight.people) == 1
+    (found,) = answering(heat((child, 0.8), (other, only_a_head(0.15)))).detect([shown])
+    assert len(found.people) == 1
     heads = [in_picture(points, shown)[HEAD_MAP] for points in (child, other)]
-    assert len(sight.bystanders) == 2
-    for head, at, score in zip(sight.bystanders, heads, (0.8, 0.15), strict=True):
+    assert len(found.low_confidence) == 2
+    for head, at, score in zip(found.low_confidence, heads, (0.8, 0.15), strict=True):
         assert head.keypoints == pytest.approx(np.tile(at, (kp.COUNT, 1)), abs=3)
         assert head.scores[list(kp.HEAD)] == pytest.approx(score, abs=0.02)
         assert (head.scores[5:] == 0).all()
@@ -312,5 +312,5 @@ def test_every_place_where_a_head_may_be_is_told_as_a_bystander(answering):
 
 
 def test_a_head_that_is_next_to_nothing_is_no_bystander(answering):
-    (sight,) = answering(heat((MIDDLE + FIGURE, only_a_head(0.03)))).look([frame()])
-    assert (sight.people, sight.bystanders) == ([], [])
+    (found,) = answering(heat((MIDDLE + FIGURE, only_a_head(0.03)))).detect([frame()])
+    assert (found.people, found.low_confidence) == ([], [])

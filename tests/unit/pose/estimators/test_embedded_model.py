@@ -38,8 +38,8 @@ def errors(estimator, posture, count=12, **options):
     found = []
     for rendering, frame, people in zip(renderings, frames, estimator.estimate(frames), strict=True):
         assert people, f"nobody was found in {posture} {FIRST_SEED + frame.order}"
-        uv, visible = rendering.truth(rendering.scene.people[0])
-        truth = frame.to_picture(uv)
+        uv, visible = rendering.keypoints(rendering.scene.people[0])
+        truth = frame.view.to_picture(uv)
         torso = np.linalg.norm(truth[[5, 6]].mean(axis=0) - truth[[11, 12]].mean(axis=0))
         found.append(np.linalg.norm(people[0].keypoints - truth, axis=1)[visible] / torso)
     return np.concatenate(found)
@@ -89,7 +89,7 @@ def test_a_child_keeps_its_left_and_its_right(estimator):
     renderings, frames = scans("standing", 12, second_person=False)
     right = wrong = 0
     for rendering, frame, people in zip(renderings, frames, estimator.estimate(frames), strict=True):
-        truth = frame.to_picture(rendering.truth(rendering.scene.people[0])[0])
+        truth = frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
         across = truth[5] - truth[6]
         found = people[0].keypoints[5] - people[0].keypoints[6]
         if np.linalg.norm(across) > 15:  # seen from the side neither is left of the other

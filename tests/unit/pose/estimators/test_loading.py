@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ import pose.weights.checkpoint
 import pose.weights.registry
 from pose.detectors import DETECTORS, build_detector
 from pose.errors import DeviceUnavailable, InvalidWeights
-from pose.estimators.base import Detections, Person, look
+from pose.estimators.base import Person
+from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import Detector
 from pose.estimators.loading import ESTIMATORS, choose_device, load_estimator, load_pair, resolve_model
 from pose.estimators.rgb_hrnet import RGBHRNet
@@ -224,6 +224,31 @@ def test_both_are_the_best_rgb_model_that_is_there_and_the_depth_network(store, 
     assert by_file.name == W32
 
 
+def test_the_depth_network_of_a_pair_is_loaded_once_and_runs_once(store, monkeypatch):
+    loaded, batches = [], []
+
+    class Counting(DepthHRNet):
+        def __init__(self, **options):
+            super().__init__(**options)
+            loaded.append(self)
+
+        def detect(self, frames):
+            batches.append(len(frames))
+            return super().detect(frames)
+
+    monkeypatch.setattr("pose.estimators.depth_hrnet.DepthHRNet", Counting)
+    rgb, depth = load_pair(device="cpu", store=store(W32, CHEAP), detector=CHEAP)
+    frames = [pose.Frame(order, 100, np.zeros((48, 64, 3), np.uint8), depthmap()) for order in range(3)]
+    rgb.estimate(frames)
+    assert depth.estimate(frames) == DepthHRNet().estimate(frames)
+    assert (len(loaded), batches) == (1, [3])
+
+
+def test_a_misspelt_option_is_refused(store):
+    with pytest.raises(TypeError, match="batchsize"):
+        load_pair(device="cpu", store=store(W32), batchsize=3)  # type: ignore[call-arg]
+
+
 def test_both_need_an_rgb_model(store):
     with pytest.raises(InvalidWeights, match=f"pose weights pull {W48} {CHEAP}"):
         load_pair(device="cpu", store=store(), detector=CHEAP)
@@ -232,25 +257,3 @@ def test_both_need_an_rgb_model(store):
 def test_every_detector_of_the_registry_can_be_built_and_no_other():
     assert list(DETECTORS) == list(pose.weights.registry.DETECTORS)
     assert next(iter(DETECTORS)) == DEFAULT_DETECTOR
-
-
-def somebody() -> pose.Person:
-    return pose.Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.1)
-
-
-class Plain:
-    name, version = "plain", "1"
-
-    def estimate(self, frames: Any) -> Any:
-        return [[] for _ in frames]
-
-
-class Doubting(Plain):
-    def look(self, frames: Any) -> list[Detections]:
-        return [Detections([], [somebody()]) for _ in frames]
-
-
-def test_an_estimator_need_not_tell_of_bystanders() -> None:
-    frames: Any = [1, 2]
-    assert look(Plain(), frames) == [Detections([], []), Detections([], [])]
-    assert [len(sight.bystanders) for sight in look(Doubting(), frames)] == [1, 1]

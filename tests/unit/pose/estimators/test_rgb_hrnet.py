@@ -18,6 +18,7 @@ from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.orientation import turns_for_step, unturn_points
 from pose.scan.frame import Frame
+from tests.support.estimators import FindsNobody
 from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
 
 WIDTH, HEIGHT = 80, 60  # sensor orientation
@@ -94,7 +95,7 @@ class Poser:
 
 def estimator(**options: Any) -> RGBHRNet:
     pose: Any = Poser(**options)
-    return RGBHRNet(Finder(), pose, "hrnet-test", "w1")
+    return RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody())
 
 
 @pytest.mark.parametrize("step", [100, 104, 200])
@@ -143,7 +144,7 @@ def test_nobody_found_is_nobody(step):
 def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_once():
     pose: Any = Poser()
     mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
-    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1").estimate(mixed)
+    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody()).estimate(mixed)
     assert [len(people) for people in found] == [1, 1, 0, 2, 1]
     for people, turns in zip(found, (1, 2, 3, 3, 0), strict=True):
         if people:
@@ -167,7 +168,7 @@ def test_a_box_ends_where_the_picture_ends():
             return np.zeros((len(boxes), 17, 2)), np.ones((len(boxes), 17))
 
     pose: Any = Anywhere()
-    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1").estimate([frame()])
+    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1", FindsNobody()).estimate([frame()])
     x0, y0, x1, y1 = person.box
     assert (y0, y1) == (0, HEIGHT - 1) and x1 == WIDTH - 1
     assert x0 == UPRIGHT[:, 1].min() - 3
@@ -180,7 +181,7 @@ def test_name_and_version_tell_all_that_decides_the_result():
     eager = Finder()
     eager.min_score = 0.5
     pose: Any = Poser()
-    assert RGBHRNet(eager, pose, "hrnet-test", "w1").version == "w1/finder-f1/above-0.5"
+    assert RGBHRNet(eager, pose, "hrnet-test", "w1", FindsNobody()).version == "w1/finder-f1/above-0.5"
 
 
 def test_its_score_limit_is_that_of_rgb_models():
@@ -194,7 +195,9 @@ def test_real_parts_fit_together():
     finder = Detector(random_state(CHEAPEST), CHEAPEST, min_score=0.02)
     picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     depthmap = frame().depthmap
-    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1").estimate([Frame(0, 100, picture, depthmap)])
+    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1", FindsNobody()).estimate(
+        [Frame(0, 100, picture, depthmap)]
+    )
     ((boxes, scores),) = finder.detect([np.rot90(picture, -1)])
     assert len(people) == len(boxes) > 0
     assert [person.box_score for person in people] == pytest.approx(scores.tolist())
@@ -217,13 +220,14 @@ class Doubting(Finder):
         ]
 
 
-class InDepth:
+class InDepth(FindsNobody):
     """A depth network that finds one person and one head in each frame."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[int] = []
 
-    def look(self, frames: Any) -> Any:
+    def detect(self, frames: Any) -> Any:
         self.asked += [frame.order for frame in frames]
         someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
         return [Detections([someone], [someone]) for _ in frames]
@@ -231,12 +235,12 @@ class InDepth:
 
 def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
     pose: Any = Poser()
-    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
-    (sight,) = doubting.look([frame(people=2)])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 1]
-    assert sight.bystanders[0].keypoints == pytest.approx(in_sensor(1, 0))
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", FindsNobody())
+    (found,) = doubting.detect([frame(people=2)])
+    assert [len(found.people), len(found.low_confidence)] == [1, 1]
+    assert found.low_confidence[0].keypoints == pytest.approx(in_sensor(1, 0))
     ((counted,),) = doubting.estimate([frame(people=2)])
-    assert counted.keypoints == pytest.approx(sight.people[0].keypoints)
+    assert counted.keypoints == pytest.approx(found.people[0].keypoints)
 
 
 def test_only_some_of_many_doubtful_boxes_are_looked_at():
@@ -246,16 +250,16 @@ def test_only_some_of_many_doubtful_boxes_are_looked_at():
             return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
 
     pose: Any = Poser()
-    (sight,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").look([frame()])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 4]
+    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1", FindsNobody()).detect([frame()])
+    assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 
 def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
     pose: Any = Poser()
     depth = InDepth()
-    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).look(
+    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).detect(
         [frame(order=0), frame(step=300, order=1), frame(order=2)]
     )
     assert depth.asked == [0, 2]
-    assert [len(sight.bystanders) for sight in seen] == [2, 0, 2]
-    assert [len(sight.people) for sight in seen] == [1, 1, 1]
+    assert [len(found.low_confidence) for found in seen] == [2, 0, 2]
+    assert [len(found.people) for found in seen] == [1, 1, 1]

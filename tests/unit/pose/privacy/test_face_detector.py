@@ -30,7 +30,7 @@ def on_the_face(truth, faces):
 
 
 def with_a_face_to_find(posture="standing"):
-    """A frame of which the second look says where the face is."""
+    """A frame in which the face detector says where the face is."""
     return first(lambda truth: len(on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))), posture)
 
 
@@ -47,7 +47,7 @@ def test_the_head_around_a_found_face_holds_the_face():
     truth = with_a_face_to_find()
     size = truth.frame.picture_size
     faces = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    mask = region_mask([head_of(0, face, size) for face in faces], size)
+    mask = region_mask([head_of(face, size) for face in faces], size)
     assert truth.face[mask].sum() > 0.95 * truth.face.sum()
     assert not len(uncovered(faces, mask))
 
@@ -88,13 +88,13 @@ def wall_at(metres):
     """A view of a picture with the test's size, and of a wall."""
     truth = with_a_face_to_find()
     depth = np.full_like(truth.frame.depthmap.depth, metres)
-    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.picture_size, None)
+    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.color)
 
 
 def test_of_what_is_larger_than_any_head_only_the_box_itself_is_covered():
     face = np.array([100.0, 60.0, 220.0, 180.0])
-    whole = head_of(0, face, (320, 240)).radius_px
-    near, far = (head_of(0, face, (320, 240), wall_at(metres)) for metres in (0.3, 1.5))
+    whole = head_of(face, (320, 240)).radius_px
+    near, far = (head_of(face, (320, 240), wall_at(metres)) for metres in (0.3, 1.5))
     assert near.radius_px == whole
     assert 60 <= far.radius_px < 0.7 * whole
     for region in (near, far):
@@ -105,7 +105,7 @@ def test_what_has_no_depth_may_be_a_head_of_any_size():
     face = np.array([100.0, 60.0, 220.0, 180.0])
     wall = wall_at(1.5)
     wall.depthmap.depth[: wall.depthmap.depth.shape[0] * 2 // 3] = 0
-    assert head_of(0, face, (320, 240), wall).radius_px == head_of(0, face, (320, 240)).radius_px
+    assert head_of(face, (320, 240), wall).radius_px == head_of(face, (320, 240)).radius_px
 
 
 def test_a_face_that_no_person_told_of_is_covered_and_counted():
@@ -117,7 +117,7 @@ def test_a_face_that_no_person_told_of_is_covered_and_counted():
     )
     assert covered.mask is not None
     assert covered.second_look >= 1
-    assert [region.placed_by for region in covered.regions][-1] == "second look"
+    assert [region.placed_by for region in covered.regions][-1] == "face detector"
     assert truth.face[covered.mask].sum() > 0.95 * truth.face.sum()
 
 
@@ -156,10 +156,10 @@ def test_threads_do_not_disturb_each_other():
 
 
 def test_the_analysis_says_it_before_it_looks_at_anything(monkeypatch):
-    class Never:
+    class Never(pose.Estimator):
         name, version = "never", "1"
 
-        def estimate(self, frames):
+        def detect(self, frames):
             raise AssertionError("people were looked for")
 
     truth = with_a_face_to_find()

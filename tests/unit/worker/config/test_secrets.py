@@ -47,7 +47,9 @@ def test_keys_of_s3_come_in_pairs(tmp_path):
     access = {"AWS_ACCESS_KEY_ID_FILE": str(tmp_path / "key")}
     both = {**access, "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "secret")}
     assert s3_keys(both) == ("key-of-tests", "secret-of-tests")
-    with pytest.raises(SecretFileError, match="AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE: one"):
+    with pytest.raises(
+        SecretFileError, match="AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE: set both"
+    ):
         s3_keys(access)
 
 
@@ -61,11 +63,11 @@ def test_a_secret_is_not_given_twice(monkeypatch, secret):
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        (b"", "must hold one word of at most 4096 bytes"),
-        (b"\n", "must hold one word of at most 4096 bytes"),
-        (b"two words", "must hold one word of at most 4096 bytes"),
-        (b"x" * 4097, "must hold one word of at most 4096 bytes"),
-        (b"\xff\xfe", "the file holds no text"),
+        (b"", "must contain one word of at most 4096 bytes"),
+        (b"\n", "must contain one word of at most 4096 bytes"),
+        (b"two words", "must contain one word of at most 4096 bytes"),
+        (b"x" * 4097, "must contain one word of at most 4096 bytes"),
+        (b"\xff\xfe", "the file is not UTF-8 text"),
     ],
 )
 def test_a_file_that_holds_no_secret_is_named_by_its_variable_alone(tmp_path, content, wrong):

@@ -112,7 +112,7 @@ def test_no_value_is_repeated_in_an_error_because_it_may_hold_a_password(monkeyp
 
 
 def test_scans_and_results_may_not_be_one_place(tmp_path):
-    with pytest.raises(SettingsError, match="two places"):
+    with pytest.raises(SettingsError, match="must differ"):
         read_settings(scans_url="s3://bucket/a", results_url="s3://bucket/a/")
 
 
