@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose.errors import InvalidPicture
 from pose.estimators.crop import PIXEL_STD, box_to_center_scale
-from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Task
+from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Picture, Task
 from pose.evaluation.oks import rescore, suppress
 from pose.scan.pictures import MAX_BYTES, decode_picture
 
@@ -46,7 +46,7 @@ def find_pictures(annotations: Annotations, tasks: Sequence[Task], folder: Path 
     Raises:
         InvalidDataset: some are not.
     """
-    names = [annotations.pictures[task.image_id]["file_name"] for task in tasks]
+    names = [annotations.pictures[task.image_id].file_name for task in tasks]
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
         text = f"{len(missing)} of {len(names)} pictures are not there, first {missing[0]}"
@@ -141,8 +141,8 @@ def _groups(tasks: Sequence[Task], boxes_at_once: int) -> Iterator[list[Task]]:
         yield group
 
 
-def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
-    name = picture["file_name"]
+def _read_picture(picture: Picture, folder: Path) -> NDArray[np.uint8]:
+    name = picture.file_name
     try:
         with (folder / name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -150,7 +150,7 @@ def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
         raise InvalidDataset(f"{name}: {error.strerror or type(error).__name__}") from None
     rgb = decode_picture(data, name)
     height, width = rgb.shape[:2]
-    if (width, height) != (picture["width"], picture["height"]):
-        said = f"{picture['width']}x{picture['height']}, as the annotations say"
+    if (width, height) != (picture.width, picture.height):
+        said = f"{picture.width}x{picture.height}, as the annotations say"
         raise InvalidPicture(name, "size", f"{width}x{height}", said)
     return rgb

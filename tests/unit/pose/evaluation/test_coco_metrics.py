@@ -197,7 +197,7 @@ def test_a_picture_that_goes_missing_is_named(data_set, tasks, tmp_path):
 
 
 def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tmp_path, make_picture):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(make_picture((64, 48)))
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=r"size: 64x48 \(expected \d+x\d+, as the annotations say\)"):
@@ -205,7 +205,7 @@ def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tm
 
 
 def test_a_picture_that_is_none_is_refused(data_set, tasks, tmp_path):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(b"no picture")
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=f"{name}: format"):
