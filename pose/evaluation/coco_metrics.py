@@ -23,7 +23,7 @@ from pose.scan.pictures import MAX_BYTES, decode_picture
 
 # In the order in which pycocotools gives them: average precision and recall, over similarities (OKS) of .5 to
 # .95, at .5, at .75, and for people of medium (32² to 96² pixels) and large area.
-FIGURES: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
+METRICS: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 _PICTURES_AT_ONCE: Final = 64  # in memory; some 60 MB of COCO's
 
 
@@ -87,7 +87,7 @@ def predict(
 
 
 def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """COCO's ten `FIGURES` of keypoint results, each in 0..1; -1 where nobody is annotated who counts."""
+    """COCO's ten `METRICS` of keypoint results, each in 0..1; -1 where nobody is annotated who counts."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no types
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
@@ -102,7 +102,7 @@ def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dic
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return {name: float(value) for name, value in zip(FIGURES, run.stats, strict=True)}
+    return {name: float(value) for name, value in zip(METRICS, run.stats, strict=True)}
 
 
 def _results(
