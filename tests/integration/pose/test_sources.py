@@ -141,7 +141,9 @@ def test_without_a_network_the_error_says_what_to_run_where(store, file, monkeyp
 
 def test_what_nobody_publishes_for_programs_cannot_be_pulled(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, url=None)
-    with pytest.raises(WeightsNotFound, match="published nowhere"):
+    with pytest.raises(
+        WeightsNotFound, match=f"cannot be downloaded by a program: use `pose weights add {NAME} FILE`"
+    ):
         pull(NAME, store)
 
 
@@ -189,7 +191,7 @@ def test_a_fleet_may_hold_the_published_file(store, file):
 @pytest.mark.parametrize("content", [b"", b"damaged", b"12345678{"])
 def test_what_a_source_sends_is_checked_like_any_other(store, file, content):
     for name in (CONVERTED, file.name):
-        with pytest.raises(DownloadError, match=f"{NAME}: what came cannot be used"):
+        with pytest.raises(DownloadError, match=f"{NAME}: the downloaded file cannot be used"):
             pull(NAME, store, Shelf(**{name: content}))
         assert left_in(store) == []
 
@@ -228,7 +230,7 @@ def test_other_schemes_are_entry_points(monkeypatch):
     _, source = open_weights("shelf://bucket/prefix")
     assert isinstance(source, Shelf)
     assert source.files == {"url": "shelf://bucket/prefix"}
-    with pytest.raises(ValueError, match=r"cannot be had from ftp://, expected .* shelf://"):
+    with pytest.raises(ValueError, match=r"no weights can be got from ftp://, expected .* shelf://"):
         open_weights("ftp://host/folder")
 
 

@@ -153,7 +153,7 @@ def test_weights_that_are_not_there_end_it_with_the_command_that_gets_them(folde
     [
         (["--model", "depth-hrnet"], "unknown model 'depth-hrnet', expected one of hrnet-w48-384x288"),
         (["--boxes", "none.json"], "none.json: No such file"),
-        (["--images", "nowhere"], "pictures are not there, first 000"),
+        (["--images", "nowhere"], "pictures are missing, the first is 000"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--out", "no/such/folder/keypoints.json"], "cannot be written"),
         (["--out", "."], "cannot be written"),

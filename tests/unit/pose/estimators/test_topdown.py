@@ -216,7 +216,7 @@ def test_a_file_of_the_authors_is_taken_by_its_path(tmp_path, pictures):
 def test_the_inputs_size_stands_in_the_facts_as_width_by_height():
     assert input_size_of(Checkpoint({}, {"input_size": "288x384"})) == (288, 384)
     for text in ("", "288", "288x", "x384", "288x384x3"):
-        with pytest.raises(InvalidWeights, match="not known"):
+        with pytest.raises(InvalidWeights, match="input size is unknown"):
             input_size_of(Checkpoint({}, {"input_size": text}))
 
 

@@ -185,7 +185,7 @@ def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, fold
 def test_missing_pictures_are_counted_before_any_work(data_set, tasks, folder, tmp_path):
     find_pictures(data_set, tasks, folder / IMAGES)
     with pytest.raises(
-        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are not there, first 0000"
+        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are missing, the first is 0000"
     ):
         find_pictures(data_set, tasks, tmp_path)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.cocoeval import Params  # type: ignore[import-untyped]  # it ships no types
 
-from pose.evaluation.oks import SIGMAS, rescore, similarity, suppress
+from pose.evaluation.oks import SIGMAS, oks, rescore, suppress
 
 
 def people(count, seed=0, spread=3.0):
@@ -44,14 +44,14 @@ def test_deviations_are_those_of_coco():
 
 def test_a_person_is_wholly_similar_to_itself():
     (one,) = people(1)
-    assert similarity(one, one[None], 900.0, np.array([400.0])) == pytest.approx([1.0])
+    assert oks(one, one[None], 900.0, np.array([400.0])) == pytest.approx([1.0])
 
 
 def test_similarity_is_as_defined():
     found = people(5)
     areas = np.array([4000.0, 900.0, 10_000.0, 2500.0, 60.0])
     expected = [similarity_by_definition(found[0], found[i], areas[0], areas[i]) for i in range(5)]
-    assert similarity(found[0], found, areas[0], areas) == pytest.approx(expected, abs=1e-12)
+    assert oks(found[0], found, areas[0], areas) == pytest.approx(expected, abs=1e-12)
     assert min(expected) < 0.9 < max(expected)
 
 

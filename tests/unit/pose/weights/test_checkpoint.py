@@ -64,11 +64,10 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, kept):
         read_checkpoint(path)
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
     path = save_weights(tmp_path / "w.safetensors")
-    monkeypatch.setattr(pose.weights.checkpoint, "MAX_BYTES", 1000)
     with pytest.raises(InvalidWeights, match="expected at most 1000"):
-        read_checkpoint(path)
+        read_checkpoint(path, max_bytes=1000)
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -181,7 +180,9 @@ def test_a_file_that_would_run_something_is_refused_and_runs_nothing(tmp_path, z
         write_pth(
             path, {"state_dict": {"a": torch.ones(2)}} | {place: {"b": Evil(function, *arguments)}}, zipped
         )
-        with pytest.raises(InvalidWeights, match=rf"w\.pth: refers to {name}, which has no place in weights"):
+        with pytest.raises(
+            InvalidWeights, match=rf"w\.pth: refers to {name}, which does not belong in weights"
+        ):
             read_pth(path)
         assert not mark.exists()
 
@@ -206,7 +207,7 @@ def test_what_is_allowed_is_allowed_for_one_file_only(tmp_path):
      {"a": torch.ones(2).to_sparse()}, torch.ones(2)],
 )  # fmt: skip
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
-    with pytest.raises(InvalidWeights, match=r"weights w\.pth: (holds no state dict|not tensors)"):
+    with pytest.raises(InvalidWeights, match=r"weights w\.pth: (contains no state dict|not tensors)"):
         read_pth(write_pth(tmp_path / "w.pth", content))
 
 
@@ -226,7 +227,7 @@ def test_a_pth_that_was_cut_off_is_refused(tmp_path, zipped):
     whole = path.read_bytes()
     for kept in (1, 100, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:kept])
-        with pytest.raises(InvalidWeights, match=r"not a file of torch\.save, or a damaged one"):
+        with pytest.raises(InvalidWeights, match=r"not a file of torch\.save, or damaged"):
             read_pth(path)
 
 

@@ -69,11 +69,13 @@ def test_a_published_file_is_known_by_its_hash_and_has_its_version(tmp_path, mon
     assert facts["input_size"] == "192x256"
 
 
-def test_a_file_that_nobody_published_is_not_even_opened_unless_that_is_wanted(tmp_path, monkeypatch):
+def test_a_file_that_is_not_published_is_read_only_on_request(tmp_path, monkeypatch):
     path = tmp_path / "mine.pth"
     path.write_bytes(b"never looked at")
     monkeypatch.setattr(originals, "read_pth", lambda path: pytest.fail("it was read"))
-    with pytest.raises(InvalidWeights, match=rf"mine\.pth: nobody .* SHA-256 {sha256_of(path)}; .* --own"):
+    with pytest.raises(
+        InvalidWeights, match=rf"mine\.pth: no published file has the SHA-256 {sha256_of(path)}; .* --own"
+    ):
         read_weights_file(path, NAME, own=False)
 
 

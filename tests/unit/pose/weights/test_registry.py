@@ -20,7 +20,7 @@ from pose.weights.registry import (
     POSE_MODELS,
     REGISTRY,
     find_published,
-    slot,
+    first_published,
 )
 
 TORCHVISION = {
@@ -86,4 +86,4 @@ def test_a_file_is_found_by_its_hash_as_far_as_that_is_known():
 
 def test_an_unknown_name_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match=r"'hrnet-w64'.*hrnet-w48-384x288.*ssdlite320"):
-        slot("hrnet-w64")
+        first_published("hrnet-w64")
