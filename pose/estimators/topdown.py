@@ -10,7 +10,6 @@ network, highest cell plus a quarter of a cell towards the larger neighbour, bac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,7 +24,6 @@ from pose.estimators.heatmap import find_maxima
 from pose.hrnet import build_hrnet
 from pose.weights.checkpoint import Checkpoint
 from pose.weights.convert import hrnet_state
-from pose.weights.ingest import read_weights_file
 
 FloatArray = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -79,30 +77,6 @@ class TopDown:
             weights = weights.tensors
         network = _load(weights, width) if isinstance(weights, Mapping) else weights
         self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
-
-    @classmethod
-    def from_file(
-        cls,
-        path: Path | str,
-        variant: str | None = None,
-        device: torch.device | str = "cpu",
-        flip_test: bool = False,
-        batch_size: int = BATCH,
-    ) -> TopDown:
-        """Load the weights of a .pth or .safetensors file, with the authors' or mmpose's names.
-
-        Args:
-            path: the file.
-            variant: such as "hrnet-w48-384x288"; None takes what the file says.
-            device, flip_test, batch_size: as for the class.
-
-        Raises:
-            InvalidWeights: the file is missing, damaged, or not of this variant; or `variant` is None and the
-                file does not tell its input size.
-            ValueError: there is no such variant.
-        """
-        checkpoint = read_weights_file(path, variant)
-        return cls(checkpoint, None, input_size_of(checkpoint), device, flip_test, batch_size)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: Tensor) -> Tensor:
