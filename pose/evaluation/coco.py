@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.errors import PoseError
-from pose.scan.manifest import is_inside
+from pose.scan.manifest import is_safe_path
 
 FloatArray = NDArray[np.float64]
 
@@ -226,4 +226,4 @@ _FLAG: Final[_Kind] = (lambda value: _is_whole(value, 0, 1), "0 or 1")
 _NUMBER: Final[_Kind] = (_is_number, "a number")
 _BOX: Final[_Kind] = (_is_box, "a list of x, y, width and height")
 _KEYPOINTS: Final[_Kind] = (_is_keypoints, f"a list of {kp.COUNT} times x, y and v (0, 1 or 2)")
-_NAME: Final[_Kind] = (is_inside, "the name of a file inside the folder of images")
+_NAME: Final[_Kind] = (is_safe_path, "the name of a file inside the folder of images")

@@ -25,7 +25,7 @@ _UPPER: Final = (*kp.HEAD, kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)
 _LOWER: Final = tuple(range(kp.LEFT_HIP, kp.COUNT))  # hips, knees, ankles
 
 
-def is_known(step: int) -> bool:
+def is_known_step(step: int) -> bool:
     """Whether a step says which way is up and which posture the child was in."""
     return step in STANDING_STEPS or step in LYING_STEPS
 
