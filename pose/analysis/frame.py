@@ -15,7 +15,7 @@ from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
 from pose.estimators.base import Person
-from pose.geometry.orientation import is_known, turns_for_step, turns_of_person
+from pose.geometry.orientation import is_known_step, turns_for_step, turns_of_person
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
@@ -148,7 +148,7 @@ def finish_frame(
     frame, people, watch = measures.frame, measures.people, Stopwatch(measures.timings_ms)
     skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
-        turns = turns_for_step(frame.step) if is_known(frame.step) else None
+        turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
         covered = redact_heads(frame.rgb, heads, options.cover, turns, frame.view)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
@@ -248,7 +248,7 @@ def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult |
 
 def _turns(step: int, people: Sequence[Person]) -> int:
     """Quarter turns that bring a picture upright: by the step, or else by the surest person, head up."""
-    if is_known(step):
+    if is_known_step(step):
         return turns_for_step(step)
     return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pose.errors import FaceDetectorMissing
 from pose.geometry.orientation import turn_picture, unturn_points
 from pose.geometry.view import View
-from pose.lifting.anatomy import TALLEST, Build
+from pose.lifting.anatomy import MAX_STATURE, Build
 from pose.privacy.place_head import head_radius
 from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
 
@@ -38,7 +38,7 @@ _INNER: Final = 0.5  # of a face's box: what tells whether it is covered,
 _COVERED: Final = 0.9  # when so much of it is
 _WITHIN: Final = 0.5  # of a face's box: the radius of the circle within it
 
-_LARGEST: Final = head_radius(Build(TALLEST))  # metres; nobody's head is larger
+_LARGEST: Final = head_radius(Build(MAX_STATURE))  # metres; nobody's head is larger
 _NEAREST: Final = 0.05  # of the depths in a box so many are nearer than what is seen: stray ones
 _KNOWN: Final = 0.5  # of a box that must have a depth to tell how large a thing is
 

@@ -77,7 +77,7 @@ def place_head(person: Person, view: View, *, sure: bool = True) -> HeadRegion:
 
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
     points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    build = fit_build(points, found.observed & trusted, otherwise=_ADULT if sure else _HALFGROWN)
+    build = fit_build(points, found.observed & trusted, default=_ADULT if sure else _HALFGROWN)
     radius = head_radius(build)
     depth = _head_depth(found, trusted)
     # The ball's radius in depth pixels, at its middle: the skin is nearer.

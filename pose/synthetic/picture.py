@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.scan.calibration import scaled
+from pose.scan.calibration import to_intrinsics
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Camera, Hits, Shape, cast
 from pose.synthetic.scene import Scene
@@ -75,7 +75,7 @@ def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -
     on those. The view is that of the scene's camera, whatever the size of its depth map.
     """
     width, height = size
-    camera = replace(scene.camera, intrinsics=scaled(scene.intrinsics, width, height))
+    camera = replace(scene.camera, intrinsics=to_intrinsics(scene.intrinsics, width, height))
     scene = replace(scene, camera=camera)
     hits = cast(camera, scene.shapes)
     points = _points(camera, hits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.scan.calibration import scaled
+from pose.scan.calibration import to_intrinsics
 from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
 from pose.synthetic.posing import turn
 from pose.synthetic.raycast import Camera, Shape, box, cone, plane
@@ -98,7 +98,7 @@ def sample_scene(
     shapes += sample_room(scan, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
-    camera = replace(camera, intrinsics=scaled(intrinsics, *size))
+    camera = replace(camera, intrinsics=to_intrinsics(intrinsics, *size))
     return Scene(posture, step, camera, people, shapes, intrinsics, careful, looks)
 
 
@@ -196,4 +196,4 @@ def _phone(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, t
     right, high = c * right + s * high, c * high - s * right
     # Turned once clockwise the sensor's left edge is the picture's top; turned thrice its right edge is.
     x, y = (-high, right) if turns == 1 else (high, -right)
-    return Camera(scaled(PHONE, 240, 180), np.stack([x, y, -forward], axis=1), spot)
+    return Camera(to_intrinsics(PHONE, 240, 180), np.stack([x, y, -forward], axis=1), spot)
