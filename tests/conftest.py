@@ -33,7 +33,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 cv2.setNumThreads(1)
 # boto3 parses two megabytes of JSON anew for each client.
 _parsed = functools.cache(JSONFileLoader().load_file)
-JSONFileLoader.load_file = lambda _, path: _parsed(path)  # type: ignore[method-assign]
+JSONFileLoader.load_file = lambda _, path: _parsed(path)  # type: ignore[method-assign, assignment]
 
 CALIBRATION = b"""Color camera intrinsic:
 0.6786797 0.90489584 0.49585155 0.5035042
