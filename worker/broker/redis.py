@@ -12,7 +12,6 @@ from typing import Any
 
 import redis as redis_py
 from kombu.transport import redis
-from kombu.utils.json import dumps
 
 from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
@@ -54,7 +53,7 @@ class Channel(redis.Channel):
     max_message_bytes: int | None = None
     from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
 
-    def set_aside(self, queue: str, reason: str, entry: bytes | str) -> None:
+    def send_to_dead_list(self, queue: str, reason: str, entry: bytes | str) -> None:
         """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
         log.error("message_refused", queue=queue, reason=reason)
         try:
@@ -83,24 +82,13 @@ class Channel(redis.Channel):
                 None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
             )
             try:
-                message = check_envelope(entry, limit)
+                check_envelope(entry, limit)
             except InvalidMessage as error:
-                self.set_aside(queue, str(error), entry)
+                self.send_to_dead_list(queue, str(error), entry)
                 return None  # as when nothing came
-            # An entry that was put there twice has one tag twice; the first to be done would take the other
-            # off the books, and it would be lost with its worker.
-            message["properties"]["delivery_tag"] = self._next_delivery_tag()
-            return key, dumps(message)
+            return answer
 
         return parse
-
-    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        try:
-            check_envelope(dumps(message))
-        except InvalidMessage as error:
-            log.error("broadcast_refused", exchange=exchange, reason=str(error))
-            return False
-        return super()._deliver_fanout_message(message, exchange)
 
 
 class Transport(redis.Transport):

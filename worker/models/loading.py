@@ -6,20 +6,22 @@ The functions import `pose` only when they are called. The parent of the worker'
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 
 if TYPE_CHECKING:
     from pose import Estimator
+    from pose.estimators.loading import EstimatorOptions
 
 log = get_logger(__name__)
 BOTH: Final = "both"
 _lock = threading.Lock()
-_loaded: dict[tuple[int, Settings], tuple[Estimator, Estimator | None]] = {}
+_loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
 
 
 def get_estimator(settings: Settings) -> Estimator:
@@ -40,33 +42,33 @@ def get_comparison_estimator(settings: Settings) -> Estimator | None:
     return _estimators(settings)[1] if settings.model == BOTH else None
 
 
-def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
+def _estimators(settings: Settings) -> tuple[Estimator, ...]:
     key = (os.getpid(), settings)
     with _lock:  # the pool `threads` asks several times at once
         if key not in _loaded:
             _loaded[key] = _load_with_fallback(settings)
-            for estimator in filter(None, _loaded[key]):
+            for estimator in _loaded[key]:
                 log.info("model_loaded", model=estimator.name, version=estimator.version)
         return _loaded[key]
 
 
-def _load_with_fallback(settings: Settings) -> tuple[Estimator, Estimator | None]:
+def _load_with_fallback(settings: Settings) -> tuple[Estimator, ...]:
+    """Load the estimators, each with smaller batches or the CPU for a GPU whose memory is full."""
     from worker.models.out_of_memory import OutOfMemoryFallback
 
-    first, second = _load(settings, settings.device)
-    to_cpu = settings.oom_to_cpu
-    return (
-        OutOfMemoryFallback(first, (lambda: _load(settings, "cpu")[0]) if to_cpu else None),
-        second
-        and OutOfMemoryFallback(second, (lambda: _load(settings, "cpu")[1] or second) if to_cpu else None),
-    )
+    on_cpu = functools.cache(lambda: _load(settings, "cpu"))
+
+    def fallback(i: int, estimator: Estimator) -> OutOfMemoryFallback:
+        return OutOfMemoryFallback(estimator, (lambda: on_cpu()[i]) if settings.oom_to_cpu else None)
+
+    return tuple(fallback(i, one) for i, one in enumerate(_load(settings, settings.device)))
 
 
-def _load(settings: Settings, device: str) -> tuple[Estimator, Estimator | None]:
+def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
     import pose
     from worker.models.weights import open_store
 
-    options: dict[str, Any] = {
+    options: EstimatorOptions = {
         "store": open_store(settings),
         "detector": settings.detector,
         "flip_test": settings.flip_test,
@@ -74,7 +76,7 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, Estimator | None]
     }
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)
-    return pose.load_estimator(settings.model, device, **options), None
+    return (pose.load_estimator(settings.model, device, **options),)
 
 
 def limit_threads(settings: Settings, processes: int) -> int:

@@ -371,7 +371,7 @@ def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
 
 
 class Doubtful(KnowingEstimator):
-    """Knows the first person of each frame; of the others it is not sure."""
+    """Knows the first person of each frame; the others are low-confidence detections."""
 
     def detect(self, frames):
         return [Detections(found.people[:1], found.people[1:]) for found in super().detect(frames)]

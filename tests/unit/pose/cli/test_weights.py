@@ -21,7 +21,7 @@ NAME = "hrnet-w32-256x192"
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """The store that the commands use when they are told of no other."""
+    """The store that the commands use by default."""
     monkeypatch.setitem(VARIANTS, "w32", THIN)
     monkeypatch.delenv("WEIGHTS_URL", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -60,7 +60,7 @@ def test_the_list_has_every_model_and_file(folder):
     assert str(folder) in done.stdout
 
 
-def test_the_list_says_what_is_stored(file, folder):
+def test_the_list_shows_what_is_stored(file, folder):
     facts = WeightsStore(folder).add(NAME, file, own=True)
     WeightsStore(folder).path("hrnet-w32-384x288").write_bytes(b"")
     lines = {line.split()[0]: line.split()[1] for line in weights("list").stdout.splitlines() if line.strip()}
@@ -69,7 +69,7 @@ def test_the_list_says_what_is_stored(file, folder):
     assert lines[DEFAULT_POSE] == "-"
 
 
-def test_weights_are_pulled_and_where_they_are_is_said(server, folder):
+def test_pull_prints_where_the_weights_are(server, folder):
     done = weights("pull", NAME)
     assert done.exit_code == 0, done.output
     store = WeightsStore(folder)
@@ -90,7 +90,7 @@ def test_without_a_name_the_default_model_and_its_detector_are_pulled(monkeypatc
     assert asked == [DEFAULT_POSE, DEFAULT_DETECTOR]
 
 
-def test_one_that_cannot_be_pulled_does_not_keep_the_others(server, folder, monkeypatch, tmp_path):
+def test_a_failed_pull_does_not_stop_the_others(server, folder, monkeypatch, tmp_path):
     gone = write_pth(tmp_path / "gone.pth", thin_state(2))
     publish(monkeypatch, "hrnet-w32-384x288", gone, url=f"{server.url}gone.pth")
     done = weights("pull", "hrnet-w32-384x288", NAME)
@@ -99,14 +99,14 @@ def test_one_that_cannot_be_pulled_does_not_keep_the_others(server, folder, monk
     assert WeightsStore(folder).has(NAME)
 
 
-def test_pulling_goes_to_the_folder_that_weights_url_names(server, tmp_path, monkeypatch, folder):
+def test_pull_writes_to_the_folder_of_weights_url(server, tmp_path, monkeypatch, folder):
     monkeypatch.setenv("WEIGHTS_URL", (tmp_path / "shared").as_uri())
     assert weights("pull", NAME).exit_code == 0
     assert WeightsStore(tmp_path / "shared").has(NAME)
     assert not folder.exists()
 
 
-def test_a_mirror_is_pulled_from(server, file, folder):
+def test_pull_downloads_from_a_mirror(server, file, folder):
     server.files = {f"mirror/{file.name}": file.read_bytes()}
     assert weights("pull", NAME, "--url", f"{server.url}mirror").exit_code == 0
     assert WeightsStore(folder).has(NAME)
@@ -117,14 +117,14 @@ def test_a_mirror_is_pulled_from(server, file, folder):
     [("pull", "hrnet-w64"), ("verify", "hrnet-w64"), ("add", "hrnet-w64", "f.pth"),
      ("pull", "--url", "ftp://host/x"), ("list", "--url", "s3://?"), ("verify", "--url", "file://elsewhere/x")],
 )  # fmt: skip
-def test_what_cannot_be_begun_ends_with_two(arguments, folder):
+def test_invalid_arguments_give_exit_code_two(arguments, folder):
     done = weights(*arguments)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"pose weights {arguments[0]}: ")
     assert not folder.exists()
 
 
-def test_a_file_of_ones_own_is_added_only_when_that_is_said(file, folder):
+def test_an_own_file_is_added_only_with_own(file, folder):
     refused = weights("add", NAME, file)
     assert refused.exit_code == 1
     assert "--own" in refused.stderr
@@ -136,20 +136,20 @@ def test_a_file_of_ones_own_is_added_only_when_that_is_said(file, folder):
 
 
 @pytest.mark.parametrize("problem", ["missing", "folder"])
-def test_a_file_that_cannot_be_read_is_told(tmp_path, problem):
+def test_an_unreadable_file_is_reported(tmp_path, problem):
     done = weights("add", NAME, tmp_path / "missing.pth" if problem == "missing" else tmp_path)
     assert done.exit_code == 1
     assert "there is no such file" in done.stderr
 
 
-def test_a_store_that_cannot_be_written_is_told(file, tmp_path):
+def test_a_read_only_store_is_reported(file, tmp_path):
     (tmp_path / "taken").write_bytes(b"")
     done = weights("add", NAME, file, "--own", "--url", tmp_path / "taken" / "store")
     assert done.exit_code == 1
     assert done.stderr == "pose weights add: Not a directory\n"
 
 
-def test_what_is_stored_is_verified(file, folder):
+def test_stored_weights_are_verified(file, folder):
     WeightsStore(folder).add(NAME, file, own=True)
     done = weights("verify")
     assert done.exit_code == 0
@@ -164,7 +164,7 @@ def test_what_is_stored_is_verified(file, folder):
     assert "damaged" in done.stderr
 
 
-def test_to_verify_what_is_not_there_fails_and_to_verify_nothing_does_not():
+def test_verify_fails_for_missing_weights_but_not_for_an_empty_store():
     assert weights("verify", NAME).exit_code == 1
     done = weights("verify")
     assert done.exit_code == 0
@@ -178,7 +178,7 @@ def test_help_loads_no_torch():
     assert str(weights_cli.app.info.help) in " ".join(weights("--help").stdout.split())
 
 
-def test_pulling_where_there_are_weights_of_ones_own_keeps_them_and_says_so(file, folder, server):
+def test_pull_keeps_own_weights_and_says_so(file, folder, server):
     before = WeightsStore(folder).add(NAME, file, own=True)
     published = weights("pull", NAME)
     assert (published.exit_code, "kept" in published.stdout) == (0, False)  # this file is a published one
