@@ -250,43 +250,6 @@ def test_a_scan_that_is_completed_is_told_of_from_its_arrival_to_its_end(world, 
     assert PERSON not in json.dumps(events)
 
 
-def test_the_same_scan_again_is_received_and_nothing_else_happens_to_it(world, worker, stream, make_scan):
-    world.put_scan("twice", make_scan(frames=1))
-    world.enqueue("twice")
-    before = once(stream, "twice", "scan.completed")
-    world.enqueue("twice")
-    world.wait_for("twice", "completed")
-    wait_until(
-        lambda: len(worker.events("scan_completed")) and worker.events("scan_completed")[-1]["repeated"],
-        "it",
-    )
-    again = kinds(stream, "twice")[len(before) :]
-    assert again[0] == "scan.received"
-    assert again.count("scan.completed") == 1, "whoever announced it waits for its end"
-    assert "picture.withheld" not in again or again.count("picture.withheld") == 1
-
-
-def test_a_scan_that_fails_is_told_of_with_the_reason(world, worker, stream):
-    world.enqueue("nothing-there")
-    found = once(stream, "nothing-there", "scan.failed")
-    assert [kind for kind in found if kind != "scan.progress"] == [
-        "scan.received",
-        "scan.started",
-        "scan.failed",
-    ]
-    assert "holds no files" in of_stream(stream, "nothing-there")[-1]["data"]["reason"]
-
-
-def test_a_scan_that_nobody_announced_is_received_by_its_worker(world, worker, stream, make_scan):
-    from celery import Celery
-
-    world.put_scan("direct", make_scan(frames=1))
-    app = Celery("producer", broker=world.environment["CELERY_BROKER_URL"], set_as_current=False)
-    app.send_task("worker.process_scan", kwargs={"scan_id": "direct"})
-    app.close()
-    assert once(stream, "direct", "scan.completed").count("scan.received") == 1
-
-
 def consumer(world: World) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
@@ -339,22 +302,3 @@ def test_the_example_finishes_what_it_had_not_acknowledged(world, stream):
 def test_the_example_is_short():
     code = (ROOT / "examples" / "consume_events.py").read_text().split("import redis\n")[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
-
-
-def test_each_try_is_told_of_and_without_redis_by_the_file(tmp_path):
-    world = World(
-        tmp_path, {"SCANS_URL": f"file://{tmp_path}/not-there", "MAX_ATTEMPTS": "2", "RETRY_BASE_S": "0.1"}
-    )
-    with world.start_worker() as worker:
-        worker.wait_for_event("process_ready")
-        world.enqueue("scan-1")
-        world.wait_for("scan-1", "failed")
-        path = tmp_path / ".run" / "events.jsonl"
-        wait_until(lambda: EventType.FAILED in path.read_text(), "the last event")
-    events = [checked(line) for line in path.read_text().splitlines()]
-    assert [
-        (event["type"].removeprefix("org.pose-worker.scan."), event["data"].get("attempt"))
-        for event in events
-        if event["type"] != EventType.PROGRESS
-    ] == [("received", None), ("started", 1), ("started", 2), ("failed", 2)]
-    assert "its folder does not exist" in events[-1]["data"]["reason"]

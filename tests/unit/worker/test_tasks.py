@@ -245,22 +245,6 @@ def test_storage_that_is_away_is_tried_again_until_it_is_there(run, scan, settin
     ]
 
 
-def test_storage_that_stays_away_ends_as_failed_with_the_last_reason(run, scan, settings, here, monkeypatch):
-    results = open_storages(settings)[1]
-    write = results.write
-
-    def fail(key: str, data: bytes, content_type: str) -> None:
-        if not key.endswith("status.json"):
-            raise StorageUnavailable("the storage of results: it is full")
-        write(key, data, content_type)
-
-    monkeypatch.setattr(results, "write", fail)
-    assert isinstance(run(scan_id="scan").result, ScanFailed)
-    found = status(here)
-    assert (found["status"], found["attempt"]) == ("failed", 3)
-    assert found["reason"] == "the storage of results: it is full"
-
-
 def test_a_retry_that_the_broker_does_not_take_leaves_the_message_in_the_queue(monkeypatch):
     task = tasks.process_scan
 
@@ -299,12 +283,3 @@ def test_a_fault_of_ours_fails_the_scan_and_tells_no_more_than_its_type(run, sca
     assert isinstance(answer.result, ScanFailed)
     assert status(here)["reason"] == "unexpected error: KeyError"
     assert PERSON not in answer.traceback
-
-
-def test_a_scan_that_takes_too_long_fails(run, scan, here, monkeypatch):
-    def out_of_time() -> None:
-        raise SoftTimeLimitExceeded
-
-    monkeypatch.setattr(tasks, "get_estimator", lambda _: FindsNobody(before=out_of_time))
-    assert isinstance(run(scan_id="scan").result, ScanFailed)
-    assert "time limit" in status(here)["reason"]

@@ -119,12 +119,16 @@ def complete(results: Storage) -> None:
     results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
 
 
-def told(here: Path) -> list[str]:
-    """The events, by the end of their type, and what they say of the scan."""
+def events_of(here: Path) -> list[dict[str, Any]]:
     file = here / ".run" / "events.jsonl"
     events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     assert all(event["subject"] == "scan" for event in events)
-    return [event["type"].rpartition(".")[2] for event in events]
+    return events
+
+
+def told(here: Path) -> list[str]:
+    """The events, by the end of their type."""
+    return [event["type"].rpartition(".")[2] for event in events_of(here)]
 
 
 def free(ledger: Ledger) -> bool:
@@ -169,6 +173,7 @@ def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_
         "started",
         "completed",
     ]
+    assert [each["data"]["attempt"] for each in events_of(here) if "attempt" in each["data"]] == [1, 2, 2]
 
 
 def test_a_picture_that_is_withheld_is_told(attempt, here):

@@ -11,7 +11,7 @@ from pose.lifting.posture import Posture
 from pose.results import ModelInfo
 from worker.config.settings import read_settings
 from worker.keys import ScanId
-from worker.scans.events import EventType
+from worker.scans.events import Events, EventType
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now
 from worker.storage.base import Storage
@@ -20,13 +20,16 @@ from worker.storage.opening import open_storages
 SCAN = ScanId("scan")
 
 
-class Told:
+class Told(Events):
     def __init__(self) -> None:
+        super().__init__()
         self.events: list[tuple[EventType, str, dict[str, Any]]] = []
 
     def emit(self, type: EventType, scan_id: str, *, idempotency_key: str | None = None, **data: Any) -> bool:
         self.events.append((type, scan_id, {"key": idempotency_key, **data}))
         return True
+
+    def _send(self, event: str) -> None: ...
 
 
 @pytest.fixture
