@@ -21,29 +21,25 @@ log = get_logger(__name__)
 
 
 class QoS(redis.QoS):
-    """Counts the messages that the worker has, of which it may have a few at a time.
+    """Stop counting a message when Redis refuses its acknowledgement.
 
-    One whose acknowledgement Redis did not take counts no longer. To kombu it does, and the worker would wait
-    for ever. The message itself comes back when the connection is made anew, or when its time is up.
+    Kombu would count it as unfinished for ever, and the worker would wait for it and take no other message.
+    Redis still has the message, and delivers it again after the visibility timeout.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._given_up: set[str] = set()
-
-    def can_consume(self) -> bool:
-        here = len(self._delivered) - len(self._dirty) - len(self._given_up)
-        return not self.prefetch_count or here < self.prefetch_count
-
     def ack(self, delivery_tag: str) -> None:
-        self._given_up.add(delivery_tag)
-        super().ack(delivery_tag)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        self._given_up.add(delivery_tag)
-        super().reject(delivery_tag, requeue)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().reject(delivery_tag, requeue)
+        finally:
+            self._quick_ack(delivery_tag)
 
 
 class Channel(redis.Channel):

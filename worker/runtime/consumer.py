@@ -22,8 +22,8 @@ from worker.scans.failures import ScanFailed
 
 log = get_logger(__name__)
 
-# A full Redis still hands out messages, but does not let the worker note that it has them. Such a message is
-# lost until reconcile sends its scan again. The pause keeps a worker from losing many while it reconnects.
+# Celery connects again at once, six times a second, and logs a traceback each time. A full Redis or a full
+# disk may refuse for hours.
 REFUSED_PAUSE_S: Final = 5.0
 
 
