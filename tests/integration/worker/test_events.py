@@ -84,7 +84,7 @@ def test_no_two_events_have_one_id():
     assert len({checked(cloud_event(EventType.STARTED, SCAN, {}))["id"] for _ in range(100)}) == 100
 
 
-def test_one_that_is_told_again_has_the_same_id_and_no_other_has():
+def test_an_event_sent_twice_keeps_its_id_and_no_other_event_has_it():
     def id_of(type: EventType, scan_id: ScanId, data: dict[str, Any], key: str) -> str:
         return str(checked(cloud_event(type, scan_id, data, key))["id"])
 
@@ -98,7 +98,7 @@ def test_one_that_is_told_again_has_the_same_id_and_no_other_has():
     assert len({first, *others}) == 4
 
 
-def test_a_number_that_json_does_not_know_is_no_number():
+def test_a_number_that_json_does_not_have_becomes_null():
     event = checked(cloud_event(EventType.COMPLETED, SCAN, {"m": float("nan"), "n": float("inf")}))
     assert event["data"] == {"m": None, "n": None}
 
@@ -154,7 +154,7 @@ def test_the_file_and_the_one_before_it_are_bounded_and_their_lines_whole(tmp_pa
         assert frames == list(range(frames[0], count)), "a line was lost, or out of order"
 
 
-def test_what_cannot_be_told_is_logged_and_forgotten(tmp_path):
+def test_an_event_that_cannot_be_sent_is_logged_and_dropped(tmp_path):
     (tmp_path / "file").write_text("")
     with RedisServer() as server:
         away = open_redis(server.url(), 0.5)
@@ -165,14 +165,14 @@ def test_what_cannot_be_told_is_logged_and_forgotten(tmp_path):
         assert [each["event"] for each in logs] == ["event_not_told"] * 2
 
 
-def test_a_stream_that_is_none_is_no_reason_to_fail(client):
+def test_a_key_of_another_type_in_place_of_the_stream_fails_no_scan(client):
     client.set(STREAM, "somebody else's")
     with capture_logs() as logs:
         StreamEvents(client, STREAM).emit(EventType.STARTED, SCAN)
     assert logs[0]["error"] == "ResponseError"
 
 
-def test_a_redis_that_does_not_answer_holds_up_no_scan_frame_by_frame():
+def test_a_redis_that_does_not_answer_does_not_delay_each_frame():
     asked = []
 
     class Silent:
@@ -232,7 +232,9 @@ def once(client: redis.Redis, scan_id: str, last: str) -> list[str]:
     return kinds(client, scan_id)
 
 
-def test_a_scan_that_is_completed_is_told_of_from_its_arrival_to_its_end(world, worker, stream, make_scan):
+def test_a_real_worker_sends_the_events_of_a_scan_from_its_arrival_to_its_end(
+    world, worker, stream, make_scan
+):
     world.put_scan("good", make_scan(frames=2, person=PERSON))
     world.enqueue("good")
     found = once(stream, "good", "scan.completed")
