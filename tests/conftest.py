@@ -63,7 +63,8 @@ def make_zip() -> ZipBuilder:
     def make(content: bytes, name: str = "data", method: int = zipfile.ZIP_DEFLATED) -> bytes:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", method) as archive:
-            archive.writestr(name, content)
+            # A ZipInfo has a fixed date; by its name alone, the member would get the time of this moment.
+            archive.writestr(zipfile.ZipInfo(name), content, method)
         return packed.getvalue()
 
     return make

@@ -35,6 +35,8 @@ from pose.weights.checkpoint import embedded_path, read_checkpoint
 
 FloatArray = NDArray[np.float64]
 
+BATCH: Final = 16  # depth maps
+
 BODY_MAP: Final = kp.COUNT
 HEAD_MAP: Final = kp.COUNT + 1
 MAPS: Final = kp.COUNT + 2
@@ -76,7 +78,7 @@ class DepthHRNet(Estimator):
     min_score = 0.35
 
     def __init__(
-        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = 16
+        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = BATCH
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")

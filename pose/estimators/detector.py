@@ -34,12 +34,12 @@ class Detector:
         device: where the network runs.
         batch_size: pictures that go through the network at once.
         min_score: a person's score is above it, 0..1.
-        least: those whose score is above this are told of too; None means `min_score`.
+        low_confidence_score: boxes with a score above it are returned too; None means `min_score`.
 
     Attributes:
         name: as given.
         version: of the weights as the checkpoint says; "own" of a state dict.
-        batch_size, min_score, least: as given.
+        batch_size, min_score, low_confidence_score: as given.
 
     Raises:
         InvalidWeights: a tensor is missing, is too many or has another shape.
@@ -53,7 +53,7 @@ class Detector:
         device: torch.device | str = "cpu",
         batch_size: int = 4,
         min_score: float = MIN_SCORE,
-        least: float | None = None,
+        low_confidence_score: float | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -66,7 +66,7 @@ class Detector:
         self.version = weights.facts["version"] if isinstance(weights, Checkpoint) else "own"
         self.batch_size = batch_size
         self.min_score = min_score
-        self.least = min_score if least is None else least
+        self.low_confidence_score = min_score if low_confidence_score is None else low_confidence_score
         self._device = torch.device(device)
         self._network = network.eval().to(self._device)
 
@@ -79,7 +79,7 @@ class Detector:
 
         Returns:
             For each picture boxes (n, 4) float64, x0, y0, x1, y1 in its pixels and within it, and scores (n,)
-            float64 above `least`; n is 0 where nobody is.
+            float64 above `low_confidence_score`; n is 0 where nobody is.
         """
         empty = np.zeros((0, 4)), np.zeros(0)
         found = [empty for _ in pictures]
@@ -110,6 +110,6 @@ class Detector:
     def _persons(self, answer: dict[str, Tensor]) -> tuple[FloatArray, FloatArray]:
         labels = answer["labels"].cpu().numpy()
         boxes, scores = (answer[key].double().cpu().numpy() for key in ("boxes", "scores"))
-        sure = np.flatnonzero((labels == PERSON) & (scores > self.least))
-        best_first = sure[np.argsort(-scores[sure], kind="stable")]
+        found = np.flatnonzero((labels == PERSON) & (scores > self.low_confidence_score))
+        best_first = found[np.argsort(-scores[found], kind="stable")]
         return boxes[best_first], scores[best_first]

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from pose.errors import InvalidPicture
 from pose.estimators.crop import PIXEL_STD, box_to_center_scale
-from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Task
+from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Picture, Task
 from pose.evaluation.oks import rescore, suppress
 from pose.scan.pictures import MAX_BYTES, decode_picture
 
 # In the order in which pycocotools gives them: average precision and recall, over similarities (OKS) of .5 to
 # .95, at .5, at .75, and for people of medium (32² to 96² pixels) and large area.
-FIGURES: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
+METRICS: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
 _PICTURES_AT_ONCE: Final = 64  # in memory; some 60 MB of COCO's
 
 
@@ -46,7 +46,7 @@ def find_pictures(annotations: Annotations, tasks: Sequence[Task], folder: Path 
     Raises:
         InvalidDataset: some are not.
     """
-    names = [annotations.pictures[task.image_id]["file_name"] for task in tasks]
+    names = [annotations.pictures[task.image_id].file_name for task in tasks]
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
         text = f"{len(missing)} of {len(names)} pictures are not there, first {missing[0]}"
@@ -87,7 +87,7 @@ def predict(
 
 
 def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """COCO's ten `FIGURES` of keypoint results, each in 0..1; -1 where nobody is annotated who counts."""
+    """COCO's ten `METRICS` of keypoint results, each in 0..1; -1 where nobody is annotated who counts."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no types
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
@@ -102,7 +102,7 @@ def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dic
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return {name: float(value) for name, value in zip(FIGURES, run.stats, strict=True)}
+    return {name: float(value) for name, value in zip(METRICS, run.stats, strict=True)}
 
 
 def _results(
@@ -141,8 +141,8 @@ def _groups(tasks: Sequence[Task], boxes_at_once: int) -> Iterator[list[Task]]:
         yield group
 
 
-def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
-    name = picture["file_name"]
+def _read_picture(picture: Picture, folder: Path) -> NDArray[np.uint8]:
+    name = picture.file_name
     try:
         with (folder / name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -150,7 +150,7 @@ def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
         raise InvalidDataset(f"{name}: {error.strerror or type(error).__name__}") from None
     rgb = decode_picture(data, name)
     height, width = rgb.shape[:2]
-    if (width, height) != (picture["width"], picture["height"]):
-        said = f"{picture['width']}x{picture['height']}, as the annotations say"
+    if (width, height) != (picture.width, picture.height):
+        said = f"{picture.width}x{picture.height}, as the annotations say"
         raise InvalidPicture(name, "size", f"{width}x{height}", said)
     return rgb

@@ -17,9 +17,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pose.errors import DownloadError, InvalidWeights, NoNetwork, WeightsNotFound
 from pose.weights.checkpoint import MAX_PUBLISHED_BYTES
-from pose.weights.download import download
+from pose.weights.download import Progress, download
 from pose.weights.registry import REGISTRY, Published
-from pose.weights.store import Progress, WeightsSource, WeightsStore
+from pose.weights.store import WeightsSource, WeightsStore
 
 GROUP: Final = "pose.weights_sources"
 
@@ -110,14 +110,8 @@ def _publisher(name: str, store: WeightsStore, progress: Progress) -> dict[str, 
     if published is None or published.url is None:
         raise WeightsNotFound(f"{name} is published nowhere that can be pulled from")
     to = _downloads(store) / published.file
-    download(
-        published.url,
-        to,
-        max_bytes=MAX_PUBLISHED_BYTES,
-        size=published.size,
-        sha256=published.sha256,
-        progress=progress,
-    )
+    limit = published.size or MAX_PUBLISHED_BYTES
+    download(published.url, to, max_bytes=limit, sha256=published.sha256, progress=progress)
     return _taken(name, store, to, own=False)
 
 

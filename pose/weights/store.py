@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -21,11 +21,9 @@ from torch import Tensor
 from pose.errors import InvalidWeights
 from pose.weights.checkpoint import MAX_PUBLISHED_BYTES, Checkpoint, read_checkpoint, read_facts
 from pose.weights.convert import detector_state, hrnet_state
+from pose.weights.download import Progress
 from pose.weights.ingest import DIGEST, check_stored, digest, read_weights_file
 from pose.weights.registry import REGISTRY, slot
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there, and with how many there will be (None: not known)."""
 
 
 class WeightsSource(Protocol):

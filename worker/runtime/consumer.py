@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 from worker.broker.envelope import InvalidMessage, check_task
 from worker.broker.redis import Channel
 from worker.config.logs import get_logger
-from worker.intake.task_call import check_call
+from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest
 from worker.queue import NAME
 from worker.scans.failures import ScanFailed
@@ -38,7 +38,7 @@ class Consumer(consumer.Consumer):
             try:
                 task, args, keywords = check_task(message)
                 if task == NAME:
-                    check_call(args, keywords)
+                    parse_call(args, keywords)
             except InvalidMessage as error:
                 self._set_aside(message, str(error))
                 return

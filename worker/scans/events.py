@@ -1,8 +1,8 @@
-"""What happens to scans, for whoever listens: CloudEvents 1.0 on a Redis stream, or without Redis in a file.
+"""Events about scans: CloudEvents 1.0 on a Redis stream, or in a file where there is no Redis.
 
-The truth about a scan is its status.json; an event only says that it changed. So an event that cannot be told
-is logged and forgotten, but for a scan's arrival and its end, which are told again
-(`worker.scans.final_event`). An end that comes twice has one id.
+The truth about a scan is its status.json; an event only says that it changed. An event that cannot be sent is
+logged and dropped. Only the events of a scan's arrival and of its end are sent again; the end keeps its id
+(`worker.scans.final_event`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ log = get_logger(__name__)
 
 SOURCE: Final = "/pose-worker"
 FIELD: Final = "event"
-MAX_EVENTS: Final = 100_000  # of the stream, about 60 MB
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the one before it
+MAX_EVENTS: Final = 100_000  # in the stream, about 60 MB
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the full one before it
 MAX_TEXT: Final = 1000
 TIMEOUT_S: Final = 2.0
-AWAY_S: Final = 10.0
+PAUSE_S: Final = 10.0
 
 Scalar = str | int | float | bool | None
 
@@ -52,20 +52,26 @@ class EventType(StrEnum):
 
 
 class Events(Protocol):
-    """Where events go."""
+    """Sends events."""
 
-    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
-        """Tell of something that happened to a scan. Gives whether it is told.
+    def emit(
+        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
+    ) -> bool:
+        """Send an event about a scan, and return whether it was sent. An event that cannot be sent is logged.
 
-        It blocks for about four seconds at most, and raises nothing because nobody could be told. The data
-        are few, short and say nothing of a person. Equal `once` give equal ids, by which whoever listens
-        knows an event that is told again.
+        The call blocks for about four seconds at most.
+
+        Args:
+            type: What happened.
+            scan_id: The scan.
+            idempotency_key: Equal keys give equal event ids, so a consumer recognises an event sent twice.
+            data: Few short values that say nothing about a person.
         """
         ...
 
 
 class StreamEvents:
-    """Events on a Redis stream, one field `event` an entry, the oldest dropped when there are too many."""
+    """Events on a Redis stream, in the field `event` of each entry. The oldest entries are dropped."""
 
     def __init__(self, client: redis.Redis, stream: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -73,38 +79,42 @@ class StreamEvents:
         self._clock = clock
         self._away_until = clock()
 
-    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
+    def emit(
+        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
+    ) -> bool:
         """See Events."""
-        # A Redis that does not answer would hold up each frame of a scan until its time is over.
+        # Do not wait for a dead Redis at each frame: the scan would run into its time limit.
         if type is EventType.PROGRESS and self._clock() < self._away_until:
             return False
         try:
-            event = cloud_event(type, scan_id, data, once)
+            event = cloud_event(type, scan_id, data, idempotency_key)
             self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
             return True
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
-            self._away_until = self._clock() + AWAY_S
-            return _not_told(type, error)
+            self._away_until = self._clock() + PAUSE_S
+            return _log_not_sent(type, error)
 
 
 class FileEvents:
-    """Events as lines of a file. When it is full it becomes `….1`, and the one that was that is dropped."""
+    """Events as lines of a file. A full file is renamed to `….1`, in place of the one before it."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
 
-    def emit(self, type: EventType, scan_id: ScanId, *, once: str | None = None, **data: Scalar) -> bool:
+    def emit(
+        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
+    ) -> bool:
         """See Events."""
         try:
-            self._append(cloud_event(type, scan_id, data, once).encode() + b"\n")
+            self._append(cloud_event(type, scan_id, data, idempotency_key).encode() + b"\n")
             return True
         except (OSError, TypeError, ValueError) as error:
-            return _not_told(type, error)
+            return _log_not_sent(type, error)
 
     def _append(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Several processes write; the lock is another file, as this one changes its name.
+        # Several processes write. They lock a second file, because this one is renamed.
         with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with self._path.open("ab") as file:
@@ -117,7 +127,7 @@ class FileEvents:
 
 
 def open_events(settings: Settings) -> Events:
-    """Where events of this process go, made once for each process."""
+    """Return the events of this process, made once for each process."""
     return _open(settings, os.getpid())
 
 
@@ -128,15 +138,18 @@ def _open(settings: Settings, pid: int) -> Events:
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 
-def cloud_event(type: EventType, scan_id: ScanId, data: dict[str, Scalar], once: str | None = None) -> str:
-    """A CloudEvent in JSON, in one line. Its id is made of `once`, or of chance.
+def cloud_event(
+    type: EventType, scan_id: ScanId, data: dict[str, Scalar], idempotency_key: str | None = None
+) -> str:
+    """Return a CloudEvent as one line of JSON. Its id is made from the key, or is random without one.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
     Raises:
-        InvalidRequest: the scan id is not one.
+        TypeError: A value is none of the types that JSON has.
     """
-    unique = uuid.uuid4() if once is None else uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {once}")
+    name = f"{type} {scan_id} {idempotency_key}"
+    unique = uuid.uuid4() if idempotency_key is None else uuid.uuid5(uuid.NAMESPACE_OID, name)
     event = {
         "specversion": "1.0",
         "id": str(unique),
@@ -153,11 +166,11 @@ def cloud_event(type: EventType, scan_id: ScanId, data: dict[str, Scalar], once:
 def _plain(value: Scalar) -> Scalar:
     if isinstance(value, str):
         return scrub(value)[:MAX_TEXT]
-    # JSON knows neither of them: no figure.
+    # JSON has no NaN and no infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _not_told(type: EventType, error: Exception) -> Literal[False]:
-    # Not the error's text, which may hold an address.
+def _log_not_sent(type: EventType, error: Exception) -> Literal[False]:
+    # Do not log the text of the error, which may hold an address.
     log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
     return False

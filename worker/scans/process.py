@@ -1,4 +1,4 @@
-"""One scan, from its files to its results: fetch, analyse, publish. Knows no queue."""
+"""Fetch, analyse and publish one scan. This module knows no queue."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-# Called with the stage, the frames done and the number of frames, None until it is known.
+# Takes the stage, the number of frames done, and the number of frames or None until it is known.
 Report = Callable[[Stage, int, int | None], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A scan's result, and whether it had been there already."""
+    """The result of a scan, and whether an earlier attempt had made it."""
 
     result: ScanResult
     repeated: bool
@@ -44,14 +44,23 @@ def process(
     compare_with: Estimator | None = None,
     force: bool = False,
 ) -> Outcome:
-    """Analyse a scan and store what comes out, `result.json` last. Doing it twice writes the same objects.
+    """Analyse a scan and store its results. Running it twice stores the same objects.
 
-    A scan whose result is there already, from the same files by the same model, is not analysed again, unless
-    `force` is set.
+    Args:
+        scan_id: The scan.
+        scans: Storage of scans.
+        results: Storage of results.
+        estimator: Finds the people.
+        limits: Largest scan that is read.
+        report: Called with each step of progress.
+        compare_with: A second estimator, which is only compared with the first.
+        force: Analyse the scan even if its result, from the same files and models, is in storage.
 
     Raises:
-        pose.InvalidScan, ScanMissing, ScanTooLarge: the scan cannot be used.
-        StorageUnavailable: one of the storages cannot.
+        pose.InvalidScan: The files are not a valid scan.
+        ScanMissing: The scan has no files.
+        ScanTooLarge: The scan is above the limits.
+        StorageUnavailable: One of the storages cannot be used.
     """
     import pose
     from pose.analysis.scan import fingerprint_of
@@ -61,7 +70,7 @@ def process(
         try:
             files = fetch_scan(scans, scan_id, limits)
         except SoftTimeLimitExceeded:
-            # No fault of the scan, of which nothing was looked at yet.
+            # The scan is not at fault: nothing of it was analysed yet.
             raise StorageUnavailable(f"{scans.name}: too slow, the time limit came first") from None
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
@@ -99,7 +108,7 @@ def process(
 
 @contextmanager
 def _step(event: str) -> Iterator[dict[str, object]]:
-    """Log a step once it is done, with its seconds and the fields that it sets."""
+    """Log a step when it is done, with its duration and the fields that the block sets."""
     fields: dict[str, object] = {}
     start = time.perf_counter()
     yield fields

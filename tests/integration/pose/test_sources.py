@@ -11,6 +11,7 @@ import pytest
 from pose.errors import DownloadError, NoNetwork, WeightsNotFound
 from pose.hrnet import VARIANTS
 from pose.weights import sources as weights_sources
+from pose.weights.download import CHUNK
 from pose.weights.sources import Mirror, open_weights, pull
 from pose.weights.store import WeightsStore
 from tests.support.http_server import FileServer, cut
@@ -109,12 +110,12 @@ def test_two_that_pull_the_same_fetch_it_once(store, file, server):
 def test_a_pull_that_was_cut_off_is_gone_on_with_by_the_next(store, file, server, monkeypatch):
     download = weights_sources.download
     monkeypatch.setattr(weights_sources, "download", lambda *given, **more: download(*given, **more, tries=1))
-    server.answers = [cut(5000)]
+    server.answers = [cut(CHUNK)]
     with pytest.raises(DownloadError, match="cut"):
         pull(NAME, store)
     assert not store.has(NAME)
     pull(NAME, store)
-    assert server.requests[1]["Range"] == "bytes=5000-"
+    assert server.requests[1]["Range"] == f"bytes={CHUNK}-"
     assert left_in(store) == [CONVERTED]
 
 
@@ -127,7 +128,7 @@ def test_wrong_bytes_never_come_into_the_store(store, file, server):
 
 def test_without_a_network_the_error_says_what_to_run_where(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, url="http://weights.invalid/published.pth")
-    monkeypatch.setattr("pose.weights.download.TRIES_TO_REACH", 1)
+    monkeypatch.setattr("pose.weights.download.TRIES_TO_CONNECT", 1)
     with pytest.raises(NoNetwork) as refused:
         pull(NAME, store)
     for said in (

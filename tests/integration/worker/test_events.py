@@ -85,15 +85,15 @@ def test_no_two_events_have_one_id():
 
 
 def test_one_that_is_told_again_has_the_same_id_and_no_other_has():
-    def id_of(type: EventType, scan_id: ScanId, data: dict[str, Any], once: str) -> str:
-        return str(checked(cloud_event(type, scan_id, data, once))["id"])
+    def id_of(type: EventType, scan_id: ScanId, data: dict[str, Any], key: str) -> str:
+        return str(checked(cloud_event(type, scan_id, data, key))["id"])
 
-    first = id_of(EventType.FAILED, SCAN, {}, once="1")
-    assert id_of(EventType.FAILED, SCAN, {"reason": "why"}, once="1") == first
+    first = id_of(EventType.FAILED, SCAN, {}, key="1")
+    assert id_of(EventType.FAILED, SCAN, {"reason": "why"}, key="1") == first
     others = (
-        id_of(EventType.FAILED, SCAN, {}, once="2"),
-        id_of(EventType.FAILED, ScanId("b"), {}, once="1"),
-        id_of(EventType.COMPLETED, SCAN, {}, once="1"),
+        id_of(EventType.FAILED, SCAN, {}, key="2"),
+        id_of(EventType.FAILED, ScanId("b"), {}, key="1"),
+        id_of(EventType.COMPLETED, SCAN, {}, key="1"),
     )
     assert len({first, *others}) == 4
 

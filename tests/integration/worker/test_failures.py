@@ -61,4 +61,4 @@ def redis_away(request: pytest.FixtureRequest) -> Callable[[], object]:
 def test_what_a_person_can_mend_passes_by_then_and_is_told_in_words(request, broken, reason):
     with pytest.raises((StorageUnavailable, LedgerUnavailable)) as error:
         broken(request)()
-    assert classify_error(error.value) == ErrorPolicy(passing=True, expected=True, reason=reason)
+    assert classify_error(error.value) == ErrorPolicy(transient=True, expected=True, reason=reason)

@@ -114,7 +114,7 @@ def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, mon
 
     class Away:
         def emit(self, type: EventType, scan_id: str, **data: Any) -> bool:
-            told.append((type, scan_id, data["reason"], data["once"]))
+            told.append((type, scan_id, data["reason"], data["idempotency_key"]))
             return len(told) == 2
 
     monkeypatch.setattr("worker.scans.reconcile.open_events", lambda _: Away())

@@ -19,7 +19,7 @@ from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import ScanFailed
-from worker.scans.job import RetryLater, RetryState
+from worker.scans.retry import RetryLater, RetryState
 from worker.storage.base import StorageUnavailable
 from worker.storage.opening import open_storages
 
@@ -269,7 +269,7 @@ def test_a_retry_that_the_broker_does_not_take_leaves_the_message_in_the_queue(m
 
     monkeypatch.setattr(task, "retry", no_broker)
     with pytest.raises(Reject) as error:
-        tasks._try_again(task, RetryLater("away", 1.0, RetryState(attempt=2)))
+        tasks._retry(task, RetryLater("away", 1.0, RetryState(attempt=2)))
     assert error.value.requeue
 
 
@@ -287,7 +287,7 @@ def test_a_retry_waits_for_the_delay(monkeypatch):
         def apply_async(self) -> None: ...
 
     with pytest.raises(Retry):
-        tasks._try_again(task, RetryLater("away", 7.5, RetryState(2, 1, 5.0)))
+        tasks._retry(task, RetryLater("away", 7.5, RetryState(2, 1, 5.0)))
 
 
 def test_a_fault_of_ours_fails_the_scan_and_tells_no_more_than_its_type(run, scan, here, monkeypatch):

@@ -207,7 +207,7 @@ def test_an_output_that_is_no_folder_is_told_before_any_work(knowing, folders, t
     (tmp_path / "out").write_text("a file")
     done = run(folders[0], "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert done.stderr == f"pose run: {tmp_path}/out: results need a folder, and this is none\n"
+    assert done.stderr == f"pose run: {tmp_path}/out: not a folder, expected a folder for the results\n"
 
 
 def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folders, tmp_path):

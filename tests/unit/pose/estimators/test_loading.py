@@ -16,6 +16,7 @@ import pose.weights.registry
 from pose.detectors import DETECTORS, build_detector
 from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.estimators.base import Person
+from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import Detector
 from pose.estimators.loading import ESTIMATORS, choose_device, load_estimator, load_pair, resolve_model
 from pose.estimators.rgb_hrnet import RGBHRNet
@@ -221,6 +222,31 @@ def test_both_are_the_best_rgb_model_that_is_there_and_the_depth_network(store, 
     assert load_pair(device="cpu", store=store(W48), detector=CHEAP)[0].name == W48
     by_file, _ = load_pair(device="cpu", store=store(), weights=files[W32], detector=CHEAP)
     assert by_file.name == W32
+
+
+def test_the_depth_network_of_a_pair_is_loaded_once_and_runs_once(store, monkeypatch):
+    loaded, batches = [], []
+
+    class Counting(DepthHRNet):
+        def __init__(self, **options):
+            super().__init__(**options)
+            loaded.append(self)
+
+        def detect(self, frames):
+            batches.append(len(frames))
+            return super().detect(frames)
+
+    monkeypatch.setattr("pose.estimators.depth_hrnet.DepthHRNet", Counting)
+    rgb, depth = load_pair(device="cpu", store=store(W32, CHEAP), detector=CHEAP)
+    frames = [pose.Frame(order, 100, np.zeros((48, 64, 3), np.uint8), depthmap()) for order in range(3)]
+    rgb.estimate(frames)
+    assert depth.estimate(frames) == DepthHRNet().estimate(frames)
+    assert (len(loaded), batches) == (1, [3])
+
+
+def test_a_misspelt_option_is_refused(store):
+    with pytest.raises(TypeError, match="batchsize"):
+        load_pair(device="cpu", store=store(W32), batchsize=3)  # type: ignore[call-arg]
 
 
 def test_both_need_an_rgb_model(store):

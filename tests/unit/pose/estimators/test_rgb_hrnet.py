@@ -10,7 +10,7 @@ import torch
 
 from pose import keypoints as kp
 from pose.analysis.quality import QualityLimits
-from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator, Person
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Person
 from pose.estimators.detector import Detector
 from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.estimators.topdown import TopDown
@@ -18,6 +18,7 @@ from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.orientation import turns_for_step, unturn_points
 from pose.scan.frame import Frame
+from tests.support.estimators import FindsNobody
 from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
 
 WIDTH, HEIGHT = 80, 60  # sensor orientation
@@ -94,7 +95,7 @@ class Poser:
 
 def estimator(**options: Any) -> RGBHRNet:
     pose: Any = Poser(**options)
-    return RGBHRNet(Finder(), pose, "hrnet-test", "w1")
+    return RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody())
 
 
 @pytest.mark.parametrize("step", [100, 104, 200])
@@ -143,7 +144,7 @@ def test_nobody_found_is_nobody(step):
 def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_once():
     pose: Any = Poser()
     mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
-    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1").estimate(mixed)
+    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody()).estimate(mixed)
     assert [len(people) for people in found] == [1, 1, 0, 2, 1]
     for people, turns in zip(found, (1, 2, 3, 3, 0), strict=True):
         if people:
@@ -167,7 +168,7 @@ def test_a_box_ends_where_the_picture_ends():
             return np.zeros((len(boxes), 17, 2)), np.ones((len(boxes), 17))
 
     pose: Any = Anywhere()
-    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1").estimate([frame()])
+    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1", FindsNobody()).estimate([frame()])
     x0, y0, x1, y1 = person.box
     assert (y0, y1) == (0, HEIGHT - 1) and x1 == WIDTH - 1
     assert x0 == UPRIGHT[:, 1].min() - 3
@@ -180,7 +181,7 @@ def test_name_and_version_tell_all_that_decides_the_result():
     eager = Finder()
     eager.min_score = 0.5
     pose: Any = Poser()
-    assert RGBHRNet(eager, pose, "hrnet-test", "w1").version == "w1/finder-f1/above-0.5"
+    assert RGBHRNet(eager, pose, "hrnet-test", "w1", FindsNobody()).version == "w1/finder-f1/above-0.5"
 
 
 def test_its_score_limit_is_that_of_rgb_models():
@@ -194,7 +195,9 @@ def test_real_parts_fit_together():
     finder = Detector(random_state(CHEAPEST), CHEAPEST, min_score=0.02)
     picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     depthmap = frame().depthmap
-    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1").estimate([Frame(0, 100, picture, depthmap)])
+    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1", FindsNobody()).estimate(
+        [Frame(0, 100, picture, depthmap)]
+    )
     ((boxes, scores),) = finder.detect([np.rot90(picture, -1)])
     assert len(people) == len(boxes) > 0
     assert [person.box_score for person in people] == pytest.approx(scores.tolist())
@@ -217,10 +220,11 @@ class Doubting(Finder):
         ]
 
 
-class InDepth(Estimator):
+class InDepth(FindsNobody):
     """A depth network that finds one person and one head in each frame."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[int] = []
 
     def detect(self, frames: Any) -> Any:
@@ -231,7 +235,7 @@ class InDepth(Estimator):
 
 def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
     pose: Any = Poser()
-    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", FindsNobody())
     (found,) = doubting.detect([frame(people=2)])
     assert [len(found.people), len(found.low_confidence)] == [1, 1]
     assert found.low_confidence[0].keypoints == pytest.approx(in_sensor(1, 0))
@@ -246,7 +250,7 @@ def test_only_some_of_many_doubtful_boxes_are_looked_at():
             return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
 
     pose: Any = Poser()
-    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").detect([frame()])
+    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1", FindsNobody()).detect([frame()])
     assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 

@@ -1,4 +1,4 @@
-"""COCO's figures of networks that know the truth: perfect ones, and ones that miss it by a known amount."""
+"""COCO's metrics of networks that know the truth: perfect ones, and ones that miss it by a known amount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pose.errors import InvalidPicture
 from pose.evaluation.coco import InvalidDataset, detected_boxes, read_annotations, true_boxes
-from pose.evaluation.coco_metrics import FIGURES, evaluate, find_pictures, predict
+from pose.evaluation.coco_metrics import METRICS, evaluate, find_pictures, predict
 from pose.evaluation.oks import SIGMAS
 from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from tests.support.drawing import drawing, people
@@ -33,7 +33,7 @@ def tasks(data_set):
     return true_boxes(data_set)
 
 
-def figures_with(data_set, tasks, folder, truths, **options):
+def metrics_with(data_set, tasks, folder, truths, **options):
     poser, _ = drawing(tasks, truths, **options)
     return evaluate(data_set, predict(poser, data_set, tasks, folder / IMAGES))
 
@@ -45,11 +45,11 @@ def displaced(points, area, similarity):
 
 
 def test_a_perfect_network_has_nearly_full_figures(data_set, tasks, folder):
-    figures = figures_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
-    assert tuple(figures) == FIGURES
-    assert figures["AP"] > 0.95
-    assert figures["AP .5"] > 0.98
-    assert min(figures.values()) > 0.9
+    metrics = metrics_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
+    assert tuple(metrics) == METRICS
+    assert metrics["AP"] > 0.95
+    assert metrics["AP .5"] > 0.98
+    assert min(metrics.values()) > 0.9
 
 
 # Of the ten limits .50, .55, … .95, those up to the similarity are met.
@@ -74,8 +74,8 @@ def test_a_network_that_is_off_by_a_known_amount_falls_as_similarity_says(
 def test_so_it_does_through_crop_and_heatmap(data_set, tasks, folder, similarity, least, most):
     # A keypoint that is off by so much that it leaves its crop is not drawn, and is found still farther off.
     off = [displaced(points, area, similarity) for points, area in people(data_set)]
-    figures = figures_with(data_set, tasks, folder, off)
-    assert least <= figures["AP"] <= most
+    metrics = metrics_with(data_set, tasks, folder, off)
+    assert least <= metrics["AP"] <= most
 
 
 def flat(points):
@@ -148,7 +148,7 @@ def test_boxes_of_a_detector_count_with_their_scores(data_set, tasks, folder, tm
         # In the wrong boxes all keypoints are found at the box's corner.
         corner = [np.tile(box[:2], (17, 1)) for box in boxes]
         truths = [truth for pair in zip(known, corner, strict=True) for truth in pair]
-        return figures_with(data_set, detected, folder, truths)["AP"]
+        return metrics_with(data_set, detected, folder, truths)["AP"]
 
     assert precision(0.1) > 0.95
     assert precision(0.9) < 0.6
@@ -159,7 +159,7 @@ def test_a_limited_data_set_is_evaluated_by_itself(folder):
     tasks = true_boxes(data_set)
     assert {task.image_id for task in tasks} <= set(range(70, 76))
     truths = [points[:, :2] for points, _ in people(data_set)]
-    assert figures_with(data_set, tasks, folder, truths)["AP"] > 0.95
+    assert metrics_with(data_set, tasks, folder, truths)["AP"] > 0.95
 
 
 def test_evaluating_changes_neither_annotations_nor_results_and_prints_nothing(
@@ -178,8 +178,8 @@ def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, fold
     truths = [points[:, :2] for points, _ in people(data_set)]
     results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     large = [each for each in data_set.record["annotations"] if each["area"] > 96**2]
-    figures = evaluate(replace(data_set, record=data_set.record | {"annotations": large}), results)
-    assert figures["AP (M)"] == figures["AR (M)"] == -1
+    metrics = evaluate(replace(data_set, record=data_set.record | {"annotations": large}), results)
+    assert metrics["AP (M)"] == metrics["AR (M)"] == -1
 
 
 def test_missing_pictures_are_counted_before_any_work(data_set, tasks, folder, tmp_path):
@@ -197,7 +197,7 @@ def test_a_picture_that_goes_missing_is_named(data_set, tasks, tmp_path):
 
 
 def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tmp_path, make_picture):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(make_picture((64, 48)))
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=r"size: 64x48 \(expected \d+x\d+, as the annotations say\)"):
@@ -205,7 +205,7 @@ def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tm
 
 
 def test_a_picture_that_is_none_is_refused(data_set, tasks, tmp_path):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(b"no picture")
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=f"{name}: format"):

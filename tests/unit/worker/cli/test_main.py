@@ -120,7 +120,7 @@ def test_status_prints_json_as_it_is_stored(results):
 
 
 def test_status_of_an_unknown_scan_exits_with_3(settings):
-    assert call("status", "scan") == (3, "scan: nothing is known of this scan\n")
+    assert call("status", "scan") == (3, "scan: nothing is known about this scan\n")
 
 
 @pytest.mark.parametrize("command", ["status", "watch"])

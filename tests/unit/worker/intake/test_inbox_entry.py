@@ -48,7 +48,7 @@ def test_what_is_right_counts_beside_what_is_wrong():
     found = read(stored("in/a/x", "out/b/x"), **BUCKET)
     assert (found.touched, found.problem) == (
         ("a",),
-        "record 2: it tells of an object that is not below the prefix of SCANS_URL",
+        "record 2: it is about an object that is not below the prefix of SCANS_URL",
     )
 
 

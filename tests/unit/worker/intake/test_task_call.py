@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.intake.task_call import check_call, scan_id_of
+from worker.intake.task_call import parse_call, scan_id_of
 from worker.keys import InvalidRequest
 
 
@@ -37,7 +37,7 @@ def test_an_arrival_of_another_form_is_refused(arrival, scan_id):
     ],
 )
 def test_these_call_the_task_for_a_scan(args, kwargs):
-    assert check_call(args, kwargs) == "a"
+    assert parse_call(args, kwargs) == "a"
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_these_call_the_task_for_a_scan(args, kwargs):
         ([], {"scan_id": "a", "path": "/etc"}, "nothing else"),
         (["a", "b"], {}, "nothing else"),
         ([{"scan_id": "a"}], {"arrival": {"scan_id": "a"}}, "nothing else"),
-        ([{"scan_id": "a"}], {"scan_id": "a"}, "given twice"),
-        ([], {"scan_id": "a", "force": "yes"}, "force is true or false"),
+        ([{"scan_id": "a"}], {"scan_id": "a"}, "names the scan twice"),
+        ([], {"scan_id": "a", "force": "yes"}, "force must be true or false"),
     ],
 )
 def test_these_do_not(args, kwargs, reason):
     with pytest.raises(InvalidRequest, match=reason):
-        check_call(args, kwargs)
+        parse_call(args, kwargs)

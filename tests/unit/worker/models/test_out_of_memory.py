@@ -66,9 +66,9 @@ def test_memory_that_becomes_full_in_between_costs_no_frame():
 def test_where_no_frame_fits_it_passes_by_and_says_so():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
-    verdict = classify_error(error.value)
-    assert (verdict.passing, verdict.expected) == (True, True)
-    assert verdict.reason == "the GPU's memory is full: not even one frame fits"
+    policy = classify_error(error.value)
+    assert (policy.transient, policy.expected) == (True, True)
+    assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 
 def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():

@@ -19,11 +19,12 @@ from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
-from worker.scans.attempt import LONGEST_WAIT_S, Attempt
+from worker.scans.attempt import Attempt
 from worker.scans.events import FileEvents
 from worker.scans.failures import TOO_LONG, ScanFailed
-from worker.scans.job import Job, RetryLater, RetryState
+from worker.scans.job import Job
 from worker.scans.process import Outcome
+from worker.scans.retry import MAX_LOCK_WAIT_S, RetryLater, RetryState
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storages
@@ -96,7 +97,7 @@ def results(settings) -> Storage:
 @pytest.fixture
 def attempt(settings) -> Callable[..., Outcome]:
     def attempt(work: Work, tries: RetryState = FIRST, **job: Any) -> Outcome:
-        asked = Job(SCAN, "task-1", tries=tries, **job)
+        asked = Job(SCAN, "task-1", retry_state=tries, **job)
         return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
 
     return attempt
@@ -161,7 +162,7 @@ def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_
     put(results, Status.STARTED)  # written, and dead before anybody was told
     with pytest.raises(RetryLater):
         attempt(Work(error=StorageUnavailable("away")))
-    attempt(Work(), RetryState(attempt=2, since=NOW))
+    attempt(Work(), RetryState(attempt=2, first_failure=NOW))
     assert [each for each in told(here) if each != "progress"] == [
         "received",
         "started",
@@ -261,9 +262,9 @@ def test_a_scan_that_another_has_comes_again_and_that_is_no_attempt(attempt, led
         with pytest.raises(RetryLater) as first:
             attempt(work, RetryState(attempt=2))
         with pytest.raises(RetryLater) as later:
-            attempt(work, RetryState(waits=10))
-    assert (first.value.tries, first.value.delay_s) == (RetryState(attempt=2, waits=1), 0.5)
-    assert later.value.delay_s == LONGEST_WAIT_S
+            attempt(work, RetryState(lock_waits=10))
+    assert (first.value.state, first.value.delay_s) == (RetryState(attempt=2, lock_waits=1), 0.5)
+    assert later.value.delay_s == MAX_LOCK_WAIT_S
     assert work.calls == 0
     assert not (here / "results").exists()
 
@@ -276,7 +277,7 @@ def test_waiting_for_another_has_an_end(attempt, ledger, settings):
             try:
                 attempt(Work(), tries)
             except RetryLater as again:
-                tries, waited = again.tries, waited + again.delay_s
+                tries, waited = again.state, waited + again.delay_s
             except ScanFailed as error:
                 assert "another worker has the scan" in str(error)
                 break
@@ -317,7 +318,7 @@ def test_what_may_pass_comes_again_and_is_answered_for_until_then(attempt, ledge
     with pytest.raises(RetryLater, match="it is full") as error:
         attempt(Work(StorageUnavailable("it is full")))
     again = error.value
-    assert again.tries == RetryState(attempt=2, since=NOW)
+    assert again.state == RetryState(attempt=2, first_failure=NOW)
     assert 1 <= again.delay_s <= 2
     found = status(results)
     assert (found.status, found.reason, found.stage) == ("queued", "it is full", None)
@@ -330,7 +331,7 @@ def test_what_may_pass_comes_again_and_is_answered_for_until_then(attempt, ledge
 
 
 @pytest.mark.parametrize(
-    "tries", [RetryState(attempt=4, since=NOW - 1), RetryState(attempt=2, since=NOW - 99.5)]
+    "tries", [RetryState(attempt=4, first_failure=NOW - 1), RetryState(attempt=2, first_failure=NOW - 99.5)]
 )
 def test_what_did_not_pass_in_so_many_tries_or_so_much_time_fails_with_the_last_reason(
     attempt, results, here, tries
@@ -397,7 +398,7 @@ def test_time_that_is_up_is_a_failure(attempt, results):
     assert status(results).status is Status.FAILED
 
 
-@pytest.mark.parametrize("moment", ["_close", "_quietly"])
+@pytest.mark.parametrize("moment", ["_close", "_try_ledger"])
 def test_time_that_is_up_once_it_is_completed_takes_no_result_back(
     attempt, results, ledger, monkeypatch, moment
 ):
@@ -470,7 +471,7 @@ def test_an_attempt_that_lost_its_lock_writes_and_tells_nothing_more(
     work.at_work = another_takes_over
     with pytest.raises(RetryLater, match="the lock of the scan was lost") as error:
         attempt(work, RetryState(attempt=3))
-    assert error.value.tries == RetryState(attempt=3, waits=1)
+    assert error.value.state == RetryState(attempt=3, lock_waits=1)
     assert status(results).task_id == "another"
     assert [each.key for each in results.objects("scan", 10)] == ["scan/status.json"]
     assert told(here)[-1] == "progress"
@@ -512,7 +513,7 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
     work = Work()
     with pytest.raises(RetryLater, match="Redis cannot be used") as error:
         attempt(work)
-    assert error.value.tries == RetryState(attempt=2, since=NOW)
+    assert error.value.state == RetryState(attempt=2, first_failure=NOW)
     assert work.calls == 0
 
 
@@ -548,23 +549,6 @@ def test_a_ledger_that_stays_away_fails_the_scan_unless_it_is_done(
     with pytest.raises(ScanFailed, match="Redis cannot be used"):
         attempt(Work(), RetryState(attempt=4))
     assert status(results).status == after
-
-
-@pytest.mark.parametrize(
-    "header", [None, 3, [], [1, 2], [0, 0, None], [1, -1, None], ["1", 0, None], [True, 0, None], {"a": 1}]
-)
-def test_a_header_that_is_none_of_ours_is_a_first_try(header):
-    assert RetryState.of(header) == RetryState()
-
-
-@pytest.mark.parametrize("since", [float("nan"), float("inf"), "x", True, 3])
-def test_nor_is_a_time_that_is_none(since):
-    assert RetryState.of([4, 2, since]) == RetryState(4, 2, None)
-
-
-@pytest.mark.parametrize("tries", [RetryState(), RetryState(3, 4, 5.5)])
-def test_a_header_is_read_as_it_was_written(tries):
-    assert RetryState.of(json.loads(json.dumps(tries.header()))) == tries
 
 
 def test_time_of_day_is_what_the_ledger_is_told(settings, results, ledger):

@@ -24,8 +24,8 @@ class Told:
     def __init__(self) -> None:
         self.events: list[tuple[EventType, str, dict[str, Any]]] = []
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Any) -> bool:
-        self.events.append((type, scan_id, {"once": once, **data}))
+    def emit(self, type: EventType, scan_id: str, *, idempotency_key: str | None = None, **data: Any) -> bool:
+        self.events.append((type, scan_id, {"key": idempotency_key, **data}))
         return True
 
 
@@ -44,7 +44,7 @@ def ended(status: Status, reason: str | None = None) -> ScanStatus:
 def test_a_failure_is_told_with_its_reason_and_try(results):
     told, status = Told(), ended(Status.FAILED, "why")
     assert emit_final_event(told, status, results)
-    about = {"once": str(status.finished_at), "reason": "why", "attempt": 3}
+    about = {"key": str(status.finished_at), "reason": "why", "attempt": 3}
     assert told.events == [(EventType.FAILED, "scan", about)]
 
 
@@ -59,7 +59,7 @@ def test_a_completion_is_told_alike_from_the_result_at_hand_and_from_the_one_in_
     read_again = ScanStatus.model_validate_json(status.model_dump_json())
     assert emit_final_event(told, read_again, results)
     about = {"posture": "lying", "body_length_m": 0.9, "frames": 0, "frames_used": 0, "attempt": 3}
-    event = (EventType.COMPLETED, "scan", {"once": str(status.finished_at), **about})
+    event = (EventType.COMPLETED, "scan", {"key": str(status.finished_at), **about})
     assert told.events == [event, event]
 
 

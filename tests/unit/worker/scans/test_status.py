@@ -56,7 +56,7 @@ def test_a_scan_goes_from_queued_to_completed(storage, clock, record):
     queued = ScanStatus(scan_id=SCAN, status=Status.QUEUED, queued_at=START, updated_at=START)
     write_status(storage, queued)
     clock.pass_by(10)
-    record.look()
+    record.read_earlier()
     record.started()
     status = written(storage)
     assert (status.status, status.attempt, status.task_id) == (Status.STARTED, 2, "task-1")
@@ -107,19 +107,19 @@ def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
 
 def test_deaths_and_force_stand_in_it(storage, clock):
     record = StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, force=True, clock=clock)
-    record.started(deaths=2)
+    record.started(crashes=2)
     assert (written(storage).deaths, written(storage).force) == (2, True)
 
 
 def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, clock, record):
-    record.started(held=True)
+    record.started(deferred=True)
     assert not record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)
     record.completed()
     assert read_status(storage, SCAN) is None
-    record.started(held=True)
+    record.started(deferred=True)
     assert record.progress(Stage.ANALYSE, 0, 9)
-    assert not record.held
+    assert not record.deferred
     assert written(storage).status is Status.PROGRESS
 
 
