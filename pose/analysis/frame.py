@@ -23,7 +23,7 @@ from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import Method as RedactionMethod
-from pose.privacy.redact import parameters
+from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
 from pose.privacy.temporal import FrameHeads
 from pose.results import FrameResult, FrameStatus, PersonResult, RedactionResult
@@ -149,7 +149,7 @@ def finish_frame(
     skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
         turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
-        covered = redact_heads(frame.rgb, heads, options.cover, turns, frame.view)
+        covered = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
     with watch("draw"):
@@ -231,7 +231,7 @@ def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> di
 def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult | None:
     if covered.picture is None:
         return None
-    left = parameters(method)
+    left = redaction_parameters(method)
     return RedactionResult(
         method=method,
         grid=left.grid,

@@ -129,7 +129,7 @@ def tally_scan(
             tally.shown.append({**about, "frame": frame.order, "covered": round(hidden / face, 3)})
         published = decode_picture(analysis.artefacts[artefact_name(frame.order, BLURRED)])
         found = face_detector.find_faces(published, turns_for_step(scan.step))
-        tally.found_outside += len(face_detector.uncovered(found, mask))
+        tally.found_outside += len(face_detector.unredacted(found, mask))
         tally.second_look += frame.covering.second_look
 
 

@@ -30,7 +30,7 @@ from pose.evaluation.attack_networks import name_them, redraw_them
 from pose.geometry.orientation import turns_for_step
 from pose.geometry.view import View
 from pose.privacy.place_head import place_head
-from pose.privacy.redact import METHODS, cover
+from pose.privacy.redact import METHODS, redact
 from pose.privacy.region import HeadNotPlaced
 from pose.synthetic.picture import render_picture
 from pose.synthetic.render import Rendering, project_keypoints, render
@@ -83,7 +83,7 @@ WAYS: Final[dict[str, Callable[[Images, Masks, float], Images]]] = {
     "none": lambda shown, mask, scale: shown,
     "Gaussian blur": _blurred,
     "mean colours": _mean_colours,
-    **{m: (lambda shown, mask, scale, method=m: cover(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
+    **{m: (lambda shown, mask, scale, method=m: redact(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
 }
 
 

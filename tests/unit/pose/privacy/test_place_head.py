@@ -165,7 +165,7 @@ def test_a_hole_above_a_head_that_was_guessed_is_covered_as_the_head():
     mask = region_mask(regions, truth.frame.picture_size)
     assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
     assert (truth.head & mask).sum() >= 0.97 * truth.head.sum()
-    assert not regions[0].shown
+    assert not regions[0].depth_confirmed
 
 
 def test_a_hole_above_a_head_is_covered_as_far_as_a_head_reaches_where_the_wall_is_not_seen_either():

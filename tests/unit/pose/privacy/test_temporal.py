@@ -112,7 +112,7 @@ def test_a_head_that_is_guessed_tells_nothing_of_other_frames():
     alone = placed(frames, [people[0], [], people[2]])
     guessed = []
     for one in alone:
-        regions = tuple(replace(region, shown=False) for region in one.heads.regions)
+        regions = tuple(replace(region, depth_confirmed=False) for region in one.heads.regions)
         guessed.append(replace(one, heads=replace(one.heads, regions=regions)))
     assert propagate_heads(alone)[1].reason is None
     heads = propagate_heads(guessed)[1]
