@@ -45,7 +45,7 @@ def main() -> None:
                 FIRST_SEED + i, posture, SIZES[i % 3] if i % 6 else SIZES[0], second_person=False
             )
             person, depthmap = rendering.scene.people[0], rendering.depthmap
-            uv, visible = rendering.truth(person)
+            uv, visible = rendering.keypoints(person)
             distance = float(np.linalg.norm(person.joints.mean(axis=0) - depthmap.translation))
             pixels = options.noise / 100 * depthmap.intrinsics.fx / distance
             uv = uv + np.random.default_rng(i).normal(0, pixels, uv.shape)

@@ -26,10 +26,10 @@ from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.loading import choose_device
 from pose.evaluation.metadata import planted, shared_bytes
 from pose.geometry.orientation import turns_for_step
-from pose.privacy import face_detector as second_look
+from pose.privacy import face_detector
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
-from pose.synthetic.picture import Picture, take_picture
+from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 from pose.synthetic.scan_writer import scan_files
 from pose.synthetic.sensor import blobs
@@ -76,7 +76,7 @@ def scan_of(
     frames, pictures = [], []
     for order in range(FRAMES):
         rendering = render(seed, posture, frame=3 * order, careful=careful, second_person=second)
-        picture = take_picture(rendering.scene, _PICTURE, seed, 3 * order)
+        picture = render_picture(rendering.scene, _PICTURE, seed, 3 * order)
         depthmap = _with_holes(rendering, holes, seed)
         frames.append(pose.Frame(order, rendering.scene.step, picture.rgb, depthmap))
         pictures.append(picture)
@@ -128,8 +128,8 @@ def tally_scan(
         if hidden < COVERED * face:
             tally.shown.append({**about, "frame": frame.order, "covered": round(hidden / face, 3)})
         published = decode_picture(analysis.artefacts[artefact_name(frame.order, BLURRED)])
-        found = second_look.find_faces(published, turns_for_step(scan.step))
-        tally.found_outside += len(second_look.uncovered(found, mask))
+        found = face_detector.find_faces(published, turns_for_step(scan.step))
+        tally.found_outside += len(face_detector.unredacted(found, mask))
         tally.second_look += frame.covering.second_look
 
 

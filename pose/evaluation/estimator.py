@@ -24,7 +24,7 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.loading import choose_device
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 FRAMES = 3  # of each scan
@@ -94,15 +94,15 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, seed: int, posture: str,
         if joints is not None:
             found = np.array([(joint.x, joint.y, joint.z) for joint in joints])
             seen = np.array([joint.observed for joint in joints])
-            _, visible = rendering.truth(rendering.scene.people[0])
+            _, visible = rendering.keypoints(rendering.scene.people[0])
             error = np.linalg.norm(found - rendering.scene.people[0].joints, axis=1)
             tally.joint_cm += (100 * error[seen & visible]).tolist()
 
 
 def _tally_frame(tally: Tally, frame: pose.Frame, rendering: Rendering, people: list[Person]) -> None:
-    child: Body = rendering.scene.people[0]
-    in_depth, visible = rendering.truth(child)
-    truth = frame.to_picture(in_depth)
+    child: SyntheticPerson = rendering.scene.people[0]
+    in_depth, visible = rendering.keypoints(child)
+    truth = frame.view.to_picture(in_depth)
     torso = float(np.linalg.norm(truth[[5, 6]].mean(axis=0) - truth[[11, 12]].mean(axis=0)))
     tally.frames += 1
     tally.visible += visible

@@ -28,11 +28,12 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.evaluation.attack_networks import name_them, redraw_them
 from pose.geometry.orientation import turns_for_step
-from pose.privacy.place_head import find_heads
-from pose.privacy.redact import METHODS, cover
+from pose.geometry.view import View
+from pose.privacy.place_head import place_head
+from pose.privacy.redact import METHODS, redact
 from pose.privacy.region import HeadNotPlaced
-from pose.synthetic.picture import take_picture
-from pose.synthetic.render import Rendering, keypoints_of, render
+from pose.synthetic.picture import render_picture
+from pose.synthetic.render import Rendering, project_keypoints, render
 from pose.synthetic.scene import Scene
 
 SIZE: Final = 64  # pixels on each side of a head's crop
@@ -82,7 +83,7 @@ WAYS: Final[dict[str, Callable[[Images, Masks, float], Images]]] = {
     "none": lambda shown, mask, scale: shown,
     "Gaussian blur": _blurred,
     "mean colours": _mean_colours,
-    **{m: (lambda shown, mask, scale, method=m: cover(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
+    **{m: (lambda shown, mask, scale, method=m: redact(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
 }
 
 
@@ -109,7 +110,7 @@ def _head(seed: int, posture: str, looks: int) -> tuple[Images, Masks, float] | 
     scale = side / SIZE
     left, top = (low + high) / 2 - side / 2
     crop = replace(scene, intrinsics=_cropped(scene.intrinsics, left, top, side))
-    rgb = take_picture(crop, (SIZE, SIZE), seed, 0).rgb
+    rgb = render_picture(crop, (SIZE, SIZE), seed, 0).rgb
     mask = np.zeros((SIZE, SIZE), np.uint8)
     cv2.fillConvexPoly(mask, np.rint((outline - (left, top)) / scale).astype(np.int32), 1)
     light = np.random.default_rng([seed, 17])
@@ -132,14 +133,14 @@ def _faces_the_camera(scene: Scene) -> bool:
 def _outline(rendering: Rendering) -> NDArray[np.float64] | None:
     """Of what is covered of the child's head, in pixels of the picture; None if something hides the face."""
     scene = rendering.scene
-    uv, visible = keypoints_of(scene.people[0], scene, rendering.hits)
+    uv, visible = project_keypoints(scene.people[0], scene, rendering.hits)
     if visible[_FEATURES].sum() < 2:
         return None
     uv = (uv + 0.5) * PICTURE[0] / rendering.depthmap.width - 0.5
     (x0, y0), (x1, y1) = uv.min(axis=0).tolist(), uv.max(axis=0).tolist()
     child = Person(uv, np.where(visible, 0.95, 0.8), (x0, y0, x1, y1), 0.99)
     try:
-        (region,) = find_heads([child], rendering.depthmap, PICTURE)
+        region = place_head(child, View.of(rendering.depthmap, PICTURE))
     except HeadNotPlaced:
         return None
     return region.outline.astype(np.float64) if len(region.outline) else None

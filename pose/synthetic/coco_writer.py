@@ -17,10 +17,10 @@ from rich.progress import track
 
 from pose import keypoints as kp
 from pose.geometry.orientation import turn_picture, turn_points, turns_for_step
-from pose.synthetic.body import Body
-from pose.synthetic.picture import Picture, take_picture
-from pose.synthetic.render import keypoints_of
-from pose.synthetic.scan_writer import encode
+from pose.synthetic.person import SyntheticPerson
+from pose.synthetic.picture import Picture, render_picture
+from pose.synthetic.render import project_keypoints
+from pose.synthetic.scan_writer import encode_image
 from pose.synthetic.scene import sample_scene
 
 ANNOTATIONS: Final = "person_keypoints.json"
@@ -64,7 +64,7 @@ def write_coco(out: Path | str, count: int, seed: int = 0) -> Path:
         picture, turns = _render(seed + number, number)
         upright = turn_picture(picture.rgb, turns)
         name = f"{seed + number:012d}.jpg"
-        (out / IMAGES / name).write_bytes(encode(".jpg", upright[..., ::-1]))
+        (out / IMAGES / name).write_bytes(encode_image(".jpg", upright[..., ::-1]))
         height, width = upright.shape[:2]
         images.append({"id": seed + number, "file_name": name, "width": width, "height": height})
         for person in picture.scene.people:
@@ -89,10 +89,10 @@ def _render(seed: int, number: int) -> tuple[Picture, int]:
         posture = "empty"
     scene = sample_scene(seed, posture, second_person=number % _TWO_EVERY == _TWO_EVERY - 1)
     size = _SIZES[number // 2 % len(_SIZES)]
-    return take_picture(scene, size, seed, 0), turns_for_step(scene.step)
+    return render_picture(scene, size, seed, 0), turns_for_step(scene.step)
 
 
-def _annotation(person: Body, picture: Picture, turns: int) -> dict[str, Any] | None:
+def _annotation(person: SyntheticPerson, picture: Picture, turns: int) -> dict[str, Any] | None:
     """What COCO says of a person, all but the ids; None where not a pixel of it is seen."""
     owners = np.array([shape.owner for shape in picture.scene.shapes] + [-1])
     mask = turn_picture(owners[picture.hits.index] == person.shapes[0].owner, turns)
@@ -100,7 +100,7 @@ def _annotation(person: Body, picture: Picture, turns: int) -> dict[str, Any] | 
         return None
     rows, columns = np.nonzero(mask)
     x0, y0, x1, y1 = (int(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max()))
-    uv, seen = keypoints_of(person, picture.scene, picture.hits)
+    uv, seen = project_keypoints(person, picture.scene, picture.hits)
     _, depth = picture.scene.camera.project(person.joints)
     sensor_height, sensor_width = picture.hits.index.shape
     uv = turn_points(uv, turns, sensor_width, sensor_height)

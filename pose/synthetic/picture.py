@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.geometry.camera import Intrinsics
-from pose.synthetic.body import Body
+from pose.scan.calibration import to_intrinsics
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Camera, Hits, Shape, cast
 from pose.synthetic.scene import Scene
 
@@ -68,16 +68,14 @@ class Picture:
     hits: Hits
 
 
-def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
+def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> Picture:
     """Renders the picture of a scene, `size` wide and high.
 
     Colours depend on the seed alone, noise on the frame as well; skin, hair and face of a child with `looks`
     on those. The view is that of the scene's camera, whatever the size of its depth map.
     """
     width, height = size
-    fx, fy, cx, cy = scene.intrinsics
-    k = Intrinsics(fx * width, fy * height, cx * width, cy * height, width, height)
-    camera = replace(scene.camera, intrinsics=k)
+    camera = replace(scene.camera, intrinsics=to_intrinsics(scene.intrinsics, width, height))
     scene = replace(scene, camera=camera)
     hits = cast(camera, scene.shapes)
     points = _points(camera, hits)
@@ -99,11 +97,9 @@ def take_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -> 
 
 def _points(camera: Camera, hits: Hits) -> Floats:
     """World points (H, W, 3); pixels that see nothing are put far away."""
-    k = camera.intrinsics
+    across, up = (slope.astype(np.float32) for slope in camera.intrinsics.slopes())
     depth = np.where(np.isfinite(hits.depth), hits.depth, 20).astype(np.float32)
-    x = ((np.arange(k.width) - k.cx) / k.fx).astype(np.float32) * depth
-    y = (((k.height - 1 - np.arange(k.height)) - k.cy) / k.fy).astype(np.float32)[:, None] * depth
-    local = np.stack([x, y, -depth], axis=-1)
+    local = np.stack([across * depth, up[:, None] * depth, -depth], axis=-1)
     return np.asarray(local @ camera.rotation.T.astype(np.float32) + camera.position.astype(np.float32))
 
 
@@ -175,7 +171,7 @@ def _face(seed: int, owner: int, looks: int | None) -> tuple[Face, float]:
 
 
 def _paint_face(
-    image: Floats, points: Floats, hits: Hits, scene: Scene, person: Body, seed: int
+    image: Floats, points: Floats, hits: Hits, scene: Scene, person: SyntheticPerson, seed: int
 ) -> NDArray[np.bool_]:
     """Eyes, brows, nostrils, mouth and cheeks on the front of a head; gives the pixels of the face."""
     owner = person.shapes[0].owner

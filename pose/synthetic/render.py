@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.geometry.depthmap import DepthMap
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Hits, cast
 from pose.synthetic.scene import Scene, sample_scene
 from pose.synthetic.sensor import sense
@@ -30,9 +30,9 @@ class Rendering:
     depthmap: DepthMap
     hits: Hits
 
-    def truth(self, person: Body) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def keypoints(self, person: SyntheticPerson) -> tuple[FloatArray, NDArray[np.bool_]]:
         """(17, 2) keypoints in pixels of the depth map, and (17,) which of them are seen."""
-        return keypoints_of(person, self.scene, self.hits)
+        return project_keypoints(person, self.scene, self.hits)
 
 
 def render(
@@ -60,7 +60,9 @@ def render(
     return Rendering(scene, depthmap, hits)
 
 
-def keypoints_of(person: Body, scene: Scene, hits: Hits) -> tuple[FloatArray, NDArray[np.bool_]]:
+def project_keypoints(
+    person: SyntheticPerson, scene: Scene, hits: Hits
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Where a person's keypoints lie in the picture, and which of them are seen.
 
     A keypoint is seen if it lies in the picture and the surface at its pixel is the person's own, no

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
 from pose.scan.depth_file import write_depth
-from pose.synthetic.body import Body
-from pose.synthetic.picture import Picture, take_picture
+from pose.synthetic.person import SyntheticPerson
+from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.posing import turn
-from pose.synthetic.render import Rendering, keypoints_of, render
+from pose.synthetic.render import Rendering, project_keypoints, render
 
 FloatArray = NDArray[np.float64]
 PICTURE_SIZE = (1440, 1080)
@@ -27,7 +27,7 @@ _STARTED_MS = 1_600_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class WorldTransform:
     """Where the phone's tracking put its origin: the scene turned about the vertical, then moved.
 
     Attributes:
@@ -39,12 +39,12 @@ class World:
     offset: FloatArray
 
     @classmethod
-    def of_seed(cls, seed: int) -> World:
+    def sample(cls, seed: int) -> WorldTransform:
         """The world of the scan with this seed."""
         rng = np.random.default_rng([seed, 21])
         return cls(turn("y", rng.uniform(-180, 180)), rng.uniform((-0.5, -1.6, -0.5), (0.5, -0.7, 0.5)))
 
-    def place(self, depthmap: DepthMap) -> DepthMap:
+    def apply(self, depthmap: DepthMap) -> DepthMap:
         """A depth map of the scene as it lies in this world."""
         return replace(
             depthmap,
@@ -52,7 +52,7 @@ class World:
             translation=self.turned @ depthmap.translation + self.offset,
         )
 
-    def joints(self, person: Body) -> FloatArray:
+    def joints(self, person: SyntheticPerson) -> FloatArray:
         """(17, 3) metres: x and z in the published world, y above the floor."""
         return person.joints @ self.turned.T + self.offset * (1, 0, 1)
 
@@ -98,23 +98,23 @@ def scan_files(
 
     Arguments as of `write_scan`.
     """
-    world = World.of_seed(seed)
+    world = WorldTransform.sample(seed)
     for order in range(frames):
         rendering = render(seed, posture, frame=order, second_person=second_person)
-        picture = take_picture(rendering.scene, PICTURE_SIZE, seed, order)
+        picture = render_picture(rendering.scene, PICTURE_SIZE, seed, order)
         if order == 0:
             yield "camera_calibration.txt", _calibration(rendering.scene.intrinsics)
         stem = f"{_PERSON}_{_STARTED_MS + seed}_{rendering.scene.step}_{100 + 7 * order}"
-        yield f"rgb/rgb_{stem}.jpg", encode(".jpg", picture.rgb[..., ::-1])
-        yield f"depth/depth_{stem}.depth", write_depth(world.place(rendering.depthmap))
-        yield f"truth/face_{order}.png", encode(".png", picture.face.astype(np.uint8) * 255)
+        yield f"rgb/rgb_{stem}.jpg", encode_image(".jpg", picture.rgb[..., ::-1])
+        yield f"depth/depth_{stem}.depth", write_depth(world.apply(rendering.depthmap))
+        yield f"truth/face_{order}.png", encode_image(".png", picture.face.astype(np.uint8) * 255)
         truth["frames"].append({"order": order, "people": _people(rendering, picture, world)})
 
 
-def _people(rendering: Rendering, picture: Picture, world: World) -> list[dict[str, Any]]:
+def _people(rendering: Rendering, picture: Picture, world: WorldTransform) -> list[dict[str, Any]]:
     people = []
     for person in rendering.scene.people:
-        uv, seen = keypoints_of(person, picture.scene, picture.hits)
+        uv, seen = project_keypoints(person, picture.scene, picture.hits)
         people.append(
             {
                 "keypoints": [
@@ -138,7 +138,7 @@ def _calibration(intrinsics: tuple[float, ...]) -> bytes:
     ).encode()
 
 
-def encode(kind: str, image: NDArray[np.uint8]) -> bytes:
+def encode_image(kind: str, image: NDArray[np.uint8]) -> bytes:
     """An image file's bytes; `image` is BGR or grey, as OpenCV has it."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if kind == ".jpg" else []
     done, data = cv2.imencode(kind, np.ascontiguousarray(image), options)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.geometry.camera import Intrinsics
-from pose.synthetic.body import Body, lying_body, standing_body
+from pose.scan.calibration import to_intrinsics
+from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
 from pose.synthetic.posing import turn
 from pose.synthetic.raycast import Camera, Shape, box, cone, plane
 from pose.synthetic.room import sample_bedding, sample_room
@@ -36,7 +36,7 @@ class Scene:
     posture: str
     step: int
     camera: Camera
-    people: list[Body]
+    people: list[SyntheticPerson]
     shapes: list[Shape]
     intrinsics: tuple[float, float, float, float]
     careful: bool
@@ -98,17 +98,11 @@ def sample_scene(
     shapes += sample_room(scan, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
-    camera = replace(camera, intrinsics=_intrinsics(intrinsics, size))
+    camera = replace(camera, intrinsics=to_intrinsics(intrinsics, *size))
     return Scene(posture, step, camera, people, shapes, intrinsics, careful, looks)
 
 
-def _intrinsics(normalised: tuple[float, ...], size: tuple[int, int]) -> Intrinsics:
-    w, h = size
-    fx, fy, cx, cy = normalised
-    return Intrinsics(fx * w, fy * h, cx * w, cy * h, w, h)
-
-
-Parts = tuple[int, Camera, list[Body], list[Shape]]
+Parts = tuple[int, Camera, list[SyntheticPerson], list[Shape]]
 
 
 def _standing(
@@ -124,7 +118,7 @@ def _standing(
     # Camera looks along -z at the child, so a child with yaw 0 shows its front.
     side = float(scan.choice([0, 180, 90, -90, 0])) + scan.normal(0, 18)
     yaw = side if scan.random() < 0.75 else scan.uniform(-180, 180)
-    child = standing_body(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
+    child = standing_person(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
     distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.02)), 0.5, 2.3))
     distance = float(np.clip(distance, 0.65, 1.35)) if careful else distance
     distance *= view.uniform(0.95, 1.05)
@@ -142,7 +136,7 @@ def _standing(
         aside = float(who.choice([-1, 1])) * who.uniform(0.28, 0.6) + who.normal(0, 0.05)
         at = np.array([aside, 0.0, who.uniform(-0.7, 0.15)])
         tall = float(who.uniform(1.45, 1.75)) if who.random() < 0.7 else float(who.uniform(0.8, 1.3))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
+        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
     if scan.random() < 0.15:  # the height board that a child is measured at
         back = np.array([0.0, 0.65, -0.16 - scan.uniform(0, 0.1)])
         near.append(box("board", back, turn("y", scan.normal(0, 10)), (scan.uniform(0.15, 0.4), 1.3, 0.03)))
@@ -162,7 +156,7 @@ def _lying(
     roll = float(scan.choice([0, 0, 0, 0, 90, -90, 180])) + scan.normal(0, 14)
     ground, near = sample_bedding(scan, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
-    child = lying_body(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
+    child = lying_person(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
     middle = (child.joints.min(0) + child.joints.max(0)) / 2
     distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.45, 0.95)), 0.6, 1.9))
     distance = min(distance, 1.35) if careful else distance
@@ -182,7 +176,7 @@ def _lying(
         towards = turn("y", who.uniform(-180, 180))
         off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * who.uniform(0.6, 1.2)])
         tall = float(who.uniform(1.45, 1.75))
-        people.append(standing_body(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
+        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
     if scan.random() < 0.2:  # hands that hold the head or the feet: their owner is out of sight
         for _ in range(int(scan.integers(1, 3))):
             hold = child.joints[int(scan.choice([0, 15, 16, 13, 14]))] + scan.normal(0, 0.04, 3)
@@ -202,4 +196,4 @@ def _phone(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, t
     right, high = c * right + s * high, c * high - s * right
     # Turned once clockwise the sensor's left edge is the picture's top; turned thrice its right edge is.
     x, y = (-high, right) if turns == 1 else (high, -right)
-    return Camera(_intrinsics(PHONE, (240, 180)), np.stack([x, y, -forward], axis=1), spot)
+    return Camera(to_intrinsics(PHONE, 240, 180), np.stack([x, y, -forward], axis=1), spot)

@@ -14,7 +14,7 @@ from pose.estimators.depth_hrnet import MAPS
 from pose.estimators.depth_input import INPUT_SIZE, STRIDE, network_input, picture_to_input
 from pose.estimators.heatmap import pixels_to_cells
 from pose.geometry.orientation import turns_for_step
-from pose.synthetic.body import Body
+from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 PEOPLE: Final = 2  # at most, in a rendering
@@ -75,9 +75,9 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
     }
 
 
-def _points(rendering: Rendering, person: Body) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _points(rendering: Rendering, person: SyntheticPerson) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """(19, 2) pixels of the depth map, and (19,) which are seen."""
-    uv, seen = rendering.truth(person)
+    uv, seen = rendering.keypoints(person)
     middles = np.stack([person.joints[list(kp.TORSO)].mean(axis=0), person.head[1]])
     extra, depth = rendering.scene.camera.project(middles)
     in_front = (depth > 0.05)[:, None]

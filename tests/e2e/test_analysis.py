@@ -41,7 +41,7 @@ def test_rendered_children_are_measured_and_their_faces_gone(estimator, posture)
         if len(result.people) == 1:
             postures.append(result.people[0].posture == posture)
             length = result.people[0].body_length_m
-            differences.append(np.nan if length is None else abs(length - truth.bodies[0].length))
+            differences.append(np.nan if length is None else abs(length - truth.true_people[0].length))
         anonymised = pose.anonymise(truth.frame.rgb, people, truth.frame.depthmap, color=truth.frame.color)
         if anonymised.mask is not None:
             shown += truth.face.sum()

@@ -9,10 +9,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pose import Frame, Person
-from pose.synthetic.body import Body
-from pose.synthetic.picture import take_picture
-from pose.synthetic.render import keypoints_of, render
+from pose import Estimator, Frame, Person
+from pose.estimators.base import Detections
+from pose.synthetic.person import SyntheticPerson
+from pose.synthetic.picture import render_picture
+from pose.synthetic.render import project_keypoints, render
 
 SIZE = (320, 240)
 FIRST_SEED = 900_000  # held out: no training sees seeds below a million
@@ -24,7 +25,7 @@ class Rendered:
 
     Attributes:
         seed: of the scene.
-        bodies: one a person: `joints` (17, 3) above the floor, `length`.
+        true_people: one a person: `joints` (17, 3) above the floor, `length`.
         visible: (17,) bool a person.
         face: (H, W) bool, the picture's pixels that show a face.
         head: (H, W) bool, those that show a head, hair or hat.
@@ -33,7 +34,7 @@ class Rendered:
     seed: int
     frame: Frame
     people: list[Person]
-    bodies: list[Body]
+    true_people: list[SyntheticPerson]
     visible: list[NDArray[np.bool_]]
     face: NDArray[np.bool_]
     head: NDArray[np.bool_]
@@ -43,11 +44,11 @@ class Rendered:
 def rendered(seed: int, posture: str, second_person: bool = False, size: tuple[int, int] = SIZE) -> Rendered:
     """A frame of a scan with this seed; the same seed gives the same one. Not to be changed."""
     rendering = render(seed, posture, second_person=second_person)
-    picture = take_picture(rendering.scene, size, seed, 0)
+    picture = render_picture(rendering.scene, size, seed, 0)
     frame = Frame(0, rendering.scene.step, picture.rgb, rendering.depthmap)
     people, visible = [], []
     for body in picture.scene.people:
-        uv, seen = keypoints_of(body, picture.scene, picture.hits)
+        uv, seen = project_keypoints(body, picture.scene, picture.hits)
         people.append(person(uv, np.where(seen, 0.95, 0.9)))
         visible.append(seen)
     shapes = picture.scene.shapes
@@ -98,8 +99,8 @@ def person(uv: NDArray[np.float64], scores: NDArray[np.float64] | float = 0.95) 
     return Person(uv, np.broadcast_to(np.asarray(scores, np.float64), (17,)).copy(), (x0, y0, x1, y1), 0.99)
 
 
-class KnowingEstimator:
-    """An estimator that is told what it finds: the people of each frame, by its order."""
+class KnowingEstimator(Estimator):
+    """Finds the people that it is told of, by the order of their frame."""
 
     name = "knowing"
     version = "1"
@@ -108,6 +109,6 @@ class KnowingEstimator:
         self.people = people
         self.batches: list[int] = []
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.batches.append(len(frames))
-        return [self.people.get(frame.order, []) for frame in frames]
+        return [Detections(self.people.get(frame.order, [])) for frame in frames]

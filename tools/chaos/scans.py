@@ -8,9 +8,9 @@ from functools import cache
 from typing import Final
 
 from pose.scan.depth_file import write_depth
-from pose.synthetic.picture import take_picture
+from pose.synthetic.picture import render_picture
 from pose.synthetic.render import render
-from pose.synthetic.scan_writer import World, encode
+from pose.synthetic.scan_writer import WorldTransform, encode_image
 from tools.chaos.settings import DEADLY, MAX_OBJECT_BYTES, STUCK
 
 Files = dict[str, bytes]
@@ -60,16 +60,16 @@ def _rendered(seed: int, posture: str) -> Callable[[], Files]:
 
 
 def _render(seed: int, posture: str) -> Iterator[tuple[str, bytes]]:
-    world = World.of_seed(seed)
+    world = WorldTransform.sample(seed)
     for order in range(FRAMES):
         rendering = render(seed, posture, DEPTH_SIZE, frame=order, second_person=False)
         if order == 0:
             line = " ".join(f"{value:.8g}" for value in rendering.scene.intrinsics)
             yield "camera_calibration.txt", CALIBRATION.format(line=line).encode()
-        picture = take_picture(rendering.scene, SIZE, seed, order)
+        picture = render_picture(rendering.scene, SIZE, seed, order)
         stem = f"rendered_{1_600_000_000_000 + seed}_{rendering.scene.step}_{100 + 7 * order}"
-        yield f"rgb/rgb_{stem}.jpg", encode(".jpg", picture.rgb[..., ::-1])
-        yield f"depth/depth_{stem}.depth", write_depth(world.place(rendering.depthmap))
+        yield f"rgb/rgb_{stem}.jpg", encode_image(".jpg", picture.rgb[..., ::-1])
+        yield f"depth/depth_{stem}.depth", write_depth(world.apply(rendering.depthmap))
 
 
 def _broken(change: Callable[[Files], Files]) -> Callable[[], Files]:

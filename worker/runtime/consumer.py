@@ -15,8 +15,8 @@ from kombu.utils.json import dumps
 from worker.broker.envelope import InvalidMessage, check_task
 from worker.broker.redis import Channel
 from worker.config.logs import get_logger
-from worker.intake.task_call import check_call
-from worker.keys import InvalidArrival
+from worker.intake.task_call import parse_call
+from worker.keys import InvalidRequest
 from worker.queue import NAME
 from worker.scans.failures import ScanFailed
 
@@ -38,11 +38,11 @@ class Consumer(consumer.Consumer):
             try:
                 task, task_args, task_kwargs = check_task(message)
                 if task == NAME:
-                    check_call(task_args, task_kwargs)
+                    parse_call(task_args, task_kwargs)
             except InvalidMessage as error:
                 self._reject(message, str(error))
                 return
-            except InvalidArrival as error:
+            except InvalidRequest as error:
                 self._reject(message, str(error))
                 self._store_failure(message, ScanFailed(str(error)))
                 return

@@ -12,7 +12,7 @@ from celery.worker.request import Request
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.scans.failures import TOO_LONG
@@ -51,8 +51,8 @@ class ScanRequest(Request):
         arguments, keywords = self._args or [None], self._kwargs or {}
         try:
             scan_id = scan_id_of(arguments[0], keywords.get("scan_id"))
-            open_ledger(load_settings()).set_aside(scan_id, TOO_LONG)
-        except InvalidArrival:
+            open_ledger(load_settings()).quarantine(scan_id, TOO_LONG)
+        except InvalidRequest:
             return
         except LedgerError as error:
             # The killed process is counted, so the scan comes to an end all the same.

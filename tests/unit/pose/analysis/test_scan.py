@@ -59,14 +59,14 @@ def test_a_good_frame_gives_everything(posture):
     assert result.posture == posture
     assert result.posture_confidence > 0.5
     assert result.frames_used == 1
-    assert result.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    assert result.body_length_m == pytest.approx(truth.true_people[0].length, abs=0.08)
     frame = result.frames[0]
     assert frame.status is FrameStatus.OK
     assert frame.reason is None
     assert frame.quality == ()
     assert frame.floor_height_m == pytest.approx(0, abs=0.02)
     assert frame.picture == "s1/frames/0/blurred.jpg"
-    distance = np.linalg.norm(truth.bodies[0].joints - truth.frame.depthmap.translation, axis=1).mean()
+    distance = np.linalg.norm(truth.true_people[0].joints - truth.frame.depthmap.translation, axis=1).mean()
     assert frame.child_distance_m == pytest.approx(distance, abs=0.06)
     someone = frame.people[0]
     assert someone.posture == posture
@@ -155,7 +155,7 @@ def test_without_a_pose_lengths_are_told_and_heights_are_not():
     frame = pose.analyse_scan(*scan_of(lost(truth)), scan_id="s1").result.frames[0]
     someone = frame.people[0]
     assert someone.skeleton is None
-    assert someone.body_length_m == pytest.approx(truth.bodies[0].length, abs=0.08)
+    assert someone.body_length_m == pytest.approx(truth.true_people[0].length, abs=0.08)
     assert someone.posture is Posture.UNKNOWN
     assert "pose is unknown" in str(frame.reason)
     assert frame.floor_height_m is None
@@ -330,7 +330,7 @@ def test_frames_are_compared_in_all_batches():
 
 def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
     class Refuses(KnowingEstimator):
-        def estimate(self, frames):
+        def detect(self, frames):
             raise pose.InvalidManifest("scan", "step", "unknown step 999")
 
     scan, estimator = scan_of(good())
@@ -371,10 +371,10 @@ def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
 
 
 class Doubtful(KnowingEstimator):
-    """Knows the first person of each frame; of the others it is not sure."""
+    """Knows the first person of each frame; the others are low-confidence detections."""
 
-    def look(self, frames):
-        return [Detections(people[:1], people[1:]) for people in self.estimate(frames)]
+    def detect(self, frames):
+        return [Detections(found.people[:1], found.people[1:]) for found in super().detect(frames)]
 
 
 def test_whom_the_estimator_is_not_sure_of_is_covered_and_counts_for_nothing():

@@ -13,14 +13,14 @@ from pose.analysis.frame import Options
 from pose.evaluation.metadata import RUN, planted, shared_bytes
 from pose.privacy.redact import METHODS
 from pose.scan.pictures import decode_picture, encode_jpeg
-from pose.synthetic.scan_writer import encode, scan_files
+from pose.synthetic.scan_writer import encode_image, scan_files
 from tests.support.rendered import KnowingEstimator, person
 
 
 @pytest.fixture
 def picture():
     smooth = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 3)
-    return encode(".jpg", np.asarray(smooth, np.uint8))
+    return encode_image(".jpg", np.asarray(smooth, np.uint8))
 
 
 def test_a_planted_picture_is_the_same_picture(picture):

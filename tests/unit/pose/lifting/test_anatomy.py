@@ -22,13 +22,13 @@ def test_a_childs_head_is_larger_for_its_body_than_an_adults():
 
 @pytest.mark.parametrize("seed", range(900_000, 900_010))
 def test_the_size_is_found_from_true_joints(seed):
-    body = rendered(seed, "standing").bodies[0]
+    body = rendered(seed, "standing").true_people[0]
     fitted = fit_build(body.joints, np.ones(kp.COUNT, bool))
     assert fitted.stature == pytest.approx(body.measures.stature, rel=0.12)
 
 
 def test_a_hidden_leg_does_not_change_the_size():
-    joints = with_face().bodies[0].joints.copy()
+    joints = with_face().true_people[0].joints.copy()
     usable = np.ones(kp.COUNT, bool)
     before = fit_build(joints, usable).stature
     joints[kp.LEFT_ANKLE] += (0.0, 0.3, 0.3)
@@ -36,4 +36,4 @@ def test_a_hidden_leg_does_not_change_the_size():
 
 
 def test_without_bones_the_size_is_the_one_asked_for():
-    assert fit_build(np.zeros((17, 3)), np.zeros(17, bool), otherwise=1.6).stature == 1.6
+    assert fit_build(np.zeros((17, 3)), np.zeros(17, bool), default=1.6).stature == 1.6

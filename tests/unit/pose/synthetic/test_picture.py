@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.synthetic.picture import take_picture
-from pose.synthetic.render import keypoints_of
+from pose.synthetic.picture import render_picture
+from pose.synthetic.render import project_keypoints
 from pose.synthetic.scene import sample_scene
 
 SIZE = (320, 240)
@@ -18,7 +18,7 @@ EYES = [kp.LEFT_EYE, kp.RIGHT_EYE]
 
 @cache
 def picture(seed, posture="standing"):
-    return take_picture(sample_scene(seed, posture, second_person=False), SIZE, seed, 0)
+    return render_picture(sample_scene(seed, posture, second_person=False), SIZE, seed, 0)
 
 
 @cache
@@ -57,7 +57,7 @@ def test_a_face_lies_on_the_head():
 
 def test_seen_from_the_front_a_face_is_there_and_both_eyes_lie_in_it():
     for shown in pictures(0.85, 1):
-        uv, visible = keypoints_of(shown.scene.people[0], shown.scene, shown.hits)
+        uv, visible = project_keypoints(shown.scene.people[0], shown.scene, shown.hits)
         assert shown.face.sum() > 100
         assert visible[EYES].all()
         for column, row in uv[EYES].round().astype(int):
@@ -67,7 +67,7 @@ def test_seen_from_the_front_a_face_is_there_and_both_eyes_lie_in_it():
 def test_seen_from_the_back_there_is_no_face():
     front = np.median([shown.face.sum() for shown in pictures(0.85, 1)])
     for shown in pictures(-1, -0.85):
-        visible = keypoints_of(shown.scene.people[0], shown.scene, shown.hits)[1]
+        visible = project_keypoints(shown.scene.people[0], shown.scene, shown.hits)[1]
         assert not visible[[kp.NOSE, *EYES]].any()
         assert of_parts(shown, "head", "hair", "hat").any()
         assert shown.face.sum() < 0.1 * front  # the rim of a cheek at most
@@ -90,7 +90,7 @@ def test_a_face_has_something_to_hide():
 def test_eyes_are_dark_in_the_middle_and_light_beside_it():
     contrast = []
     for shown in pictures(0.9, 1):
-        uv, _ = keypoints_of(shown.scene.people[0], shown.scene, shown.hits)
+        uv, _ = project_keypoints(shown.scene.people[0], shown.scene, shown.hits)
         for column, row in uv[EYES].round().astype(int):
             around = shown.rgb[row - 2 : row + 3, column - 4 : column + 5].mean(axis=2)
             contrast.append(around.max() - around.min())
@@ -114,14 +114,14 @@ def test_the_picture_shows_what_the_depth_map_sees():
     assert np.isfinite(shown.hits.depth).mean() > 0.5
     person = shown.scene.people[0]
     uv, depth = shown.scene.camera.project(person.joints)
-    _, visible = keypoints_of(person, shown.scene, shown.hits)
+    _, visible = project_keypoints(person, shown.scene, shown.hits)
     columns, rows = uv[visible].round().astype(int).T
     assert shown.hits.depth[rows, columns] == pytest.approx(depth[visible], abs=0.15)
 
 
 def test_the_same_arguments_give_the_same_bytes_and_another_frame_other_noise():
     scene = sample_scene(740_002, "lying")
-    one, again, other = (take_picture(scene, SIZE, 740_002, frame) for frame in (0, 0, 1))
+    one, again, other = (render_picture(scene, SIZE, 740_002, frame) for frame in (0, 0, 1))
     assert one.rgb.tobytes() == again.rgb.tobytes()
     assert one.rgb.tobytes() != other.rgb.tobytes()
     assert np.abs(one.rgb.astype(int) - other.rgb).max() < 25
@@ -139,7 +139,7 @@ def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
     for looks in range(6):
         scenes = [sample_scene(seed, "standing", second_person=False, looks=looks) for seed in range(8)]
         assert len({scene.people[0].measures for scene in scenes}) == 1
-        shown = [take_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
+        shown = [render_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
         for tones, part in ((skins, "head"), (clothes, "top")):
             seen = [each for each in (tone(picture, part) for picture in shown) if each is not None]
             if len(seen) > 3:

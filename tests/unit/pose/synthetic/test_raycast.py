@@ -188,7 +188,7 @@ def test_projecting_is_the_inverse_of_a_depth_maps_world_points(size):
     k = view.intrinsics
     depthmap = DepthMap(np.ones((k.height, k.width), np.float32), None, k, view.rotation, view.position, True)
     u, v, d = rng.uniform(0, size[0], 50), rng.uniform(0, size[1], 50), rng.uniform(0.3, 4, 50)
-    pixels, depth = view.project(depthmap.world(u, v, d))
+    pixels, depth = view.project(depthmap.unproject(u, v, d))
     assert pixels == pytest.approx(np.stack([u, v], axis=-1), abs=1e-8)
     assert depth == pytest.approx(d)
 

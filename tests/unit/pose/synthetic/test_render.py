@@ -49,8 +49,8 @@ def test_it_has_the_size_that_was_asked_for(size):
 
 
 def test_keypoints_scale_with_the_picture():
-    small, _ = rendering(1, "standing").truth(rendering(1, "standing").scene.people[0])
-    large, _ = rendering(1, "standing", (640, 480)).truth(
+    small, _ = rendering(1, "standing").keypoints(rendering(1, "standing").scene.people[0])
+    large, _ = rendering(1, "standing", (640, 480)).keypoints(
         rendering(1, "standing", (640, 480)).scene.people[0]
     )
     rows = np.array([(u, 179 - v) for u, v in small]) * (640 / 240)  # rows scale from the bottom
@@ -62,11 +62,11 @@ def test_keypoints_scale_with_the_picture():
 def test_visible_keypoints_lie_on_the_person_near_the_surface(seed, posture):
     rendered = rendering(seed, posture)
     person = rendered.scene.people[0]
-    uv, visible = rendered.truth(person)
+    uv, visible = rendered.keypoints(person)
     columns, rows = np.rint(uv[visible]).astype(int).T
     shapes = [rendered.scene.shapes[i] for i in rendered.hits.index[rows, columns]]
     assert {shape.owner for shape in shapes} <= {0}
-    surface = rendered.depthmap.world(columns, rows, rendered.hits.depth[rows, columns])
+    surface = rendered.depthmap.unproject(columns, rows, rendered.hits.depth[rows, columns])
     away = np.linalg.norm(surface - person.joints[visible], axis=1)
     # Sideways it is at most half a pixel, which is less than a centimetre.
     assert (away < person.radii[visible] + 0.01).all()
@@ -74,7 +74,7 @@ def test_visible_keypoints_lie_on_the_person_near_the_surface(seed, posture):
 
 @pytest.mark.parametrize("posture", ["standing", "lying"])
 def test_most_of_a_childs_keypoints_are_visible(posture):
-    share = [rendering(s, posture).truth(rendering(s, posture).scene.people[0])[1].mean() for s in SEEDS]
+    share = [rendering(s, posture).keypoints(rendering(s, posture).scene.people[0])[1].mean() for s in SEEDS]
     assert np.mean(share) > 0.6
     assert np.mean(share) < 1.0
 
@@ -83,7 +83,7 @@ def test_keypoints_are_where_their_joints_project_to():
     rendered = rendering(710_000, "lying")
     person = rendered.scene.people[0]
     u, v, depth = rendered.depthmap.project(person.joints)
-    uv, _ = rendered.truth(person)
+    uv, _ = rendered.keypoints(person)
     assert uv == pytest.approx(np.stack([u, v], axis=-1))
     assert (depth > 0).all()
 
@@ -93,7 +93,7 @@ def test_what_is_outside_the_picture_or_behind_somebody_else_is_not_visible():
     for seed in range(720_000, 720_040):
         rendered = rendering(seed, "standing", careful=False, second_person=True)
         for person in rendered.scene.people:
-            uv, visible = rendered.truth(person)
+            uv, visible = rendered.keypoints(person)
             beyond = ((uv < -0.5) | (uv > (239.5, 179.5))).any(axis=1)
             assert not (visible & beyond).any()
             outside += beyond.sum()
@@ -111,7 +111,7 @@ def test_from_the_side_the_far_arm_is_hidden_more_often_than_the_near_one():
         left = person.joints[kp.LEFT_SHOULDER] - person.joints[kp.RIGHT_SHOULDER]
         aside = left @ towards / np.linalg.norm(left) / np.linalg.norm(towards)
         if abs(aside) > 0.85:
-            _, visible = rendered.truth(person)
+            _, visible = rendered.keypoints(person)
             sides = visible[[kp.LEFT_SHOULDER, kp.LEFT_ELBOW]], visible[[kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW]]
             near.append(sides[0 if aside > 0 else 1].mean())
             far.append(sides[1 if aside > 0 else 0].mean())

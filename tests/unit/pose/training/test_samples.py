@@ -65,7 +65,7 @@ def test_centres_are_the_true_keypoints_seen_upright(posture):
     rendering = render(750_000, posture, second_person=False)
     made = to_sample(rendering, 0.0)
     person = rendering.scene.people[0]
-    uv, visible = rendering.truth(person)
+    uv, visible = rendering.keypoints(person)
     turns = turns_for_step(rendering.scene.step)
     pixels = cells_to_pixels(made["centres"][0].double().numpy(), STRIDE)
     back = input_to_picture(pixels, turns, 240, 180)
@@ -84,7 +84,7 @@ def test_joints_outside_the_picture_are_not_there_and_hidden_ones_count_less():
     outside = hidden = 0
     for seed in range(751_000, 751_040):
         rendering = render(seed, "standing", (180, 135), careful=False, second_person=False)
-        uv, visible = rendering.truth(rendering.scene.people[0])
+        uv, visible = rendering.keypoints(rendering.scene.people[0])
         made = to_sample(rendering, 0.0)
         beyond = ((uv < -0.6) | (uv > (179.6, 134.6))).any(axis=1)
         present, weight = made["present"][0, : kp.COUNT].numpy(), made["weight"][: kp.COUNT].numpy()
@@ -107,7 +107,7 @@ def test_somebody_of_whom_next_to_nothing_is_seen_is_not_there():
     there = set()
     for seed in range(752_000, 752_020):
         rendering = render(seed, "lying", (180, 135), second_person=True)
-        seen = rendering.truth(rendering.scene.people[1])[1].sum()
+        seen = rendering.keypoints(rendering.scene.people[1])[1].sum()
         made = to_sample(rendering, 0.0)
         # Trunk and head count as seen with any joint of theirs.
         if seen == 0:

@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class SyntheticPerson:
     """A person placed in the world.
 
     Attributes:
@@ -41,9 +41,9 @@ class Body:
         return max(float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum()) for chain in chains)
 
 
-def standing_body(
+def standing_person(
     rng: np.random.Generator, identity: int, owner: int, stature: float, yaw: float, at: FloatArray
-) -> Body:
+) -> SyntheticPerson:
     """A person on its feet.
 
     Args:
@@ -62,7 +62,7 @@ def standing_body(
     return _dressed(identity, owner, m, posed)
 
 
-def lying_body(
+def lying_person(
     rng: np.random.Generator,
     identity: int,
     owner: int,
@@ -70,11 +70,11 @@ def lying_body(
     roll: float,
     heading: float,
     at: FloatArray,
-) -> Body:
+) -> SyntheticPerson:
     """A person that lies.
 
     Args:
-        rng, identity, owner, stature: as of `standing_body`.
+        rng, identity, owner, stature: as of `standing_person`.
         roll: degrees; 0 lies on the back, 90 on the left side, -90 on the right, 180 on the belly.
         heading: degrees; 0 puts the head towards -z, counter-clockwise seen from above.
         at: (3,) metres, the ground below its hips: y is the ground's height.
@@ -89,8 +89,10 @@ def lying_body(
     return _dressed(identity, owner, m, settle(posed, m, float(at[1]), rng))
 
 
-def _dressed(identity: int, owner: int, m: Measures, posed: Posed) -> Body:
+def _dressed(identity: int, owner: int, m: Measures, posed: Posed) -> SyntheticPerson:
     # Clothes come from the identity, so that a child wears the same in all frames of a scan.
     clothes, shapes, radii = dress(np.random.default_rng([identity, 1]), m, posed, owner)
     skull = np.array([m.head_breadth, m.head_height, m.head_length]) / 2
-    return Body(m, clothes, posed.joints, radii, shapes, (posed.frames["head"], posed.extra["head"], skull))
+    return SyntheticPerson(
+        m, clothes, posed.joints, radii, shapes, (posed.frames["head"], posed.extra["head"], skull)
+    )

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.synthetic.body import lying_body, standing_body
+from pose.synthetic.person import lying_person, standing_person
 
 STATURES = (0.5, 0.7, 0.9, 1.1, 1.3)
 
 
 def standing(seed, stature=0.9, yaw=0.0, at=(0.0, 0.0, 0.0)):
-    return standing_body(np.random.default_rng(seed), seed, 0, stature, yaw, np.array(at))
+    return standing_person(np.random.default_rng(seed), seed, 0, stature, yaw, np.array(at))
 
 
 def lying(seed, stature=0.9, roll=0.0, heading=0.0, at=(0.0, 0.0, 0.0)):
-    return lying_body(np.random.default_rng(seed), seed, 0, stature, roll, heading, np.array(at))
+    return lying_person(np.random.default_rng(seed), seed, 0, stature, roll, heading, np.array(at))
 
 
 def bottom(body):
@@ -103,7 +103,7 @@ def test_heading_turns_the_head_counter_clockwise():
 
 
 def test_one_identity_is_one_person_in_any_pose():
-    one, other = (standing_body(np.random.default_rng(s), 7, 0, 0.9, 0, np.zeros(3)) for s in (1, 2))
+    one, other = (standing_person(np.random.default_rng(s), 7, 0, 0.9, 0, np.zeros(3)) for s in (1, 2))
     assert one.measures == other.measures
     assert one.clothes == other.clothes
     assert [shape.part for shape in one.shapes] == [shape.part for shape in other.shapes]
