@@ -30,7 +30,7 @@ from pose.hrnet import build_hrnet
 from pose.scan.calibration import parse_calibration
 from pose.scan.depth_file import parse_depth
 from pose.synthetic.scan_writer import write_scan
-from pose.weights.registry import DETECTORS, POSE_MODELS, slot
+from pose.weights.registry import DETECTORS, POSE_MODELS, first_published
 
 
 def main(
@@ -111,7 +111,7 @@ def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: in
         add(f"{name}, a picture", partial(detector.detect, [upright]))
     for name in POSE_MODELS:
         for flip_test in (False, True):
-            published = slot(name)
+            published = first_published(name)
             assert published.width and published.input_size
             weights = build_hrnet(f"w{published.width}").state_dict()
             model = TopDown(weights, published.width, published.input_size, device, flip_test)

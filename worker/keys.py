@@ -1,46 +1,77 @@
-"""Scan ids, and the storage keys made from them. No key is built from anything that was not checked here."""
+"""Scan ids, and the storage keys made from them.
+
+A scan id comes from outside: in a message, an inbox entry, an S3 notification, a command line, a listing of
+folders. There it is parsed, once. All other code takes a `ScanId`, so mypy sees a text that nobody checked.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NewType
 
 SCAN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 ARTEFACT: Final = re.compile(r"frames/[0-9]{1,6}/[a-z]{1,32}\.[a-z]{1,8}")
 
+# Only `parse_scan_id` and `scan_ids_in` make one. Do not call `ScanId` elsewhere in the worker.
+ScanId = NewType("ScanId", str)
 
-class InvalidArrival(ValueError):
-    """A message that names no scan. The text never repeats what was sent: anything may stand in it."""
+
+class InvalidRequest(ValueError):
+    """Raised when a request names no scan. The text does not repeat what was sent: it may hold anything."""
 
 
-def check_scan_id(value: object) -> str:
-    """Give the scan id back.
+def parse_scan_id(value: object) -> ScanId:
+    """Return the value as a scan id.
+
+    >>> parse_scan_id("scan-1")
+    'scan-1'
 
     Raises:
-        InvalidArrival: it is not 1 to 128 of the letters A-Z a-z, digits, `_` and `-`.
+        InvalidRequest: The value is not 1 to 128 letters (A-Z, a-z), digits, `_` or `-`.
     """
-    # fullmatch: `$` would let a trailing newline through.
+    # fullmatch: `$` would accept a trailing newline.
     if not isinstance(value, str) or not SCAN_ID.fullmatch(value):
-        raise InvalidArrival("a scan id is 1 to 128 letters (A-Z, a-z), digits, _ or -")
-    return value
+        raise InvalidRequest("a scan id is 1 to 128 letters (A-Z, a-z), digits, _ or -")
+    return ScanId(value)
 
 
-def result_key(scan_id: str) -> str:
-    """Where `result.json` goes."""
-    return f"{check_scan_id(scan_id)}/result.json"
+def scan_ids_in(names: Iterable[str]) -> Iterator[ScanId]:
+    """Yield the names that are scan ids, and skip the others.
+
+    >>> list(scan_ids_in(["scan-1", "not a scan", "scan-2"]))
+    ['scan-1', 'scan-2']
+    """
+    return (ScanId(name) for name in names if SCAN_ID.fullmatch(name))
 
 
-def status_key(scan_id: str) -> str:
-    """Where `status.json` goes."""
-    return f"{check_scan_id(scan_id)}/status.json"
+def result_key(scan_id: ScanId) -> str:
+    """Return the key of a scan's `result.json`.
+
+    >>> result_key(parse_scan_id("scan-1"))
+    'scan-1/result.json'
+    """
+    return f"{scan_id}/result.json"
 
 
-def artefact_key(scan_id: str, name: str) -> str:
-    """Where an artefact such as `frames/3/blurred.jpg` goes.
+def status_key(scan_id: ScanId) -> str:
+    """Return the key of a scan's `status.json`.
+
+    >>> status_key(parse_scan_id("scan-1"))
+    'scan-1/status.json'
+    """
+    return f"{scan_id}/status.json"
+
+
+def artefact_key(scan_id: ScanId, name: str) -> str:
+    """Return the key of one of a scan's artefacts.
+
+    >>> artefact_key(parse_scan_id("scan-1"), "frames/3/blurred.jpg")
+    'scan-1/frames/3/blurred.jpg'
 
     Raises:
-        ValueError: the name has another form. Its text does not repeat it.
+        ValueError: The name is not `frames/<order>/<name>.<type>`. The text does not repeat it.
     """
     if not ARTEFACT.fullmatch(name):
         raise ValueError("an artefact's name is frames/<order>/<name>.<type>")
-    return f"{check_scan_id(scan_id)}/{name}"
+    return f"{scan_id}/{name}"

@@ -1,6 +1,6 @@
-"""The task's name and its messages, for all who put scans into the queue.
+"""The name of the task and its messages, for all code that puts scans into the queue.
 
-Sending needs the name alone. So nobody who sends imports the task, and with it all that the task imports.
+Sending needs only the name. So no sender imports the task, with everything that the task imports.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from typing import Final
 
 from celery import Celery
 
+from worker.keys import ScanId
+
 NAME: Final = "worker.process_scan"
 
-# Called with the keyword arguments of a message.
+# Takes the keyword arguments of a message.
 Send = Callable[[dict[str, object]], object]
 
 
-def message(scan_id: str, *, force: bool = False, resent: bool = False) -> dict[str, object]:
+def message(scan_id: ScanId, *, force: bool = False, resent: bool = False) -> dict[str, object]:
     """Return the keyword arguments of a message to `worker.process_scan`.
 
-    >>> message("scan-1", force=True)
+    >>> message(ScanId("scan-1"), force=True)
     {'scan_id': 'scan-1', 'force': True}
     """
     flags = {"force": force, "resent": resent}
@@ -29,6 +31,6 @@ def message(scan_id: str, *, force: bool = False, resent: bool = False) -> dict[
 def sender(app: Celery) -> Send:
     """Return a function that puts a message into the queue of an app.
 
-    The function raises kombu.exceptions.OperationalError when the broker is away.
+    The function raises kombu.exceptions.OperationalError if it cannot reach the broker.
     """
     return lambda keywords: app.send_task(NAME, kwargs=keywords)

@@ -15,16 +15,15 @@ from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
 from pose.estimators.base import Person
-from pose.geometry.floor import floor_height
-from pose.geometry.orientation import is_known, turns_for_step, turns_of_person
+from pose.geometry.orientation import is_known_step, turns_for_step, turns_of_person
 from pose.lifting.lift import Method as LiftMethod
-from pose.lifting.lift import lift
+from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import Method as RedactionMethod
-from pose.privacy.redact import parameters
+from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
 from pose.privacy.temporal import FrameHeads
 from pose.results import FrameResult, FrameStatus, PersonResult, RedactionResult
@@ -114,11 +113,12 @@ def measure_frame(
     watch = Stopwatch({"estimate": estimate_ms})
     reasons: list[str] = []
     with watch("floor"):
-        floor = floor_height(frame.depthmap)
+        floor = frame.floor
     skeleton, posture, distance = None, None, None
     if len(people) == 1:
         with watch("lift"):
-            skeleton = _lift(frame, people[0], options.lifting, floor)
+            person = people[0]
+            skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
             if skeleton.measured:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
@@ -129,10 +129,9 @@ def measure_frame(
         reasons.append("no person was found")
 
     with watch("heads"):
-        view = (frame.depthmap, frame.picture_size, frame.color)
-        placed = FrameHeads(people, find_all_heads(people, bystanders, *view), *view)
+        heads = FrameHeads(people, find_all_heads(people, bystanders, frame.view), frame.view)
     timings = {stage: spent for stage, spent in watch.timings().items() if stage != "total"}
-    return Measures(frame, people, placed, floor, skeleton, posture, distance, tuple(reasons), timings)
+    return Measures(frame, people, heads, floor, skeleton, posture, distance, tuple(reasons), timings)
 
 
 def finish_frame(
@@ -149,8 +148,8 @@ def finish_frame(
     frame, people, watch = measures.frame, measures.people, Stopwatch(measures.timings_ms)
     skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
-        turns = turns_for_step(frame.step) if is_known(frame.step) else None
-        covered = redact_heads(frame.rgb, heads, options.cover, turns, measures.placed.view)
+        turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
+        covered = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
     if covered.reason is not None:
         reasons.append(f"picture withheld: {covered.reason}")
     with watch("draw"):
@@ -200,11 +199,6 @@ def _pose_json(result: FrameResult) -> bytes:
     return (result.model_dump_json(indent=2, exclude={"timings_ms"}) + "\n").encode()
 
 
-def _lift(frame: Frame, person: Person, method: LiftMethod, floor: float | None) -> Skeleton:
-    size = frame.picture_size
-    return lift(frame.depthmap, person.keypoints, person.scores, size, method, floor=floor, color=frame.color)
-
-
 def _complete(skeleton: Skeleton) -> bool:
     """Whether it can be given out: y is the height above the floor in every skeleton that is."""
     return skeleton.measured and skeleton.floor is not None
@@ -237,7 +231,7 @@ def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> di
 def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult | None:
     if covered.picture is None:
         return None
-    left = parameters(method)
+    left = redaction_parameters(method)
     return RedactionResult(
         method=method,
         grid=left.grid,
@@ -254,7 +248,7 @@ def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult |
 
 def _turns(step: int, people: Sequence[Person]) -> int:
     """Quarter turns that bring a picture upright: by the step, or else by the surest person, head up."""
-    if is_known(step):
+    if is_known_step(step):
         return turns_for_step(step)
     return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
 

@@ -15,9 +15,9 @@ pictures; the codes of what it does not keep stand in its `quality`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pose.estimators.base import RGB_MIN_SCORE
+from pose.estimators.base import RGB_MIN_SCORE, Estimator
 from pose.geometry.orientation import STANDING_STEPS
 from pose.scan.frame import Frame
 
@@ -27,7 +27,7 @@ class QualityLimits:
     """Limits for a frame; those of production by default.
 
     Attributes:
-        min_score: mean keypoint score; None takes the estimator's own `min_score`, or else 0.83.
+        min_score: mean keypoint score; None takes the estimator's own `min_score`.
         camera_angle: lowest and highest degrees above the horizontal, for standing steps only.
         max_missing: share of the depth map's pixels without a measurement.
         distance: nearest and farthest metres from the camera to the child.
@@ -38,12 +38,9 @@ class QualityLimits:
     max_missing: float = 0.15
     distance: tuple[float, float] = (0.5, 1.5)
 
-    def of(self, estimator: object) -> QualityLimits:
-        """These limits, with the estimator's score limit where none is set."""
-        if self.min_score is not None:
-            return self
-        own = float(getattr(estimator, "min_score", RGB_MIN_SCORE))
-        return QualityLimits(own, self.camera_angle, self.max_missing, self.distance)
+    def of(self, estimator: Estimator) -> QualityLimits:
+        """Return these limits, with the estimator's own `min_score` if none is set."""
+        return replace(self, min_score=estimator.min_score) if self.min_score is None else self
 
 
 def check(
@@ -56,7 +53,7 @@ def check(
         distance: metres from the camera to the only person; None where it is not known.
     """
     codes = []
-    if not frame.fits_calibration:
+    if not frame.view.fits:
         codes.append("calibration")
     if len(scores) != 1:
         codes.append("person_count")

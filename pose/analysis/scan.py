@@ -13,7 +13,7 @@ from pose.analysis.drift import LIMIT, Drift, compare
 from pose.analysis.frame import Measures, Options, broken_frame, finish_frame, measure_frame
 from pose.analysis.stopwatch import Stopwatch
 from pose.errors import InvalidScan
-from pose.estimators.base import Estimator, Person, look
+from pose.estimators.base import Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
@@ -82,15 +82,15 @@ def analyse_scan(
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
-            seen = look(estimator, batch)
+            detections = estimator.detect(batch)
         if compare_with is not None:
             with watch("compare"):
                 others += _found_by(compare_with, batch)
         share = estimating.milliseconds / len(batch)
         with watch("frames"):
             measured += [
-                measure_frame(frame, sight.people, sight.bystanders, options=limited, estimate_ms=share)
-                for frame, sight in zip(batch, seen, strict=True)
+                measure_frame(frame, found.people, found.low_confidence, options=limited, estimate_ms=share)
+                for frame, found in zip(batch, detections, strict=True)
             ]
     with watch("frames"):
         heads = propagate_heads([one.placed for one in measured])

@@ -1,26 +1,30 @@
-"""What an estimator is, and what it returns."""
+"""The base class of all estimators, and what they return: people found in frames."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose.scan.frame import Frame
 
+# The lowest mean keypoint score that counts, for HRNet with COCO weights.
+RGB_MIN_SCORE: Final = 0.83
+
 
 @dataclass(frozen=True)
 class Person:
-    """A person found in a frame, in pixels of the picture as it arrived (sensor orientation, full size).
+    """A person found in a frame, in pixels of the original picture (sensor orientation, full size).
 
     Attributes:
         keypoints: (17, 2) float64, u (column) and v (row) of each COCO keypoint.
         scores: (17,) float64 in 0..1.
         box: x0, y0, x1, y1.
-        box_score: 0..1, how sure it is that a person is there.
+        box_score: confidence that a person is there, 0..1.
     """
 
     keypoints: NDArray[np.float64]
@@ -34,48 +38,52 @@ class Person:
         return float(self.scores.mean())
 
 
-class Estimator(Protocol):
-    """Finds people. Safe to call from one thread at a time; holds no state between calls."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def version(self) -> str: ...
-
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """People of each frame, the surest first; an empty list where nobody is."""
-        ...
-
-
 @dataclass(frozen=True)
 class Detections:
-    """What was seen in a frame.
+    """What an estimator finds in one frame.
 
     Attributes:
-        people: as `Estimator.estimate` gives them.
-        bystanders: too unsure to count as anybody, but covered: people missed otherwise, things taken for
-            people, and heads of `people` found once more. Of many only the head's keypoints have a score.
+        people: detections that count as people, in order of confidence, the highest first.
+        low_confidence: detections that do not count as people, but whose heads are covered: people who
+            were missed otherwise, things taken for people, and second detections of the heads of `people`.
+            Often only the keypoints of the head have a score.
     """
 
     people: list[Person]
-    bystanders: list[Person]
+    low_confidence: list[Person] = field(default_factory=list)
 
 
-@runtime_checkable
-class Looker(Protocol):
-    """What an estimator may do besides: tell in the same pass of whom it was not sure."""
+class Estimator(ABC):
+    """Finds people in frames. A subclass sets `name` and `version` and defines `detect`.
 
-    def look(self, frames: Sequence[Frame]) -> list[Detections]: ...
+    Call an estimator from one thread at a time. Results do not depend on earlier calls.
 
+    Attributes:
+        name: of the model; part of every result.
+        version: of its weights and of the options that change its results; part of every result.
+        min_score: a frame counts for the scan if its person's mean keypoint score is at least this. It
+            depends on the model: scores of different models have different ranges.
 
-def look(estimator: Estimator, frames: Sequence[Frame]) -> list[Detections]:
-    """What an estimator sees in each frame. One that tells of no bystanders has none."""
-    if isinstance(estimator, Looker):
-        return estimator.look(frames)
-    return [Detections(people, []) for people in estimator.estimate(frames)]
+    >>> class FindsNobody(Estimator):
+    ...     name, version = "finds-nobody", "1"
+    ...
+    ...     def detect(self, frames):
+    ...         return [Detections(people=[]) for frame in frames]
+    >>> FindsNobody().estimate([])
+    []
+    """
 
+    name: str
+    version: str
+    min_score: float = RGB_MIN_SCORE
 
-# Of the RGB models (HRNet with COCO weights). Another model's scores have another range, so an estimator may
-# bring its own limit as an attribute `min_score`.
-RGB_MIN_SCORE: Final = 0.83
+    @abstractmethod
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return the detections in each frame, in the order of the frames."""
+
+    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        """Return the people in each frame, the most confident first; an empty list where nobody is found.
+
+        Raises: as `detect`.
+        """
+        return [found.people for found in self.detect(frames)]

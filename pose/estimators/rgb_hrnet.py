@@ -1,37 +1,28 @@
-"""The RGB estimators: persons found in the picture, then HRNet on each, as published."""
+"""The RGB estimators: a detector finds the people in the picture, then HRNet the keypoints of each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.detectors import DETECTORS
-from pose.estimators.base import RGB_MIN_SCORE, Detections, Looker, Person
-from pose.estimators.depth_hrnet import DepthHRNet
-from pose.estimators.detector import MIN_SCORE, Detector
-from pose.estimators.topdown import BATCH, TopDown, input_size_of
-from pose.geometry.orientation import is_known, turn_picture, turns_for_step, unturn_points
+from pose.estimators.base import Detections, Estimator, Person
+from pose.estimators.detector import MIN_SCORE
+from pose.estimators.topdown import TopDown
+from pose.geometry.orientation import is_known_step, turn_picture, turns_for_step, unturn_points
 from pose.scan.frame import Frame
-from pose.weights.checkpoint import Checkpoint
-from pose.weights.ingest import read_weights_file
-
-if TYPE_CHECKING:
-    from pose.weights.store import WeightsStore
 
 FloatArray = NDArray[np.float64]
 
+LOW_CONFIDENCE_SCORE: Final = 0.3  # boxes with a higher score are covered, even if they are not people
+_MAX_LOW_CONFIDENCE: Final = 4  # a picture: each costs as much time as a person
 _ALL_TURNS: Final = (0, 1, 2, 3)
-_DETECTOR_BATCH: Final = 4  # whole pictures, at most
-_BYSTANDER_SCORE: Final = 0.3  # detections above it are covered, though they count as nobody
-_MAX_BYSTANDERS: Final = 4  # of a picture: each costs as much as a person
 
 
-class PersonFinder(Protocol):
-    """What finds the people: `detection.Detector`, or something else in a test."""
+class PersonDetector(Protocol):
+    """Finds the boxes of people: `pose.estimators.detector.Detector`, or a fake in a test."""
 
     @property
     def name(self) -> str: ...
@@ -43,39 +34,31 @@ class PersonFinder(Protocol):
     def min_score(self) -> float: ...
 
     def detect(self, pictures: Sequence[NDArray[np.uint8]]) -> list[tuple[FloatArray, FloatArray]]:
-        """Boxes (n, 4) and scores (n,) of each picture, the surest first."""
+        """Return boxes (n, 4) and scores (n,) of each picture, the highest score first."""
         ...
 
 
-class RGBHRNet:
-    """People from pictures. Implements `pose.Estimator`; nobody who counts comes from a depth map.
+class RGBHRNet(Estimator):
+    """Finds people in pictures. Depth maps add low-confidence detections only.
 
-    A picture is turned upright first, as its step says. Where the step is unknown all four turns are tried,
-    and the one counts whose best person has the highest score. Nobody found is nobody: the whole
-    picture is never taken for a person.
+    A picture is turned upright first, as its step says. If the step is unknown, all four turns are tried,
+    and the one whose best person has the highest score is used. If the detector finds nobody, so does this:
+    the whole picture is never taken as a person's box.
 
     Args:
         detector: finds the people.
         pose: finds their keypoints.
-        name: of the variant, such as "hrnet-w48-384x288".
+        name: of the model.
         weights_version: of the weights of `pose`.
-        depth: finds heads in the depth maps, which are covered as well.
+        depth: finds more heads to cover, in depth maps.
 
     Attributes:
-        detector, pose, name: as given.
-        version: all else that decides the result: both networks' weights, the detector's limit if it is not
-            the usual one, and the flip test.
+        version: everything that affects the result: the weights of both networks, the detector's minimum
+            score if it is not the usual one, and the flip test.
     """
 
-    min_score: Final = RGB_MIN_SCORE
-
     def __init__(
-        self,
-        detector: PersonFinder,
-        pose: TopDown,
-        name: str,
-        weights_version: str,
-        depth: Looker | None = None,
+        self, detector: PersonDetector, pose: TopDown, name: str, weights_version: str, depth: Estimator
     ) -> None:
         self.name = name
         self.detector = detector
@@ -88,103 +71,54 @@ class RGBHRNet:
             parts.append("flip")
         self.version = "/".join(parts)
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """People of each frame, the surest first; an empty list where nobody is."""
-        return [sight.people for sight in self._look(frames)]
-
-    def look(self, frames: Sequence[Frame]) -> list[Detections]:
-        """People; as bystanders those of whom the detector is not sure, and what the depth maps tell of."""
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return people; low-confidence are the detector's other boxes and what the depth network finds."""
+        in_pictures, in_depth = self._detect_in_pictures(frames), self._detect_in_depth(frames)
         return [
-            Detections(sight.people, [*sight.bystanders, *heads])
-            for sight, heads in zip(self._look(frames), self._in_depth(frames), strict=True)
+            Detections(found.people, [*found.low_confidence, *more])
+            for found, more in zip(in_pictures, in_depth, strict=True)
         ]
 
-    def _in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """All whom the depth network finds; nobody in frames of an unknown step, which it cannot use."""
-        if self.depth is None:
-            return [[] for _ in frames]
-        usable = [frame for frame in frames if is_known(frame.step)]
-        sights = iter(self.depth.look(usable))
-        found = [next(sights) if is_known(frame.step) else Detections([], []) for frame in frames]
-        return [[*sight.people, *sight.bystanders] for sight in found]
+    def _detect_in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
+        """All detections of the depth network. It cannot use frames of an unknown step: none there."""
+        found: list[list[Person]] = [[] for _ in frames]
+        usable = [i for i, frame in enumerate(frames) if is_known_step(frame.step)]
+        for i, detected in zip(usable, self.depth.detect([frames[i] for i in usable]), strict=True):
+            found[i] = [*detected.people, *detected.low_confidence]
+        return found
 
-    def _look(self, frames: Sequence[Frame]) -> list[Detections]:
+    def _detect_in_pictures(self, frames: Sequence[Frame]) -> list[Detections]:
         views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
         pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
-        detected = [self._worth_posing(*found) for found in self.detector.detect(pictures)]
+        detected = [self._limit(*found) for found in self.detector.detect(pictures)]
         posed = self.pose.predict(pictures, [boxes for boxes, _ in detected])
-        seen = [
-            _people(frame, turns, boxes, box_scores, keypoints, scores)
-            for (frame, turns), (boxes, box_scores), (keypoints, scores) in zip(
-                views, detected, posed, strict=True
-            )
-        ]
-        sights = [
-            Detections(people[:sure], people[sure:])
-            for people, (_, scores) in zip(seen, detected, strict=True)
-            for sure in (self._sure(scores),)
-        ]
+        of_views = []
+        for (frame, turns), (boxes, box_scores), (keypoints, scores) in zip(
+            views, detected, posed, strict=True
+        ):
+            people = _people(frame, turns, boxes, box_scores, keypoints, scores)
+            count = self._count_people(box_scores)
+            of_views.append(Detections(people[:count], people[count:]))
         found: list[Detections] = []
         first = 0
         for frame in frames:
             after = first + len(_turns(frame.step))
-            found.append(max(sights[first:after], key=lambda sight: _best_score(sight.people)))
+            found.append(max(of_views[first:after], key=lambda of_view: _best_score(of_view.people)))
             first = after
         return found
 
-    def _sure(self, scores: FloatArray) -> int:
-        """How many of these, the surest first, are persons."""
+    def _count_people(self, scores: FloatArray) -> int:
+        """How many of these scores, the highest first, are high enough for a person."""
         return int((scores > self.detector.min_score).sum())
 
-    def _worth_posing(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-        most = self._sure(scores) + _MAX_BYSTANDERS
+    def _limit(self, boxes: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """All people, and not too many low-confidence boxes."""
+        most = self._count_people(scores) + _MAX_LOW_CONFIDENCE
         return boxes[:most], scores[:most]
 
 
-def load_rgb(
-    name: str | None,
-    device: str,
-    *,
-    store: WeightsStore,
-    weights: Path | None,
-    detector: str,
-    detector_weights: Path | None,
-    flip_test: bool,
-    batch_size: int | None,
-) -> RGBHRNet:
-    """An RGB estimator with its weights; see `estimator.load_estimator`, which checks the names.
-
-    Args:
-        name: of the variant; None takes what the file `weights` is.
-        device: torch's name of it.
-
-    Raises:
-        ValueError: there is no such detector, or the batch size is not positive.
-        InvalidWeights: weights are missing, damaged, or of another network.
-    """
-    if detector not in DETECTORS:
-        raise ValueError(f"unknown detector {detector!r}, expected one of {', '.join(DETECTORS)}")
-    hrnet = _read(name, weights, store)
-    finder = _read(detector, detector_weights, store)
-    batch = BATCH if batch_size is None else batch_size
-    pose = TopDown(
-        hrnet, input_size=input_size_of(hrnet), device=device, flip_test=flip_test, batch_size=batch
-    )
-    found_by = Detector(finder, detector, device, min(_DETECTOR_BATCH, batch), least=_BYSTANDER_SCORE)
-    heads = DepthHRNet(device=device, batch_size=batch)
-    return RGBHRNet(found_by, pose, hrnet.facts["name"], hrnet.facts["version"], heads)
-
-
-def _read(name: str | None, file: Path | None, store: WeightsStore) -> Checkpoint:
-    if file is not None:
-        return read_weights_file(file, name)
-    if name is None:
-        raise ValueError("neither a model nor a file of weights is named")
-    return store.load(name)
-
-
 def _turns(step: int) -> tuple[int, ...]:
-    return (turns_for_step(step),) if is_known(step) else _ALL_TURNS
+    return (turns_for_step(step),) if is_known_step(step) else _ALL_TURNS
 
 
 def _best_score(people: list[Person]) -> float:
@@ -199,7 +133,7 @@ def _people(
     keypoints: FloatArray,
     scores: FloatArray,
 ) -> list[Person]:
-    """What was found in a turned picture → people in the picture as it arrived.
+    """Detections in the turned picture -> people in the original picture.
 
     Args:
         boxes, box_scores: (n, 4) and (n,).
@@ -207,10 +141,10 @@ def _people(
     """
     width, height = frame.picture_size
     points = unturn_points(keypoints, turns, width, height)
-    corners = unturn_points(boxes.reshape(-1, 2, 2), turns, width, height)  # two opposite ones of each
+    corners = unturn_points(boxes.reshape(-1, 2, 2), turns, width, height)  # two opposite corners of each
     corners = np.clip(corners, 0, (width - 1, height - 1))
     low, high = corners.min(axis=1).tolist(), corners.max(axis=1).tolist()
-    # A heatmap's maximum is no probability: it may lie a little outside 0..1.
+    # A heatmap's maximum is not a probability: it may be slightly outside 0..1.
     return [
         Person(points[i], np.clip(scores[i], 0, 1), (*low[i], *high[i]), float(np.clip(box_scores[i], 0, 1)))
         for i in range(len(boxes))

@@ -26,7 +26,7 @@ from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.loading import choose_device
 from pose.evaluation.metadata import planted, shared_bytes
 from pose.geometry.orientation import turns_for_step
-from pose.privacy import face_detector as second_look
+from pose.privacy import face_detector
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
 from pose.synthetic.picture import Picture, render_picture
@@ -128,8 +128,8 @@ def tally_scan(
         if hidden < COVERED * face:
             tally.shown.append({**about, "frame": frame.order, "covered": round(hidden / face, 3)})
         published = decode_picture(analysis.artefacts[artefact_name(frame.order, BLURRED)])
-        found = second_look.find_faces(published, turns_for_step(scan.step))
-        tally.found_outside += len(second_look.uncovered(found, mask))
+        found = face_detector.find_faces(published, turns_for_step(scan.step))
+        tally.found_outside += len(face_detector.unredacted(found, mask))
         tally.second_look += frame.covering.second_look
 
 

@@ -34,7 +34,7 @@ def truth_of(frame: pose.Frame, rendering: Rendering) -> list[Person]:
     found = []
     for body in rendering.scene.people:
         uv, visible = rendering.keypoints(body)
-        points = frame.to_picture(uv)
+        points = frame.view.to_picture(uv)
         (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         found.append(Person(points, np.where(visible, 0.95, 0.0), (x0, y0, x1, y1), 0.99))
     return found

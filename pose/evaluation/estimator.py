@@ -102,7 +102,7 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, seed: int, posture: str,
 def _tally_frame(tally: Tally, frame: pose.Frame, rendering: Rendering, people: list[Person]) -> None:
     child: SyntheticPerson = rendering.scene.people[0]
     in_depth, visible = rendering.keypoints(child)
-    truth = frame.to_picture(in_depth)
+    truth = frame.view.to_picture(in_depth)
     torso = float(np.linalg.norm(truth[[5, 6]].mean(axis=0) - truth[[11, 12]].mean(axis=0)))
     tally.frames += 1
     tally.visible += visible

@@ -28,8 +28,9 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.evaluation.attack_networks import name_them, redraw_them
 from pose.geometry.orientation import turns_for_step
-from pose.privacy.place_head import find_heads
-from pose.privacy.redact import METHODS, cover
+from pose.geometry.view import View
+from pose.privacy.place_head import place_head
+from pose.privacy.redact import METHODS, redact
 from pose.privacy.region import HeadNotPlaced
 from pose.synthetic.picture import render_picture
 from pose.synthetic.render import Rendering, project_keypoints, render
@@ -82,7 +83,7 @@ WAYS: Final[dict[str, Callable[[Images, Masks, float], Images]]] = {
     "none": lambda shown, mask, scale: shown,
     "Gaussian blur": _blurred,
     "mean colours": _mean_colours,
-    **{m: (lambda shown, mask, scale, method=m: cover(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
+    **{m: (lambda shown, mask, scale, method=m: redact(shown, mask, method)) for m in METHODS},  # type: ignore[misc]
 }
 
 
@@ -99,7 +100,7 @@ def heads_of(looks: int, count: int, first_seed: int) -> Iterator[tuple[Images, 
 
 
 def _head(seed: int, posture: str, looks: int) -> tuple[Images, Masks, float] | None:
-    rendering = render(seed, posture, (120, 90), second_person=False, looks=looks)
+    rendering = render(seed, posture, (120, 90), second_person=False, identity=looks)
     scene = rendering.scene
     outline = _outline(rendering) if _faces_the_camera(scene) else None
     if outline is None:
@@ -139,7 +140,7 @@ def _outline(rendering: Rendering) -> NDArray[np.float64] | None:
     (x0, y0), (x1, y1) = uv.min(axis=0).tolist(), uv.max(axis=0).tolist()
     child = Person(uv, np.where(visible, 0.95, 0.8), (x0, y0, x1, y1), 0.99)
     try:
-        (region,) = find_heads([child], rendering.depthmap, PICTURE)
+        region = place_head(child, View.of(rendering.depthmap, PICTURE))
     except HeadNotPlaced:
         return None
     return region.outline.astype(np.float64) if len(region.outline) else None

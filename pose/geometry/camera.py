@@ -1,4 +1,9 @@
-"""Pinhole cameras: from pixels to rays and back."""
+"""Pinhole cameras: project points to pixels, and unproject pixels with depth to points.
+
+Camera axes: x to the right of the picture, y up; the camera looks along -z. Depth is measured along that
+axis, not along the ray. Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2004,
+chapter 6.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MAX_STRETCH: Final = 1.1  # how far pixels may be from square: turned 4:3 gives 1.78, 4:3 cropped to 16:9 1.33
+# Cameras have square pixels, fx = fy. If a 4:3 picture was turned, or cropped to 16:9, after the calibration,
+# fx / fy is off by a factor of 1.78 or 1.33.
+MAX_STRETCH: Final = 1.1
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Intrinsics:
     """A pinhole camera, in pixels of a picture of width x height.
 
+    Pixel (u, v) is column, row; (0, 0) is the centre of the top left pixel.
+
     Attributes:
         fx, fy: focal lengths.
-        cx, cy: the principal point; cx is a column, cy counts rows from the bottom one (which is 0).
+        cx, cy: the principal point, column and row. The row counts from the top.
         width, height: the picture's size.
     """
 
@@ -30,18 +41,84 @@ class Intrinsics:
 
     @property
     def is_square(self) -> bool:
-        """Whether its pixels are, as any camera's; those of a turned or cropped picture seem not to be."""
+        """Whether the pixels are square. If not, the picture was turned or cropped after the calibration."""
         return 1 / MAX_STRETCH < self.fx / self.fy < MAX_STRETCH
 
     def resized(self, width: int, height: int) -> Intrinsics:
-        """The same camera for its picture scaled to width x height."""
+        """Return the camera for the same picture scaled to width x height.
+
+        The centre of the lower left pixel stays in place: a calibration file (`scan.calibration`) counts
+        from there.
+
+        >>> Intrinsics(100, 100, 32, 24, 64, 48).resized(128, 96)
+        Intrinsics(fx=200.0, fy=200.0, cx=64.0, cy=49.0, width=128, height=96)
+        """
         x, y = width / self.width, height / self.height
-        return Intrinsics(self.fx * x, self.fy * y, self.cx * x, self.cy * y, width, height)
+        cy = height - 1 - (self.height - 1 - self.cy) * y
+        return Intrinsics(self.fx * x, self.fy * y, self.cx * x, cy, width, height)
 
+    def unproject(self, u: ArrayLike, v: ArrayLike, depth: ArrayLike) -> FloatArray:
+        """Return the points, in camera axes, that pixels with these depths show.
 
-def through(points: ArrayLike, here: Intrinsics, there: Intrinsics) -> NDArray[np.float64]:
-    """Pixels (..., 2) of one camera as another sees them that stands in the same place."""
-    uv = np.asarray(points, np.float64)
-    x = (uv[..., 0] - here.cx) / here.fx
-    y = (here.height - 1 - uv[..., 1] - here.cy) / here.fy  # cy counts from the bottom row
-    return np.stack((x * there.fx + there.cx, there.height - 1 - (y * there.fy + there.cy)), axis=-1)
+        Args:
+            u, v, depth: columns, rows and metres, of shapes that broadcast together. u and v may be
+                fractions, and may lie outside the picture.
+
+        Returns:
+            (..., 3) float64 metres.
+
+        >>> Intrinsics(100, 100, 32, 24, 64, 48).unproject(82, 24, 2.0)
+        array([ 1.,  0., -2.])
+        """
+        columns, rows, z = (np.asarray(values, np.float64) for values in (u, v, depth))
+        x = (columns - self.cx) / self.fx * z
+        y = (self.cy - rows) / self.fy * z
+        points = np.empty((*np.broadcast_shapes(x.shape, y.shape), 3))
+        points[..., 0], points[..., 1], points[..., 2] = x, y, -z
+        return points
+
+    def project(self, points: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return the pixels that show points: the inverse of `unproject`.
+
+        Args:
+            points: (..., 3) metres in camera axes.
+
+        Returns:
+            u, v, each (...,) float64, not rounded, possibly outside the picture. NaN for a point that is not
+            in front of the camera.
+
+        >>> u, v = Intrinsics(100, 100, 32, 24, 64, 48).project([1, 0, -2])
+        >>> float(u), float(v)
+        (82.0, 24.0)
+        """
+        local = np.asarray(points, np.float64)
+        ahead: FloatArray = np.where(local[..., 2] < 0, -local[..., 2], np.nan)
+        return local[..., 0] / ahead * self.fx + self.cx, self._rows(local[..., 1] / ahead)
+
+    def slopes(self) -> tuple[FloatArray, FloatArray]:
+        """Return x per metre of depth for each column (W,), and y per metre of depth for each row (H,)."""
+        columns, rows = np.arange(self.width, dtype=np.float64), np.arange(self.height, dtype=np.float64)
+        return (columns - self.cx) / self.fx, (self.cy - rows) / self.fy
+
+    def reproject(self, points: ArrayLike, other: Intrinsics) -> FloatArray:
+        """Return where another camera at the same position sees what pixels (..., 2) of this one show.
+
+        Returns:
+            (..., 2) float64 u, v, not rounded, possibly outside the other picture.
+
+        >>> small = Intrinsics(100, 100, 32, 24, 64, 48)
+        >>> small.reproject([[10, 47]], small.resized(128, 96))
+        array([[20., 95.]])
+        """
+        uv = np.asarray(points, np.float64)
+        x, y = (uv[..., 0] - self.cx) / self.fx, (self.cy - uv[..., 1]) / self.fy
+        return np.stack((x * other.fx + other.cx, other._rows(y)), axis=-1)
+
+    def _rows(self, y: FloatArray) -> FloatArray:
+        """Return the rows of points with this y per metre of depth: cy - y * fy.
+
+        Computed from the lower edge. The order of the operations decides how a row exactly between two pixels
+        is rounded, and results must stay the same from version to version.
+        """
+        bottom = self.height - 1
+        return bottom - (y * self.fy + (bottom - self.cy))

@@ -1,54 +1,60 @@
-"""A picture and its depth map, and the mapping between their pixels."""
+"""One frame's picture and depth map, and the mapping between their pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pose.geometry.camera import Intrinsics, through
+from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A picture and its depth map, between whose pixels points go back and forth."""
+    """A depth map, and the colour camera that took the picture with it.
+
+    On most devices both cameras have one view. On devices with two different cameras (Lenovo), pixels are
+    mapped by both intrinsics; the few millimetres between the cameras are ignored.
+
+    Attributes:
+        depthmap: depth, its camera and its pose.
+        color: the colour camera; its width and height are those of the picture.
+    """
 
     depthmap: DepthMap
-    picture_size: tuple[int, int]
-    color: Intrinsics | None
+    color: Intrinsics
+
+    @classmethod
+    def of(cls, depthmap: DepthMap, picture_size: tuple[int, int], color: Intrinsics | None = None) -> View:
+        """Return the view of a depth map and a picture of this size (width, height).
+
+        Without `color`, the picture has the depth camera's view.
+        """
+        return cls(depthmap, color or depthmap.intrinsics.resized(*picture_size))
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The width and height of the picture."""
+        return self.color.width, self.color.height
 
     @property
     def fits(self) -> bool:
-        """Whether both have the shape of what their cameras see (`Frame.fits_calibration`)."""
-        color = self.color or self.depthmap.intrinsics.resized(*self.picture_size)
-        return color.is_square and self.depthmap.intrinsics.is_square
+        """Whether picture and depth map fit their intrinsics: neither was turned or cropped later.
 
-    def to_depth(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return to_depth_pixels(points, self.picture_size, self.depthmap, self.color)
+        A half turn or a mirror image is not noticed.
+        """
+        return self.color.is_square and self.depthmap.intrinsics.is_square
 
-    def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        return to_picture_pixels(points, self.picture_size, self.depthmap, self.color)
+    def to_depth(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the depth pixels on the rays of picture pixels (..., 2).
 
+        Returns:
+            (..., 2) float64 u, v in the depth map, not rounded, possibly outside it.
+        """
+        return self.color.reproject(points, self.depthmap.intrinsics)
 
-def to_depth_pixels(
-    points: NDArray[np.float64],
-    picture_size: tuple[int, int],
-    depthmap: DepthMap,
-    color: Intrinsics | None = None,
-) -> NDArray[np.float64]:
-    """Where the rays of points (..., 2) of a picture meet the depth map, (..., 2), not rounded."""
-    camera = color or depthmap.intrinsics.resized(*picture_size)
-    return through(points, camera, depthmap.intrinsics)
-
-
-def to_picture_pixels(
-    points: NDArray[np.float64],
-    picture_size: tuple[int, int],
-    depthmap: DepthMap,
-    color: Intrinsics | None = None,
-) -> NDArray[np.float64]:
-    """The exact inverse of `to_depth_pixels`, with the same arguments but for the points."""
-    camera = color or depthmap.intrinsics.resized(*picture_size)
-    return through(points, depthmap.intrinsics, camera)
+    def to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the picture pixels on the rays of depth pixels (..., 2): the inverse of `to_depth`."""
+        return self.depthmap.intrinsics.reproject(points, self.color)

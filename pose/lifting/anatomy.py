@@ -40,9 +40,9 @@ _METRES: Final = {
     "knee": (0.034, 0.044, 0.048, 0.053, 0.058, 0.068),
     "ankle": (0.022, 0.028, 0.030, 0.034, 0.038, 0.045),
 }  # fmt: skip
-SMALLEST: Final = 0.45
-TALLEST: Final = 1.90
-USUAL: Final = 0.90  # of the children who are scanned; taken where nothing tells
+MIN_STATURE: Final = 0.45
+MAX_STATURE: Final = 1.90
+USUAL_STATURE: Final = 0.90  # of the children who are scanned; taken where nothing tells
 
 # Bones whose length tells the size, and how much each one is worth. Breadths are seen foreshortened.
 _BONES: Final = (
@@ -75,31 +75,33 @@ class Build:
         return value * max(1.0, self.stature / _STATURE[-1])
 
 
-def fit_build(points: NDArray[np.float64], usable: NDArray[np.bool_], otherwise: float = USUAL) -> Build:
+def fit_build(
+    points: NDArray[np.float64], usable: NDArray[np.bool_], default: float = USUAL_STATURE
+) -> Build:
     """The build that most of a body's bones agree with.
 
     Args:
         points: (17, 3) metres in any axes, on the skin or inside; a hidden joint does no harm.
         usable: (17,) bool, where they are known.
-        otherwise: the stature to take where no bone is known.
+        default: the stature to take where no bone is known.
     """
     statures, table = _grid()
     ends = np.array([bone[:2] for bone in _BONES])
     known = usable[ends].all(axis=1)
     if not known.any():
-        return Build(otherwise)
+        return Build(default)
     lengths = np.linalg.norm(points[ends[known, 0]] - points[ends[known, 1]], axis=1)
     weights = np.array([bone[3] for bone in _BONES])[known]
     misfit = (lengths / table[:, known] - 1) / _SPREAD  # (statures, bones)
     cost = np.minimum(misfit**2, _OUTLIER) @ weights
     # Usual sizes are likelier; this only decides where next to nothing is seen.
-    cost += 0.1 * (np.log(statures / USUAL) / 0.35) ** 2
+    cost += 0.1 * (np.log(statures / USUAL_STATURE) / 0.35) ** 2
     return Build(float(statures[int(np.argmin(cost))]))
 
 
 @cache
 def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Statures (N,), and what each bone should measure at each, (N, bones)."""
-    statures = np.geomspace(SMALLEST, TALLEST, 60)
+    statures = np.geomspace(MIN_STATURE, MAX_STATURE, 60)
     table = [[Build(float(stature))[bone[2]] for bone in _BONES] for stature in statures]
     return statures, np.array(table)

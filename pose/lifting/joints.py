@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
-from pose.geometry.depthmap import DepthMap
-from pose.lifting import body_tree as bodytree
+from pose.geometry.camera import Intrinsics
+from pose.lifting import body_tree
 from pose.lifting.anatomy import Build, fit_build
 from pose.lifting.surface import SurfaceDepth
 
@@ -32,13 +32,13 @@ _SHORTEST: Final = 0.5
 _LONGEST: Final = 1.5
 
 
-def place(
-    depthmap: DepthMap, at: NDArray[np.float64], skin: SurfaceDepth
+def joint_depth(
+    camera: Intrinsics, at: NDArray[np.float64], skin: SurfaceDepth
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
     """Depth of the joints.
 
     Args:
-        depthmap: for its camera only.
+        camera: the depth camera.
         at: (17, 2) u, v of the keypoints in pixels of the depth map.
         skin: as it was found at them.
 
@@ -47,7 +47,7 @@ def place(
         body hides the joint, or it makes a bone that nobody has; and the distance (17,) in depth pixels to
         the layer taken, inf without.
     """
-    rays = _rays(depthmap, at)
+    rays = camera.unproject(at[:, 0], at[:, 1], 1.0)
     build = fit_build(rays * skin.depth[:, None], skin.observed)
     # Depth is along the camera's axis, and what lies under the skin is along the ray.
     under = depth_under_skin(rays * skin.depth[:, None], build) / np.linalg.norm(rays, axis=1)
@@ -77,11 +77,11 @@ def place(
         length = np.linalg.norm(points[joint][:, None] - points[parent], axis=-1)
         return np.minimum(((length - usual) / (_SPREAD * usual + _SLACK)) ** 2, _MAX_PENALTY)
 
-    chosen = [0 if choice is None else choice for choice in bodytree.choose(costs, of_pair)]
+    chosen = [0 if choice is None else choice for choice in body_tree.choose(costs, of_pair)]
     pick = range(kp.COUNT)
     observed = np.array([shown[joint][chosen[joint]] for joint in pick])
     found = np.array([points[joint][chosen[joint]] for joint in pick])
-    for joint, parent in bodytree.PARENTS:
+    for joint, parent in body_tree.PARENTS:
         if joint in _BONE_NAMES:
             share = float(np.linalg.norm(found[joint] - found[parent])) / _usual_length(build, joint, parent)
             observed[joint] &= _SHORTEST < share < _LONGEST
@@ -113,14 +113,6 @@ def _usual_length(build: Build, joint: int, parent: int) -> float:
     if parent == kp.NOSE:
         return 0.6 * build["head_breadth"]
     return float(np.hypot(0.88 * build["head_depth"], 0.57 * build["head_breadth"]))
-
-
-def _rays(depthmap: DepthMap, at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(17, 3) directions in the camera's axes, of length 1 along its axis."""
-    camera = depthmap.intrinsics
-    x = (at[:, 0] - camera.cx) / camera.fx
-    y = ((depthmap.height - 1 - at[:, 1]) - camera.cy) / camera.fy  # cy counts from the bottom row
-    return np.column_stack((x, y, np.full(len(at), -1.0)))
 
 
 _LIMBS: Final = {

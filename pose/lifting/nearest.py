@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.geometry.camera import through
 from pose.geometry.depthmap import DepthMap
 
 # `nearest` works on the picture at this width, which is also what `distance_px` counts in.
@@ -31,11 +30,11 @@ def nearest_depth(
     # What a pixel costs by its depth alone. The least of it bounds how far a better one can be.
     cost = np.where(usable, _COST_PER_METRE * depth, np.float32(np.inf))
     least = float(cost.min())
-    target = through(at, depthmap.intrinsics, resized.intrinsics)
+    target = depthmap.intrinsics.reproject(at, resized.intrinsics)
     best = np.array([_search(cost, least, u, v) for u, v in target])  # (17, 2) row, column
     rows, columns = best[:, 0], best[:, 1]
     distance = np.abs(columns - target[:, 0]) + np.abs(rows - target[:, 1])
-    return resized.world(columns, rows, depth[rows, columns]), distance
+    return resized.unproject(columns, rows, depth[rows, columns]), distance
 
 
 def _search(cost: NDArray[np.float32], least: float, u: float, v: float) -> tuple[int, int]:

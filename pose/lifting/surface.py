@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
-from pose.lifting import body_tree as bodytree
+from pose.lifting import body_tree
 
 # Metres, unless said otherwise. Found on rendered scans; none of them is sharp.
 _WINDOW: Final = 0.08  # half the side of the square that is looked at
@@ -67,7 +67,7 @@ class SurfaceDepth:
     observed: NDArray[np.bool_]
 
 
-def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> SurfaceDepth:
+def surface_depth(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> SurfaceDepth:
     """Depth of the skin at each keypoint.
 
     Args:
@@ -83,7 +83,7 @@ def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64
     layers = _layers(depthmap, at, middle, scores)
     depths = [np.array([layer.depth for layer in found]) for found in layers]
     costs = [np.array([layer.cost for layer in found]) for found in layers]
-    chosen = bodytree.choose(
+    chosen = body_tree.choose(
         costs, lambda joint, parent: _penalty(depths[joint][:, None] - depths[parent], _BONE)
     )
     depth, distance = np.full(kp.COUNT, np.nan), np.full(kp.COUNT, np.inf)
@@ -92,7 +92,7 @@ def find(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64
             depth[joint] = layers[joint][choice].depth
             distance[joint] = layers[joint][choice].distance
     observed = np.isfinite(depth)
-    return SurfaceDepth(tuple(layers), middle, bodytree.spread(depth), distance, observed)
+    return SurfaceDepth(tuple(layers), middle, body_tree.spread(depth), distance, observed)
 
 
 def _body_depth(depthmap: DepthMap, at: NDArray[np.float64], scores: NDArray[np.float64]) -> float | None:

@@ -61,11 +61,11 @@ class Calibration:
 
     def color_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Intrinsics of a colour picture of this size."""
-        return _scaled(self.color, width, height)
+        return to_intrinsics(self.color, width, height)
 
     def depth_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Intrinsics of a depth map of this size."""
-        return _scaled(self.depth, width, height)
+        return to_intrinsics(self.depth, width, height)
 
 
 def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
@@ -131,6 +131,8 @@ def _in_range(value: float, limits: tuple[float, float], file: str, name: str) -
     return value
 
 
-def _scaled(values: Normalised, width: int, height: int) -> Intrinsics:
+def to_intrinsics(values: Normalised, width: int, height: int) -> Intrinsics:
+    """Return the camera of a picture of this size, from the four numbers of a calibration file."""
     fx, fy, cx, cy = values
-    return Intrinsics(fx * width, fy * height, cx * width, cy * height, width, height)
+    # The file counts rows from the bottom one, which is 0. Everywhere else rows count from the top.
+    return Intrinsics(fx * width, fy * height, cx * width, height - 1 - cy * height, width, height)

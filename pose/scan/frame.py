@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pose.geometry.camera import Intrinsics, through
+from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
-from pose.geometry.orientation import STANDING_STEPS, is_known
+from pose.geometry.floor import floor_height
+from pose.geometry.orientation import STANDING_STEPS, is_known_step
+from pose.geometry.view import View
 from pose.scan.calibration import Calibration
 
 
@@ -44,31 +47,15 @@ class Frame:
             return self.calibration.color_intrinsics(*self.picture_size)
         return self.depthmap.intrinsics.resized(*self.picture_size)
 
-    @property
-    def fits_calibration(self) -> bool:
-        """Whether picture and depth map have the shape of what their cameras see: not turned, not cropped.
+    @cached_property
+    def view(self) -> View:
+        """The picture, by its camera, and the depth map: what maps between their pixels."""
+        return View(self.depthmap, self.color)
 
-        One that was turned by half, or mirrored, has it too.
-        """
-        return self.color.is_square and self.depthmap.intrinsics.is_square
-
-    def to_depth(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Where the rays of picture pixels meet the depth map.
-
-        On most devices both cameras share one view, and this scales the picture. On those whose cameras
-        differ (Lenovo) their intrinsics count; the few millimetres between the cameras do not.
-
-        Args:
-            points: (..., 2) u and v in the picture.
-
-        Returns:
-            (..., 2) float64 u and v in the depth map, not rounded, maybe outside it.
-        """
-        return through(points, self.color, self.depthmap.intrinsics)
-
-    def to_picture(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Where the rays of depth pixels meet the picture: the exact inverse of `to_depth`."""
-        return through(points, self.depthmap.intrinsics, self.color)
+    @cached_property
+    def floor(self) -> float | None:
+        """World y of the floor in metres; None if the frame shows no floor, or its pose is unknown."""
+        return floor_height(self.depthmap)
 
 
 @dataclass(frozen=True)
@@ -100,6 +87,6 @@ class Scan:
     @property
     def declared(self) -> Literal["standing", "lying"] | None:
         """The posture that the scan's step says the child was in; None if the step is unknown."""
-        if not is_known(self.step):
+        if not is_known_step(self.step):
             return None
         return "standing" if self.step in STANDING_STEPS else "lying"

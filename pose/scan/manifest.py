@@ -10,7 +10,9 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from pose.errors import InvalidManifest
 from pose.scan.depth_file import Encoding
@@ -27,8 +29,14 @@ MAX_NAME: Final = 512
 MAX_ORDER: Final = 999_999
 MAX_STEP: Final = 999_999_999
 
-RGB_FORMATS: Final = ("rgb", "image/jpeg", "image/png")
-DEPTH_FORMATS: Final = ("depth", "application/zip")
+# What the `format` of an artefact in a `scan.json` means. Files of other formats are not read.
+_ROLES: Final = {
+    "rgb": "rgb",
+    "image/jpeg": "rgb",
+    "image/png": "rgb",
+    "depth": "depth",
+    "application/zip": "depth",
+}
 
 # Read from the right: a person's code may hold anything, underscores too.
 _ARTEFACT: Final = re.compile(
@@ -93,65 +101,105 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
 
 
 def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name: True) -> Manifest:
-    """Read a `scan.json`: frames are the pairs of artefacts of one `order`.
+    """Read a `scan.json`: the artefacts of one `order` are one frame.
 
     Args:
-        data: the file.
-        exists: whether there is a file of this name. An artefact's `file` that is not there as it stands
-            is looked for in `rgb/` or `depth/`.
+        data: the bytes of the file.
+        exists: tells whether the scan has a file of this name. An artefact's `file` that does not exist is
+            looked for in `rgb/` or `depth/`.
 
     Raises:
-        InvalidManifest: no JSON of the shape described in docs/scans.md, no artefacts or too many, or a step
-            that is no integer from 0 to `MAX_STEP`.
-    """
-    if len(data) > MAX_BYTES:
-        raise InvalidManifest(MANIFEST, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
-    try:
-        record = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InvalidManifest(MANIFEST, "content", "no JSON", "a JSON object") from None
-    if not isinstance(record, dict):
-        raise InvalidManifest(MANIFEST, "content", "no object", "a JSON object")
-    step, artifacts = record.get("type"), record.get("artifacts")
-    if type(step) is not int:
-        raise InvalidManifest(MANIFEST, "type", "missing or no integer", "the step")
-    if not 0 <= step <= MAX_STEP:
-        raise InvalidManifest(MANIFEST, "type", "out of range", f"0 to {MAX_STEP}")
-    if not isinstance(artifacts, list) or not artifacts:
-        raise InvalidManifest(MANIFEST, "artifacts", "missing or empty", "a list")
-    if len(artifacts) > MAX_FILES:
-        raise InvalidManifest(MANIFEST, "artifacts", f"{len(artifacts)}", f"at most {MAX_FILES}")
+        InvalidManifest: this is not JSON of the shape that docs/scans.md describes, it lists no pictures or
+            depth maps or too many, or the step is not an integer from 0 to `MAX_STEP`.
 
+    >>> text = b'{"type": 100, "artifacts": [{"format": "rgb", "order": 0, "file": "rgb/a.jpg"}]}'
+    >>> manifest_from_json(text).entries
+    (Entry(order=0, step=100, rgb='rgb/a.jpg', depth=None, problem=None),)
+    """
+    record = _parse_record(data)
     frames: dict[int, dict[str, str]] = {}
     problems: dict[int, str] = {}
-    for artefact in artifacts:
-        role = _role(artefact)
+    for artefact in record.artifacts:
+        role, name = _ROLES.get(artefact.format), artefact.file
         if role is None:
             continue
-        order = artefact.get("order")
-        if type(order) is not int or not 0 <= order <= MAX_ORDER:
-            raise InvalidManifest(MANIFEST, "order", "missing or out of range", f"0 to {MAX_ORDER}")
-        files = frames.setdefault(order, {})
+        files = frames.setdefault(artefact.order, {})
         if role in files:
-            problems.setdefault(order, f"more than one {role}")
-        elif not is_inside(name := artefact.get("file")):
-            problems.setdefault(order, f"the file of its {role} is no name inside the scan")
+            problems.setdefault(artefact.order, f"more than one {role}")
+        elif not is_safe_path(name):
+            problems.setdefault(artefact.order, f"the file of its {role} is no name inside the scan")
         else:
             inner = f"{role}/{name}"
             files[role] = inner if not exists(name) and exists(inner) else name
     if not frames:
         raise InvalidManifest(MANIFEST, "artifacts", "neither pictures nor depth", "format rgb and depth")
     _check_count(len(frames))
-    version = record.get("version")
+    version = record.version
     encoding: Encoding = "ir" if isinstance(version, str) and version.startswith("ir") else "zip"
     entries = (
-        Entry(order, step, files.get("rgb"), files.get("depth"), problems.get(order))
+        Entry(order, record.type, files.get("rgb"), files.get("depth"), problems.get(order))
         for order, files in sorted(frames.items())
     )
     return Manifest(tuple(entries), encoding)
 
 
-def is_inside(name: Any) -> bool:
+class _Artefact(BaseModel):
+    """One file in a `scan.json`. A bad `file` breaks only its frame, so it is not checked here."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: str
+    order: int = Field(ge=0, le=MAX_ORDER)
+    file: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_other_formats(cls, data: Any) -> Any:
+        """Keep only the format of a file that is neither a picture nor depth: the rest is not read."""
+        if isinstance(data, dict) and isinstance(data.get("format"), str) and data["format"] not in _ROLES:
+            return {"format": data["format"], "order": 0}
+        return data
+
+
+class _Record(BaseModel):
+    """A `scan.json`."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: int = Field(ge=0, le=MAX_STEP)
+    artifacts: Annotated[list[_Artefact], FailFast()] = Field(min_length=1, max_length=MAX_FILES)
+    version: Any = None
+
+
+# What an error says of each field. The values themselves are left out: they may hold a person's code.
+_FIELD_ERRORS: Final = {
+    "type": ("missing, not an integer or out of range", f"the step, 0 to {MAX_STEP}"),
+    "artifacts": ("not a list of objects, empty or too long", f"a list of 1 to {MAX_FILES} objects"),
+    "format": ("missing or no text", "rgb or depth"),
+    "order": ("missing or out of range", f"0 to {MAX_ORDER}"),
+}
+
+
+def _parse_record(data: bytes) -> _Record:
+    if len(data) > MAX_BYTES:
+        raise InvalidManifest(MANIFEST, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
+    try:
+        # Not `model_validate_json`: it refuses lone surrogates, which would break more than their frame.
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InvalidManifest(MANIFEST, "content", "no JSON", "a JSON object") from None
+    if not isinstance(record, dict):
+        raise InvalidManifest(MANIFEST, "content", "no object", "a JSON object")
+    try:
+        return _Record.model_validate(record)
+    except ValidationError as problem:
+        # ("type",), ("artifacts",), ("artifacts", 3) or ("artifacts", 3, "order")
+        location = problem.errors(include_url=False, include_input=False)[0]["loc"]
+        field = next(part for part in reversed(location) if isinstance(part, str))
+        raise InvalidManifest(MANIFEST, field, *_FIELD_ERRORS[field]) from None
+
+
+def is_safe_path(name: Any) -> bool:
     """Whether this is a plain relative name, "/" separated, that stays inside its folder."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
         return False
@@ -160,16 +208,6 @@ def is_inside(name: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
-
-
-def _role(artefact: Any) -> str | None:
-    """Whether an artefact is "rgb" or "depth"; None for others, which a scan may have and nobody reads."""
-    if not isinstance(artefact, dict):
-        raise InvalidManifest(MANIFEST, "artifacts", "an entry that is no object", "a list of objects")
-    kind = artefact.get("format")
-    if not isinstance(kind, str):
-        raise InvalidManifest(MANIFEST, "format", "missing or no text", "rgb or depth")
-    return "rgb" if kind in RGB_FORMATS else "depth" if kind in DEPTH_FORMATS else None
 
 
 def _check_count(frames: int) -> None:

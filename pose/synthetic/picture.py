@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.geometry.camera import Intrinsics
+from pose.scan.calibration import to_intrinsics
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.raycast import Camera, Hits, Shape, cast_rays
 from pose.synthetic.scene import Scene
@@ -78,9 +78,7 @@ def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -
     child depend on that. The view is that of the scene's camera, whatever the size of its depth map.
     """
     width, height = size
-    fx, fy, cx, cy = scene.intrinsics
-    k = Intrinsics(fx * width, fy * height, cx * width, cy * height, width, height)
-    camera = replace(scene.camera, intrinsics=k)
+    camera = replace(scene.camera, intrinsics=to_intrinsics(scene.intrinsics, width, height))
     scene = replace(scene, camera=camera)
     hits = cast_rays(camera, scene.shapes)
     points = _points(camera, hits)
@@ -103,11 +101,9 @@ def render_picture(scene: Scene, size: tuple[int, int], seed: int, frame: int) -
 
 def _points(camera: Camera, hits: Hits) -> Floats:
     """Return points of the scene (H, W, 3) float32; pixels that see nothing get a point far away."""
-    k = camera.intrinsics
+    across, up = (slope.astype(np.float32) for slope in camera.intrinsics.slopes())
     depth = np.where(np.isfinite(hits.depth), hits.depth, 20).astype(np.float32)
-    x = ((np.arange(k.width) - k.cx) / k.fx).astype(np.float32) * depth
-    y = (((k.height - 1 - np.arange(k.height)) - k.cy) / k.fy).astype(np.float32)[:, None] * depth
-    local = np.stack([x, y, -depth], axis=-1)
+    local = np.stack([across * depth, up[:, None] * depth, -depth], axis=-1)
     return np.asarray(local @ camera.rotation.T.astype(np.float32) + camera.position.astype(np.float32))
 
 

@@ -103,7 +103,7 @@ def plane(part: str, point: FloatArray, frame: FloatArray) -> Shape:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole camera and its pose, as in a `.depth` file: it looks along -z, y up, cy from the bottom.
+    """A pinhole camera and its pose. It looks along -z, y up, as in a `.depth` file.
 
     Attributes:
         rotation: (3, 3), camera to world.
@@ -121,7 +121,7 @@ class Camera:
         depth = -local[..., 2]
         safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
         u = local[..., 0] / safe * k.fx + k.cx
-        v = (k.height - 1) - (local[..., 1] / safe * k.fy + k.cy)
+        v = k.cy - local[..., 1] / safe * k.fy
         return np.stack([u, v], axis=-1), depth
 
 
@@ -149,8 +149,7 @@ class Hits:
 def cast_rays(camera: Camera, shapes: list[Shape]) -> Hits:
     """Cast one ray through the centre of each pixel."""
     k = camera.intrinsics
-    x = ((np.arange(k.width) - k.cx) / k.fx).astype(np.float32)
-    y = (((k.height - 1 - np.arange(k.height)) - k.cy) / k.fy).astype(np.float32)
+    x, y = (slope.astype(np.float32) for slope in k.slopes())
     depth = np.full((k.height, k.width), np.inf, np.float32)
     index = np.full((k.height, k.width), -1, np.int16)
     for number, shape in enumerate(shapes):
@@ -200,8 +199,7 @@ def _pixel_window(camera: Camera, shape: Shape) -> tuple[slice, slice] | None:
         return whole
     nearest, farthest = -high[2], -low[2]
     us = np.array([low[0] / nearest, low[0] / farthest, high[0] / nearest, high[0] / farthest]) * k.fx + k.cx
-    vs = np.array([low[1] / nearest, low[1] / farthest, high[1] / nearest, high[1] / farthest]) * k.fy + k.cy
-    vs = (k.height - 1) - vs
+    vs = k.cy - np.array([low[1] / nearest, low[1] / farthest, high[1] / nearest, high[1] / farthest]) * k.fy
     u0, u1 = max(int(us.min()), 0), min(int(us.max()) + 2, k.width)
     v0, v1 = max(int(vs.min()), 0), min(int(vs.max()) + 2, k.height)
     return None if u0 >= u1 or v0 >= v1 else (slice(v0, v1), slice(u0, u1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.geometry.camera import Intrinsics
+from pose.scan.calibration import to_intrinsics
 from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
 from pose.synthetic.posing import rotation_about
 from pose.synthetic.raycast import Camera, Shape, box, cone, plane
@@ -101,14 +101,8 @@ def sample_scene(
     shapes += sample_room(scan_rng, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
-    camera = replace(camera, intrinsics=_intrinsics(intrinsics, size))
+    camera = replace(camera, intrinsics=to_intrinsics(intrinsics, *size))
     return Scene(posture, step, camera, people, shapes, intrinsics, identity)
-
-
-def _intrinsics(normalised: tuple[float, ...], size: tuple[int, int]) -> Intrinsics:
-    w, h = size
-    fx, fy, cx, cy = normalised
-    return Intrinsics(fx * w, fy * h, cx * w, cy * h, w, h)
 
 
 Parts = tuple[int, Camera, list[SyntheticPerson], list[Shape]]
@@ -226,4 +220,4 @@ def _phone_camera(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: f
     right, high = c * right + s * high, c * high - s * right
     # After one turn clockwise the sensor's left edge is on top, after three turns its right edge.
     x, y = (-high, right) if turns == 1 else (high, -right)
-    return Camera(_intrinsics(PHONE_INTRINSICS, (240, 180)), np.stack([x, y, -forward], axis=1), spot)
+    return Camera(to_intrinsics(PHONE_INTRINSICS, 240, 180), np.stack([x, y, -forward], axis=1), spot)

@@ -193,7 +193,7 @@ def test_its_fields_of_a_result_are_there():
 
 
 def test_its_limits_of_quality_are_all_that_there_are():
-    source = (ROOT / "pose" / "quality.py").read_text()
+    source = (ROOT / "pose" / "analysis" / "quality.py").read_text()
     assert set(first_column("`quality`")) == set(re.findall(r'codes\.append\("(\w+)"\)', source))
 
 

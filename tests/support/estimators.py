@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pose import Frame, Person
+from pose import Estimator, Frame
+from pose.estimators.base import Detections
 
 
-class FindsNobody:
-    """As the embedded one does in an empty room. Calls `before`, if any, before it answers."""
+class FindsNobody(Estimator):
+    """Finds nobody in any frame. Calls `before`, if given, first."""
 
     name = "finds-nobody"
     version = "1"
@@ -17,8 +18,8 @@ class FindsNobody:
         self.calls = 0
         self._before = before
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.calls += 1
         if self._before is not None:
             self._before()
-        return [[] for _ in frames]
+        return [Detections([]) for _ in frames]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -154,13 +153,3 @@ def silent(after: int) -> Answer:
         handler.server.stopped.wait(30)
 
     return answer
-
-
-def dripping(handler: Handler) -> None:
-    """A byte now and then: no single wait is long."""
-    content = handler.content or b""
-    handler.begin(200, Content_Length=len(content), ETag=handler.etag)
-    for byte in content:
-        handler.wfile.write(bytes([byte]))
-        handler.wfile.flush()
-        time.sleep(0.02)

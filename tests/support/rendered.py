@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pose import Frame, Person
+from pose import Estimator, Frame, Person
+from pose.estimators.base import Detections
 from pose.synthetic.dressing import HEAD_PARTS
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import render_picture
@@ -97,7 +98,7 @@ def person(uv: NDArray[np.float64], scores: NDArray[np.float64] | float = 0.95) 
     return Person(uv, np.broadcast_to(np.asarray(scores, np.float64), (17,)).copy(), (x0, y0, x1, y1), 0.99)
 
 
-class KnowingEstimator:
+class KnowingEstimator(Estimator):
     """An estimator that returns given people, by the order of the frame."""
 
     name = "knowing"
@@ -107,6 +108,6 @@ class KnowingEstimator:
         self.people = people
         self.batches: list[int] = []
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.batches.append(len(frames))
-        return [self.people.get(frame.order, []) for frame in frames]
+        return [Detections(self.people.get(frame.order, [])) for frame in frames]

@@ -15,13 +15,14 @@ import worker.tasks
 from tools.chaos.settings import DEADLY, STUCK
 from worker.app import app
 from worker.config.settings import load_settings
+from worker.keys import ScanId
 
 MARGIN_S: Final = 10  # between the hard time limit and the moment at which a message comes back
 
 process = worker.tasks.process
 
 
-def process_or_die(scan_id: str, *args: Any, **options: Any) -> Any:
+def process_or_die(scan_id: ScanId, *args: Any, **options: Any) -> Any:
     """As `worker.scans.process.process`."""
     if scan_id.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from tools.chaos.run import short_plan
 from tools.chaos.scans import KINDS
 from tools.chaos.servers import Faults
 from tools.chaos.settings import DEADLY, STUCK
-from worker.keys import check_scan_id
+from worker.keys import parse_scan_id
 
 
 def test_equal_seeds_give_equal_plans_and_others_give_others():
@@ -42,7 +42,7 @@ def test_each_scan_comes_once_before_it_is_announced_and_some_more_often_than_on
             brought.add(step.arguments[0])
         else:
             assert step.arguments[0] in brought
-    assert brought == {check_scan_id(scan.scan_id) for scan in plan.scans}
+    assert brought == {parse_scan_id(scan.scan_id) for scan in plan.scans}
     assert len(brought) == 300
     assert sum(len(scan.forms) > 1 for scan in plan.scans) > 50
     assert {scan.kind for scan in plan.scans} == set(KINDS)

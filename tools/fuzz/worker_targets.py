@@ -23,14 +23,15 @@ from tools.fuzz.targets import SCAN_TARGETS, Target, check_text, memory_folder, 
 from worker.broker.dead_letters import MAX_ENTRY_CHARS, dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope, check_task
 from worker.config.settings import Settings
-from worker.intake.plain_json import read_arrival
+from worker.intake.inbox_entry import parse_entry
 from worker.intake.task_call import scan_id_of
-from worker.keys import ARTEFACT, SCAN_ID, InvalidArrival, artefact_key
+from worker.keys import ARTEFACT, SCAN_ID, InvalidRequest, artefact_key, parse_scan_id
 from worker.scans.status import read_status
-from worker.scans.transfer import finished_result
+from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 
 MAX_MESSAGE: Final = 64 * 1024
+SCAN: Final = parse_scan_id(seeds.SCAN_ID)
 SETTINGS: Final = Settings(
     scans_url="s3://scans/in", results_url="s3://scans/out", max_message_bytes=MAX_MESSAGE
 )
@@ -75,7 +76,7 @@ def read_message(data: bytes) -> None:
     for arrival, scan_id in ((value, None), (None, value), (value, value)):
         try:
             found = scan_id_of(arrival, scan_id)
-        except InvalidArrival as error:
+        except InvalidRequest as error:
             check_text(error)
             continue
         promise(SCAN_ID.fullmatch(found), "a scan id")
@@ -83,7 +84,7 @@ def read_message(data: bytes) -> None:
         promise(key.count("/") == 3 and ".." not in key, "a key below the scan")
     if isinstance(value, str):
         try:
-            key = artefact_key(seeds.SCAN_ID, value)
+            key = artefact_key(SCAN, value)
         except ValueError:
             return
         promise(ARTEFACT.fullmatch(key.partition("/")[2]), "an artefact's key")
@@ -93,15 +94,15 @@ def read_entry(data: bytes) -> None:
     """An entry of the list of arrivals; what cannot be taken of it is kept on another list."""
     kept = json.loads(dead_letter("a reason", data))
     promise(len(kept["entry"]) <= MAX_ENTRY_CHARS, "a dead letter of limited length")
-    arrival = read_arrival(data, SETTINGS)
+    arrival = parse_entry(data, SETTINGS)
     scans = (*arrival.announced, *arrival.touched)
     promise(all(SCAN_ID.fullmatch(scan) for scan in scans), "ids of scans")
     if arrival.problem is not None:
-        check_text(InvalidArrival(arrival.problem))
+        check_text(InvalidRequest(arrival.problem))
 
 
 def read_stored_status(data: bytes) -> None:
-    status = read_status(_stored(data), seeds.SCAN_ID)
+    status = read_status(_stored(data), SCAN)
     if status is not None:
         promise(status.scan_id == seeds.SCAN_ID, "the status of the scan asked for")
         times = (status.updated_at, status.queued_at, status.started_at, status.finished_at)
@@ -110,7 +111,7 @@ def read_stored_status(data: bytes) -> None:
 
 
 def read_stored_result(data: bytes) -> None:
-    result = finished_result(_stored(data), seeds.SCAN_ID)
+    result = read_result(_stored(data), SCAN)
     if result is not None:
         result.model_dump_json()
 
@@ -149,7 +150,7 @@ class Envelopes:
 
 WORKER_TARGETS: Final = (
     Target("message", 20, read_message, seeds.MESSAGES, strategies.messages, ()),
-    Target("arrival", 40, read_entry, seeds.ARRIVALS, strategies.arrivals, (InvalidArrival,)),
+    Target("arrival", 40, read_entry, seeds.ARRIVALS, strategies.arrivals, (InvalidRequest,)),
     Target("envelope", 40, Envelopes(), seeds.ENVELOPES, strategies.envelopes, (InvalidMessage,)),
     Target("status", 20, read_stored_status, seeds.STATUSES, strategies.statuses, ()),
     Target("result", 10, read_stored_result, seeds.RESULTS, strategies.statuses, ()),

@@ -12,7 +12,6 @@ from typing import Any
 
 import redis as redis_py
 from kombu.transport import redis
-from kombu.utils.json import dumps
 
 from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
@@ -22,29 +21,25 @@ log = get_logger(__name__)
 
 
 class QoS(redis.QoS):
-    """Counts the messages that the worker has, of which it may have a few at a time.
+    """Stop counting a message when Redis refuses its acknowledgement.
 
-    One whose acknowledgement Redis did not take counts no longer. To kombu it does, and the worker would wait
-    for ever. The message itself comes back when the connection is made anew, or when its time is up.
+    Kombu would count it as unfinished for ever, and the worker would wait for it and take no other message.
+    Redis still has the message, and delivers it again after the visibility timeout.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._given_up: set[str] = set()
-
-    def can_consume(self) -> bool:
-        here = len(self._delivered) - len(self._dirty) - len(self._given_up)
-        return not self.prefetch_count or here < self.prefetch_count
-
     def ack(self, delivery_tag: str) -> None:
-        self._given_up.add(delivery_tag)
-        super().ack(delivery_tag)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        self._given_up.add(delivery_tag)
-        super().reject(delivery_tag, requeue)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().reject(delivery_tag, requeue)
+        finally:
+            self._quick_ack(delivery_tag)
 
 
 class Channel(redis.Channel):
@@ -54,7 +49,7 @@ class Channel(redis.Channel):
     max_message_bytes: int | None = None
     from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
 
-    def set_aside(self, queue: str, reason: str, entry: bytes | str) -> None:
+    def send_to_dead_list(self, queue: str, reason: str, entry: bytes | str) -> None:
         """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
         log.error("message_refused", queue=queue, reason=reason)
         try:
@@ -83,24 +78,13 @@ class Channel(redis.Channel):
                 None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
             )
             try:
-                message = check_envelope(entry, limit)
+                check_envelope(entry, limit)
             except InvalidMessage as error:
-                self.set_aside(queue, str(error), entry)
+                self.send_to_dead_list(queue, str(error), entry)
                 return None  # as when nothing came
-            # An entry that was put there twice has one tag twice; the first to be done would take the other
-            # off the books, and it would be lost with its worker.
-            message["properties"]["delivery_tag"] = self._next_delivery_tag()
-            return key, dumps(message)
+            return answer
 
         return parse
-
-    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        try:
-            check_envelope(dumps(message))
-        except InvalidMessage as error:
-            log.error("broadcast_refused", exchange=exchange, reason=str(error))
-            return False
-        return super()._deliver_fanout_message(message, exchange)
 
 
 class Transport(redis.Transport):

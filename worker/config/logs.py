@@ -1,6 +1,6 @@
-"""Logs: one line an event, JSON in production and readable at a terminal; Celery's and boto's lines alike.
+"""Logging: one line per event, as JSON or readable at a terminal. Lines of Celery and boto look the same.
 
-An event is a fixed name with fields. Scan, attempt and task are bound while a task runs, see `task_context`.
+An event is a fixed name with fields. `task_context` adds the scan, the attempt and the task to each line.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from typing import Any, Final
 import structlog
 from structlog.typing import Processor
 
-# Input files are named after the person: `rgb_<person>_<ms>_<step>_<frame>.jpg`. No error text of ours holds
-# such a name; these two are for the texts of others.
+# The names of input files contain the person's code: `rgb_<person>_<ms>_<step>_<frame>.jpg`. Our own messages
+# never contain such a name or a password, but messages of libraries may.
 _PERSON: Final = re.compile(r"\b(rgb|depth)_[^/\n]{1,400}?_[0-9]{1,20}_[0-9]{1,9}_[0-9]{1,9}(?![0-9_])")
 _PASSWORD: Final = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*@")
-# At DEBUG these write keys, and headers with signatures.
-_TALKATIVE: Final = ("boto3", "botocore", "s3transfer", "urllib3", "urllib3.connectionpool")
+# At DEBUG these loggers write keys, and headers with signatures.
+_LOGS_SECRETS: Final = ("boto3", "botocore", "s3transfer", "urllib3", "urllib3.connectionpool")
 
 
 def scrub(text: str) -> str:
-    """The text without persons' codes in file names, and without passwords in URLs."""
+    """Replace persons' codes in file names and passwords in URLs by `***`.
+
+    >>> scrub("rgb_anna_1622182020448_100_1.jpg from redis://user:password@host")
+    'rgb_***.jpg from redis://***@host'
+    """
     return _PASSWORD.sub("***@", _PERSON.sub(r"\1_***", text))
 
 
@@ -36,13 +40,13 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 def setup_logging(
     format: str = "auto", level: str = "INFO", others: int = logging.WARNING, logfile: str | None = None
 ) -> None:
-    """Send all loggers through one formatter.
+    """Configure one handler and one format for all loggers of the process.
 
     Args:
-        format: `json`, `console`, or `auto`: console when the log goes to a terminal.
-        level: of this project's own lines.
-        others: level of everybody else's (`celery worker --loglevel`).
-        logfile: where to; standard error without.
+        format: `json`, `console`, or `auto`: console if the log goes to a terminal, else JSON.
+        level: of the loggers of `worker` and `pose`.
+        others: of all other loggers (`celery worker --loglevel`).
+        logfile: path of the log file. None: standard error.
     """
     handler: logging.Handler = (
         logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.__stderr__)
@@ -58,7 +62,7 @@ def setup_logging(
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        # The plain traceback: the rich one prints local variables, and with them whatever a scan holds.
+        # The rich traceback would print local variables, which may hold a person's data.
         else [
             structlog.dev.ConsoleRenderer(
                 colors=terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
@@ -80,7 +84,7 @@ def setup_logging(
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # Loggers are made when modules are imported, before this is called.
+        # Modules make their loggers at import, before this function runs.
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -88,13 +92,13 @@ def setup_logging(
     root.setLevel(others)
     for name in ("worker", "pose"):
         logging.getLogger(name).setLevel(level)
-    for name in _TALKATIVE:
+    for name in _LOGS_SECRETS:
         logging.getLogger(name).setLevel(max(others, logging.WARNING))
 
 
 @contextmanager
 def task_context(**fields: Any) -> Iterator[None]:
-    """Bind fields to each line that is logged within, and nothing that was bound before."""
+    """Add fields to each line that is logged in this context. Fields that were bound before are dropped."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**fields)
     try:
@@ -104,6 +108,6 @@ def task_context(**fields: Any) -> Iterator[None]:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger that takes an event and its fields."""
+    """Return a logger whose methods take an event and its fields: `log.info("scan_fetched", files=3)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

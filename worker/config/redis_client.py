@@ -1,4 +1,4 @@
-"""One way to reach our own Redis (`REDIS_URL`). The broker's connections are Celery's, and made elsewhere."""
+"""The client for the worker's own Redis (`REDIS_URL`). Celery makes the broker's connections itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TIMEOUT_S: Final = 5.0
 
 
 def open_redis(url: str, timeout_s: float = TIMEOUT_S, **options: Any) -> redis.Redis:
-    """A client that says after `timeout_s` seconds at most that Redis is away. Nothing is connected to yet.
+    """Return a client whose commands fail after `timeout_s` seconds if Redis does not answer.
 
-    To be made in the process that uses it. A command that blocks on purpose needs a longer `timeout_s`.
+    The client connects at its first command. Make it in the process that uses it. A command that blocks on
+    purpose needs a longer `timeout_s`.
     """
     return redis.Redis.from_url(
         url,
@@ -23,8 +24,8 @@ def open_redis(url: str, timeout_s: float = TIMEOUT_S, **options: Any) -> redis.
         socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
         socket_keepalive=True,
         health_check_interval=30,
-        # Once more, as a connection that was idle may have been closed by the other side. Whoever asks
-        # decides how long it is worth waiting for a Redis that is away.
+        # Retry once: the server may have closed an idle connection. The caller decides whether to wait for a
+        # Redis that is down.
         retry=Retry(NoBackoff(), 1),
         **options,
     )

@@ -1,4 +1,4 @@
-"""Where scans are and where results go, as URLs: `file:///folder` or `s3://bucket/prefix`."""
+"""Storage URLs: `file:///folder` or `s3://bucket/prefix`."""
 
 from __future__ import annotations
 
@@ -11,54 +11,60 @@ from urllib.parse import unquote, urlsplit
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-class InvalidStorageUrl(ValueError):
-    """A storage URL that cannot be used. The text does not repeat it."""
-
-
 @dataclass(frozen=True)
 class FileUrl:
-    """A local folder, absolute."""
+    """A local folder, as an absolute path."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class S3Url:
-    """An S3 bucket and the prefix in it, which is empty or ends in `/`."""
+    """An S3 bucket and a prefix in it. The prefix is empty or ends in `/`."""
 
-    name: str
+    bucket: str
     prefix: str
 
 
 def parse_storage_url(url: str) -> FileUrl | S3Url:
-    """What a storage URL names.
+    """Parse a storage URL.
+
+    >>> parse_storage_url("s3://bucket/scans")
+    S3Url(bucket='bucket', prefix='scans/')
+    >>> parse_storage_url("file:///data/my%20scans")
+    FileUrl(path=PosixPath('/data/my scans'))
 
     Raises:
-        InvalidStorageUrl: another scheme, a relative folder, no bucket name, or a query or fragment.
+        ValueError: it has another scheme, a relative folder, no valid bucket name, a query or a fragment. The
+            text does not contain the URL.
     """
     try:
         parts = urlsplit(url)
         port, login = parts.port, parts.username or parts.password
     except ValueError:
-        raise InvalidStorageUrl("must be a URL, file:///folder or s3://bucket/prefix") from None
+        raise ValueError("must be a URL, file:///folder or s3://bucket/prefix") from None
     if parts.query or parts.fragment or port is not None or login:
-        raise InvalidStorageUrl("must have no query, fragment, port, user or password")
+        raise ValueError("must have no query, fragment, port, user or password")
     path = unquote(parts.path)
     if "\0" in path or ".." in path.split("/"):
-        raise InvalidStorageUrl('must not have ".." in it')
+        raise ValueError('must not contain ".."')
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not path.startswith("/"):
-            raise InvalidStorageUrl("must name a folder of this machine from its root, file:///folder")
+            raise ValueError("must name a folder of this machine by its absolute path, file:///folder")
         return FileUrl(Path(path))
     if parts.scheme == "s3":
-        # `hostname` would be in small letters, and so hide a wrong name.
+        # Not `parts.hostname`: it is in lower case and would hide an invalid name.
         if not BUCKET.fullmatch(parts.netloc):
-            raise InvalidStorageUrl("must name a bucket, s3://bucket/prefix")
+            raise ValueError("must name a bucket, s3://bucket/prefix")
         prefix = path.strip("/")
         return S3Url(parts.netloc, f"{prefix}/" if prefix else "")
-    raise InvalidStorageUrl("must start with file:// or s3://")
+    raise ValueError("must start with file:// or s3://")
 
 
 def url_of_folder(folder: Path) -> str:
-    """The URL of a folder."""
+    """Return the `file://` URL of a folder.
+
+    >>> url_of_folder(Path("/data/my scans"))
+    'file:///data/my%20scans'
+    """
     return folder.absolute().as_uri()

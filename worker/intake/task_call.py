@@ -1,39 +1,46 @@
-"""What arrives, and the keys made from it. No key is built from anything that was not checked here."""
+"""Check the arguments of a message to `worker.process_scan`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from worker.keys import InvalidArrival, check_scan_id
+from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
-CALL: Final = {"arrival", "scan_id", "force", "resent"}  # what the task takes by name
+FLAGS: Final = ("force", "resent")
+ARGUMENTS: Final = {"arrival", "scan_id", *FLAGS}  # what the task takes by name
 
 
-def scan_id_of(arrival: object, scan_id: object) -> str:
-    """The scan of a message that gave it as `scan_id=…` or as one object `{"scan_id": …}`, not as both.
+def scan_id_of(arrival: object, scan_id: object) -> ScanId:
+    """Return the scan of a message that names it as `scan_id=…` or as one object `{"scan_id": …}`.
+
+    >>> scan_id_of({"scan_id": "scan-1"}, None)
+    'scan-1'
 
     Raises:
-        InvalidArrival: neither or both are there, the object has other fields, or the id is not one.
+        InvalidRequest: Neither or both are there, the object has other fields, or the id is not valid.
     """
     if arrival is None:
-        return check_scan_id(scan_id)
+        return parse_scan_id(scan_id)
     if scan_id is not None:
-        raise InvalidArrival("the scan was given twice")
+        raise InvalidRequest("the message names the scan twice")
     if not isinstance(arrival, Mapping) or set(arrival) != {"scan_id"}:
-        raise InvalidArrival('a scan is named by kwargs {"scan_id": …} or by one such object in args')
-    return check_scan_id(arrival["scan_id"])
+        raise InvalidRequest('a message names a scan by kwargs {"scan_id": …} or by one such object in args')
+    return parse_scan_id(arrival["scan_id"])
 
 
-def check_call(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
-    """The scan that a message calls `worker.process_scan` for.
+def parse_call(args: Sequence[object], kwargs: Mapping[str, object]) -> ScanId:
+    """Return the scan that a message calls `worker.process_scan` for.
+
+    >>> parse_call([], {"scan_id": "scan-1", "force": True})
+    'scan-1'
 
     Raises:
-        InvalidArrival: see `scan_id_of`; or the task takes no such arguments.
+        InvalidRequest: The task does not take these arguments, or they name no scan.
     """
-    if len(args) > 1 or (args and "arrival" in kwargs) or set(kwargs) - CALL:
-        raise InvalidArrival("the task takes a scan_id, perhaps force, and nothing else")
-    for name in ("force", "resent"):
+    if len(args) > 1 or (args and "arrival" in kwargs) or set(kwargs) - ARGUMENTS:
+        raise InvalidRequest("the task takes scan_id, optionally force, and nothing else")
+    for name in FLAGS:
         if not isinstance(kwargs.get(name, False), bool):
-            raise InvalidArrival(f"{name} is true or false")
+            raise InvalidRequest(f"{name} must be true or false")
     return scan_id_of(args[0] if args else kwargs.get("arrival"), kwargs.get("scan_id"))

@@ -1,1 +1,1 @@
-"""Who works on a scan, how often it crashed, and which scans are still open."""
+"""Which process works on a scan, how often the scan crashed one, and which scans are still open."""

@@ -1,7 +1,7 @@
-"""Who works on a scan, how often it has killed a process, and until when somebody answers for it.
+"""The contract of a ledger: locks of scans, their crashes, and the deadlines of open scans.
 
-None of this is the truth about a scan, which stands in its `status.json`: a ledger that lost everything costs
-work that is done twice, and no scan.
+The truth about a scan is in its `status.json`, not in the ledger. If a ledger loses everything, some scans
+are processed twice, but none is lost.
 """
 
 from __future__ import annotations
@@ -14,95 +14,91 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from worker.config.logs import get_logger
+from worker.keys import ScanId
 
 log = get_logger(__name__)
 
-RECONCILER: Final = "*reconciler*"  # the name of its lock; no scan can have it
-KEPT_S: Final = 7 * 86_400.0  # how long deaths are remembered
-RENEWALS: Final = 3  # within the life of a lock
+RECONCILER: Final = "*reconciler*"  # the name of the reconciler's lock; it is no valid scan id
+LockName = ScanId | Literal["*reconciler*"]
+CRASHES_KEPT_S: Final = 7 * 86_400.0  # how long crashes and quarantines are remembered
+RENEWALS: Final = 3  # within the lifetime of a lock
 
 
 class LedgerError(Exception):
-    """The text is for a person to read, and holds no address and no password."""
+    """Base of a ledger's errors. The text is for people, and contains no address and no password."""
 
 
 class LedgerUnavailable(LedgerError):
-    """It is away, or refuses us. It may do the same later."""
+    """The ledger is down or refuses access. The same call may succeed later."""
 
 
 class LeaseLost(LedgerError):
-    """Somebody else may be at work on the scan by now. What is not written yet must not be written."""
+    """Another worker may have the scan by now. Do not write anything more for it."""
 
 
 class Ledger(Protocol):
-    """Shared by all workers, and by all who send scans. Safe to use from several threads.
+    """State that is shared by all workers and all senders of scans. It may be used from several threads.
 
-    All methods raise LedgerUnavailable when it is away, after some seconds at most.
+    A scan is open from the first `set_deadline` until `close`. An open scan is overdue once its deadline has
+    passed; the reconciler then sends it again.
+
+    All methods raise LedgerUnavailable, after some seconds at most, if they cannot reach the ledger.
     """
 
-    def lock(self, scan_id: str) -> Lease | None:
-        """Take a scan for oneself; None where another has it. It renews itself until it is released.
+    def lock(self, scan_id: LockName) -> Lease | None:
+        """Take the lock of a scan, or return None if another process has it.
 
-        The one name that is no scan id and may be locked is RECONCILER.
+        The lock renews itself until it is released.
         """
-        ...
 
-    def free(self, scan_id: str, owner: str) -> None:
-        """Let go of a lock whose owner (see `lock_owner`) has died."""
-        ...
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
+        """Release the lock of a scan if it belongs to `owner` (see `lock_owner`), whose process has died."""
 
-    def begin(self, scan_id: str) -> int:
-        """Note, with the lock held, that heavy work begins. Gives the number of times it ended without `end`.
+    def begin(self, scan_id: ScanId) -> int:
+        """Record that work on a locked scan begins. Return how often it began before without an `end`.
 
-        That is how often this scan took a process with it: counted before, as a dead process counts nothing.
+        This is the number of crashes. It is counted in advance, because a process that dies cannot count.
         """
-        ...
 
-    def end(self, scan_id: str) -> None:
-        """Note that what `begin` told of came to an orderly end: done, failed, or given back."""
-        ...
+    def end(self, scan_id: ScanId) -> None:
+        """Record that the work ended without a crash: the scan is done, has failed, or was handed back."""
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
-        """Let nobody work on a scan any more, until it is pardoned."""
-        ...
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
+        """Forbid work on a scan until `release_quarantine`."""
 
-    def aside(self, scan_id: str) -> str | None:
-        """Why a scan was set aside; None if it was not."""
-        ...
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
+        """Return why a scan is in quarantine, or None if it is not."""
 
-    def release_quarantine(self, scan_id: str) -> None:
-        """Forget its deaths, and that it was set aside."""
-        ...
+    def release_quarantine(self, scan_id: ScanId) -> None:
+        """Forget the crashes and the quarantine of a scan."""
 
-    def announce(self, scan_id: str, until: float) -> None:
-        """Note that somebody answers for an open scan until then (seconds of the epoch)."""
-        ...
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
+        """Record that a scan is open, and overdue after `deadline` (seconds since the epoch)."""
 
-    def close(self, scan_id: str) -> None:
-        """Note that a scan has its final status, and that its end is told."""
-        ...
+    def close(self, scan_id: ScanId) -> None:
+        """Record that a scan has its final status and that its final event was sent."""
 
-    def is_open(self, scan_id: str) -> bool:
-        """Whether it was announced and not closed since."""
-        ...
+    def is_open(self, scan_id: ScanId) -> bool:
+        """Return whether the scan is open."""
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
-        """Open scans for which nobody answers any more, the longest first."""
-        ...
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
+        """Return at most `limit` open scans whose deadline has passed, the earliest deadline first."""
 
 
 class Lease:
-    """A lock that is held and renews itself in a thread: `with lease:`, or `release()` at the end.
+    """A lock that this process holds. A thread renews it until `release()` or the end of a `with` block.
 
     Args:
-        scan_id: what is locked.
-        ttl_s: how long the lock lives after a renewal.
-        renew: renews it; False if it is another's by now. May raise LedgerUnavailable.
-        release: gives it up, if it is still ours.
-        clock: seconds, also while this process is stopped.
+        scan_id: the locked scan.
+        ttl_s: lifetime of the lock after each renewal.
+        renew: renews the lock in the ledger; returns False if another process has it. May raise
+            LedgerUnavailable.
+        release: deletes the lock in the ledger, if it still belongs to this process.
+        asked_at: time on `clock` just before the lock was taken.
+        clock: seconds; it must go on while this process is stopped.
     """
 
     def __init__(
@@ -119,11 +115,11 @@ class Lease:
         self._renew = renew
         self._release = release
         self._clock = clock
-        # From the moment at which we asked: the lock itself can only live longer.
+        # Counted from before the request: the lock in the ledger ends later than this, never earlier.
         self._until = asked_at + ttl_s
         self._lost = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{scan_id}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_renewed, name=f"lease-{scan_id}", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -135,16 +131,16 @@ class Lease:
         self.release()
 
     def held(self) -> bool:
-        """Whether nobody else can have it yet."""
+        """Return whether it is certain that no other process has the lock."""
         return not self._lost and self._clock() < self._until
 
     def check(self) -> None:
-        """Raises: LeaseLost."""
+        """Raise LeaseLost if the lock is not held any more."""
         if not self.held():
             raise LeaseLost("the lock of the scan was lost: another worker may have it")
 
     def renew(self) -> None:
-        """Renew it now. A ledger that is away is asked again, until the lock's time is up."""
+        """Renew the lock now. If the ledger is down, the lease stays valid until its time is up."""
         asked_at = self._clock()
         try:
             if self._renew():
@@ -155,7 +151,7 @@ class Lease:
             log.warning("lease_not_renewed", scan_id=self.scan_id, reason=str(error))
 
     def release(self) -> None:
-        """Give it up. Where the ledger is away it ends by itself."""
+        """Release the lock. If the ledger is down, the lock ends when its time is up."""
         self._stop.set()
         self._thread.join(timeout=self._ttl_s / RENEWALS)
         if self._lost:
@@ -166,7 +162,7 @@ class Lease:
         except LedgerError as error:
             log.warning("lease_not_released", scan_id=self.scan_id, reason=str(error))
 
-    def _keep(self) -> None:
+    def _keep_renewed(self) -> None:
         while not self._stop.wait(self._ttl_s / RENEWALS) and not self._lost:
             self.renew()
             if not self.held():
@@ -174,23 +170,32 @@ class Lease:
                 log.error("lease_lost", scan_id=self.scan_id)
 
 
-# Made in the parent, and the same in its children: in containers, process ids alone are the same everywhere.
+# Made in the worker's main process and inherited by its children. In containers, process ids alone repeat.
 _RUN: Final = uuid.uuid4().hex
 
 
 def lock_owner(pid: int) -> str:
-    """What the locks of a process of this worker begin with: place, run of the worker, process id."""
-    return f"{_place()}:{_RUN}:{pid}:"
+    """Return how the lock tokens of a process of this worker begin: PID namespace, run of the worker, PID."""
+    return f"{_pid_namespace()}:{_RUN}:{pid}:"
+
+
+def new_token() -> str:
+    """Return a unique token for a lock of this process."""
+    return f"{lock_owner(os.getpid())}{uuid.uuid4().hex}"
 
 
 def has_died(token: str) -> bool:
-    """Whether the process that took a lock is known to be gone; False where that cannot be told from here."""
-    place, _, pid, _ = token.split(":")
-    return place == _place() and not is_alive(int(pid))
+    """Return whether the process that made a token is known to be dead. False for other PID namespaces."""
+    namespace, _, pid, _ = token.split(":")
+    return namespace == _pid_namespace() and not is_alive(int(pid))
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine still does something; one that nobody has reaped yet does not."""
+    """Return whether a process exists and is not a zombie.
+
+    >>> is_alive(os.getpid())
+    True
+    """
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -199,15 +204,10 @@ def is_alive(pid: int) -> bool:
 
 
 @functools.cache
-def _place() -> str:
-    """Where a process id means one process: this start of this machine, and this namespace of processes."""
+def _pid_namespace() -> str:
+    """Name the scope in which a process id is unique: this boot of this machine, and this PID namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return f"{uuid.getnode():x}"
-
-
-def new_token() -> str:
-    """Whose a lock is: of this process, and no other lock's."""
-    return f"{lock_owner(os.getpid())}{uuid.uuid4().hex}"

@@ -1,17 +1,16 @@
-"""Open the ledger that the settings name."""
+"""Open the ledger that the settings choose."""
 
 from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
 
 from worker.config.settings import Settings
 from worker.ledger.base import Ledger
 
 
 def open_ledger(settings: Settings) -> Ledger:
-    """The ledger of this process: in Redis where there is one, else in a file of `RUN_DIR`."""
+    """Return the ledger of this process: in Redis if there is a `redis_url`, else in a file in `RUN_DIR`."""
     return _open(settings, os.getpid())
 
 
@@ -22,11 +21,6 @@ def _open(settings: Settings, _pid: int) -> Ledger:
         from worker.ledger.redis import RedisLedger
 
         return RedisLedger(open_redis(settings.redis_url, decode_responses=True), settings.lock_ttl_s)
-    from worker.ledger.sqlite import SqliteLedger
+    from worker.ledger.sqlite import FILE_NAME, SqliteLedger
 
-    return SqliteLedger(ledger_file(settings), settings.lock_ttl_s)
-
-
-def ledger_file(settings: Settings) -> Path:
-    """Where the ledger is that needs no server."""
-    return settings.run_dir.absolute() / "ledger.sqlite"
+    return SqliteLedger(settings.run_dir.absolute() / FILE_NAME, settings.lock_ttl_s)

@@ -1,4 +1,4 @@
-"""The ledger in Redis. See `worker.ledger.base.Ledger` for the contract."""
+"""The ledger in Redis."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Final, cast
 
 import redis
 
-from worker.keys import check_scan_id
-from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, new_token
+from worker.keys import ScanId, scan_ids_in
+from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
 
 OPEN: Final = "pose:open"
 
-# Compare and do are one step: between two a lock could end and be another's. A lock that is renewed answers
-# for its scan as well.
+# Each script compares and changes in one step: between two steps a lock could end, and another process could
+# take it. A renewal also moves the deadline of the scan, if the scan is open.
 _RENEW: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -28,11 +28,11 @@ if held and string.sub(held, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL
 return 0
 """
 _BEGIN: Final = """
-local deaths = redis.call('HINCRBY', KEYS[1], 'deaths', 1)
+local crashes = redis.call('HINCRBY', KEYS[1], 'deaths', 1) - 1
 redis.call('EXPIRE', KEYS[1], ARGV[1])
-return deaths - 1
+return crashes
 """
-# Never below zero, and nothing is made: the key may have been pardoned meanwhile.
+# Not below zero, and without creating the key: `release_quarantine` may have deleted it meanwhile.
 _END: Final = """
 if tonumber(redis.call('HGET', KEYS[1], 'deaths') or '0') > 0 then
     redis.call('HINCRBY', KEYS[1], 'deaths', -1)
@@ -40,99 +40,88 @@ end
 """
 
 
-class RedisLedger:
-    """Keys: `pose:lock:<scan_id>`, `pose:deaths:<scan_id>`, and the sorted set `pose:open`.
+class RedisLedger(Ledger):
+    """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, and the sorted set `pose:open`.
 
     Args:
-        client: with `decode_responses`.
-        ttl_s: how long a lock lives without being renewed.
+        client: made with `decode_responses=True`.
+        ttl_s: lifetime of a lock without renewal.
     """
 
     def __init__(self, client: redis.Redis, ttl_s: float) -> None:
         self._client = client
         self._ttl_s = ttl_s
 
-    def lock(self, scan_id: str) -> Lease | None:
-        """See Ledger."""
-        key, token, life_ms = _lock_key(scan_id), new_token(), int(self._ttl_s * 1000)
+    def lock(self, scan_id: LockName) -> Lease | None:
+        key, token, ttl_ms = _lock_key(scan_id), new_token(), int(self._ttl_s * 1000)
         asked_at = time.monotonic()
         with _errors():
-            taken = self._client.set(key, token, nx=True, px=life_ms)
-            # The answer to a first try may have been lost on the way; then the lock is ours all the same.
+            taken = self._client.set(key, token, nx=True, px=ttl_ms)
+            # If the answer to a first try was lost and the client tried again, this process has the lock.
             if not taken and self._client.get(key) != token:
                 return None
 
         def renew() -> bool:
-            until = time.time() + self._ttl_s
-            return bool(self._run(_RENEW, [key, OPEN], [token, life_ms, until, scan_id]))
+            deadline = time.time() + self._ttl_s
+            return bool(self._run(_RENEW, [key, OPEN], [token, ttl_ms, deadline, scan_id]))
 
         def release() -> None:
             self._run(_RELEASE, [key], [token])
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
-        """See Ledger."""
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
 
-    def begin(self, scan_id: str) -> int:
-        """See Ledger."""
-        return int(self._run(_BEGIN, [_deaths_key(scan_id)], [int(KEPT_S)]))
+    def begin(self, scan_id: ScanId) -> int:
+        return int(self._run(_BEGIN, [_crashes_key(scan_id)], [int(CRASHES_KEPT_S)]))
 
-    def end(self, scan_id: str) -> None:
-        """See Ledger."""
-        self._run(_END, [_deaths_key(scan_id)], [])
+    def end(self, scan_id: ScanId) -> None:
+        self._run(_END, [_crashes_key(scan_id)], [])
 
-    def set_aside(self, scan_id: str, reason: str) -> None:
-        """See Ledger."""
-        key = _deaths_key(scan_id)
-        with _errors(), self._client.pipeline(transaction=True) as together:
-            together.hset(key, "aside", reason)
-            together.expire(key, int(KEPT_S))
-            together.execute()
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
+        key = _crashes_key(scan_id)
+        with _errors(), self._client.pipeline(transaction=True) as transaction:
+            transaction.hset(key, "aside", reason)
+            transaction.expire(key, int(CRASHES_KEPT_S))
+            transaction.execute()
 
-    def aside(self, scan_id: str) -> str | None:
-        """See Ledger."""
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
         with _errors():
-            return cast("str | None", self._client.hget(_deaths_key(scan_id), "aside"))
+            return cast("str | None", self._client.hget(_crashes_key(scan_id), "aside"))
 
-    def release_quarantine(self, scan_id: str) -> None:
-        """See Ledger."""
+    def release_quarantine(self, scan_id: ScanId) -> None:
         with _errors():
-            self._client.delete(_deaths_key(scan_id))
+            self._client.delete(_crashes_key(scan_id))
 
-    def announce(self, scan_id: str, until: float) -> None:
-        """See Ledger."""
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         with _errors():
-            self._client.zadd(OPEN, {check_scan_id(scan_id): until})
+            self._client.zadd(OPEN, {scan_id: deadline})
 
-    def close(self, scan_id: str) -> None:
-        """See Ledger."""
+    def close(self, scan_id: ScanId) -> None:
         with _errors():
-            self._client.zrem(OPEN, check_scan_id(scan_id))
+            self._client.zrem(OPEN, scan_id)
 
-    def is_open(self, scan_id: str) -> bool:
-        """See Ledger."""
+    def is_open(self, scan_id: ScanId) -> bool:
         with _errors():
-            return self._client.zscore(OPEN, check_scan_id(scan_id)) is not None
+            return self._client.zscore(OPEN, scan_id) is not None
 
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
-        """See Ledger."""
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         with _errors():
             found = self._client.zrangebyscore(OPEN, "-inf", now, start=0, num=limit)
-            return cast("list[str]", found)
+            return list(scan_ids_in(cast("list[str]", found)))
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with _errors():
             return self._client.eval(script, len(keys), *keys, *arguments)
 
 
-def _lock_key(scan_id: str) -> str:
-    return f"pose:lock:{scan_id if scan_id == RECONCILER else check_scan_id(scan_id)}"
+def _lock_key(scan_id: LockName) -> str:
+    return f"pose:lock:{scan_id}"
 
 
-def _deaths_key(scan_id: str) -> str:
-    return f"pose:deaths:{check_scan_id(scan_id)}"
+def _crashes_key(scan_id: ScanId) -> str:
+    return f"pose:deaths:{scan_id}"
 
 
 @contextmanager
@@ -140,7 +129,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        # Not the error's own text, which holds an address and maybe more.
+        # Leave out the error's own text: it contains the address and maybe more.
         raise LedgerUnavailable(
             f"Redis (REDIS_URL, or the broker's) cannot be used: {type(error).__name__}"
         ) from None

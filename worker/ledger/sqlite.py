@@ -1,7 +1,7 @@
-"""The ledger in an SQLite file, for workers of one machine. See `worker.ledger.base.Ledger` for the contract.
+"""The ledger in an SQLite file, for the workers of one machine.
 
-SQLite locks the file while it changes it, and undoes what a killed process had begun. A process must not be
-forked while another of its threads is at it: the new one would find the file locked for ever.
+SQLite locks the file during a transaction, and rolls back the transaction of a killed process. Do not fork a
+process while one of its threads uses the ledger: in the child, the file would stay locked forever.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from worker.keys import check_scan_id
-from worker.ledger.base import KEPT_S, RECONCILER, Lease, LedgerUnavailable, has_died, new_token
+from worker.keys import ScanId, scan_ids_in
+from worker.ledger.base import (
+    CRASHES_KEPT_S,
+    Lease,
+    Ledger,
+    LedgerUnavailable,
+    LockName,
+    has_died,
+    new_token,
+)
 
+FILE_NAME: Final = "ledger.sqlite"
 BUSY_S: Final = 10.0
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS locks (scan_id TEXT PRIMARY KEY, token TEXT NOT NULL, until REAL NOT NULL)",
@@ -26,13 +35,13 @@ _TABLES: Final = (
 )
 
 
-class SqliteLedger:
-    """One connection for each step: it may be used from any thread, and in processes that were forked.
+class SqliteLedger(Ledger):
+    """Opens a connection for each transaction, so that any thread and any forked process may use it.
 
     Args:
-        path: the file; its folder is made.
-        ttl_s: how long a lock lives without being renewed.
-        clock: seconds of the epoch.
+        path: the file. It is created with its folder.
+        ttl_s: lifetime of a lock without renewal.
+        clock: seconds since the epoch.
     """
 
     def __init__(self, path: Path, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
@@ -40,101 +49,88 @@ class SqliteLedger:
         self._ttl_s = ttl_s
         self._clock = clock
 
-    def lock(self, scan_id: str) -> Lease | None:
-        """See Ledger."""
-        token = new_token()
-        asked_at = time.monotonic()
-        with self._change() as tables:
-            row = _one(tables, "SELECT token, until FROM locks WHERE scan_id = ?", _name(scan_id))
-            if row and float(str(row[1])) > self._clock() and not has_died(str(row[0])):
+    def lock(self, scan_id: LockName) -> Lease | None:
+        token, asked_at = new_token(), time.monotonic()
+        with self._transaction() as tables:
+            now = self._clock()
+            query = "SELECT token FROM locks WHERE scan_id = ? AND until > ?"
+            row = tables.execute(query, (scan_id, now)).fetchone()
+            if row and not has_died(row[0]):
                 return None
             tables.execute(
-                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?)", (scan_id, token, self._clock() + self._ttl_s)
+                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?)", (scan_id, token, now + self._ttl_s)
             )
 
         def renew() -> bool:
             until = self._clock() + self._ttl_s
-            with self._change() as tables:
-                mine = "UPDATE locks SET until = ? WHERE scan_id = ? AND token = ?"
-                renewed = tables.execute(mine, (until, scan_id, token)).rowcount == 1
-                if renewed:
+            with self._transaction() as tables:
+                update = "UPDATE locks SET until = ? WHERE scan_id = ? AND token = ?"
+                renewed = tables.execute(update, (until, scan_id, token)).rowcount == 1
+                if renewed:  # moves the deadline of the scan as well, if the scan is open
                     tables.execute("UPDATE open SET until = ? WHERE scan_id = ?", (until, scan_id))
             return renewed
 
-        return Lease(scan_id, self._ttl_s, renew, lambda: self.free(scan_id, token), asked_at)
+        return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
 
-    def free(self, scan_id: str, owner: str) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            tables.execute(
-                "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",
-                (_name(scan_id), len(owner), owner),
-            )
-
-    def begin(self, scan_id: str) -> int:
-        """See Ledger."""
-        with self._change() as tables:
-            tables.execute("DELETE FROM deaths WHERE until <= ?", (self._clock(),))
-            row = _one(tables, "SELECT deaths FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
-            deaths = int(str(row[0])) if row else 0
-            self._note(tables, scan_id, deaths=deaths + 1)
-        return deaths
-
-    def end(self, scan_id: str) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            fewer = "UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?"
-            tables.execute(fewer, (check_scan_id(scan_id),))
-
-    def set_aside(self, scan_id: str, reason: str) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            self._note(tables, check_scan_id(scan_id), aside=reason)
-
-    def aside(self, scan_id: str) -> str | None:
-        """See Ledger."""
-        with self._change() as tables:
-            row = _one(tables, "SELECT aside FROM deaths WHERE scan_id = ?", check_scan_id(scan_id))
-        return None if row is None or row[0] is None else str(row[0])
-
-    def release_quarantine(self, scan_id: str) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (check_scan_id(scan_id),))
-
-    def announce(self, scan_id: str, until: float) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            tables.execute("INSERT OR REPLACE INTO open VALUES (?, ?)", (check_scan_id(scan_id), until))
-
-    def close(self, scan_id: str) -> None:
-        """See Ledger."""
-        with self._change() as tables:
-            tables.execute("DELETE FROM open WHERE scan_id = ?", (check_scan_id(scan_id),))
-
-    def is_open(self, scan_id: str) -> bool:
-        """See Ledger."""
-        with self._change() as tables:
-            return _one(tables, "SELECT 1 FROM open WHERE scan_id = ?", check_scan_id(scan_id)) is not None
-
-    def overdue(self, now: float, limit: int = 1000) -> list[str]:
-        """See Ledger."""
-        with self._change() as tables:
-            late = "SELECT scan_id FROM open WHERE until <= ? ORDER BY until LIMIT ?"
-            return [str(scan_id) for (scan_id,) in tables.execute(late, (now, limit))]
-
-    def _note(
-        self, tables: sqlite3.Connection, scan_id: str, deaths: int | None = None, aside: str | None = None
-    ) -> None:
-        tables.execute(
-            "INSERT INTO deaths VALUES (?, coalesce(?, 0), ?, ?) ON CONFLICT (scan_id) DO UPDATE SET"
-            " deaths = coalesce(?, deaths), aside = coalesce(excluded.aside, aside), until = excluded.until",
-            (scan_id, deaths, aside, self._clock() + KEPT_S, deaths),
+    def release_lock(self, scan_id: LockName, owner: str) -> None:
+        self._execute(
+            "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",
+            scan_id,
+            len(owner),
+            owner,
         )
 
+    def begin(self, scan_id: ScanId) -> int:
+        with self._transaction() as tables:
+            tables.execute("DELETE FROM deaths WHERE until <= ?", (self._clock(),))
+            tables.execute(
+                "INSERT INTO deaths VALUES (?, 1, NULL, ?)"
+                " ON CONFLICT (scan_id) DO UPDATE SET deaths = deaths + 1, until = excluded.until",
+                (scan_id, self._clock() + CRASHES_KEPT_S),
+            )
+            query = "SELECT deaths - 1 FROM deaths WHERE scan_id = ?"
+            (crashes,) = tables.execute(query, (scan_id,)).fetchone()
+        return int(crashes)
+
+    def end(self, scan_id: ScanId) -> None:
+        self._execute("UPDATE deaths SET deaths = max(0, deaths - 1) WHERE scan_id = ?", scan_id)
+
+    def quarantine(self, scan_id: ScanId, reason: str) -> None:
+        self._execute(
+            "INSERT INTO deaths VALUES (?, 0, ?, ?)"
+            " ON CONFLICT (scan_id) DO UPDATE SET aside = excluded.aside, until = excluded.until",
+            scan_id,
+            reason,
+            self._clock() + CRASHES_KEPT_S,
+        )
+
+    def quarantine_reason(self, scan_id: ScanId) -> str | None:
+        rows = self._execute("SELECT aside FROM deaths WHERE scan_id = ?", scan_id)
+        return rows[0][0] if rows else None
+
+    def release_quarantine(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM deaths WHERE scan_id = ?", scan_id)
+
+    def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
+        self._execute("INSERT OR REPLACE INTO open VALUES (?, ?)", scan_id, deadline)
+
+    def close(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM open WHERE scan_id = ?", scan_id)
+
+    def is_open(self, scan_id: ScanId) -> bool:
+        return bool(self._execute("SELECT 1 FROM open WHERE scan_id = ?", scan_id))
+
+    def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
+        query = "SELECT scan_id FROM open WHERE until <= ? ORDER BY until LIMIT ?"
+        return list(scan_ids_in(name for (name,) in self._execute(query, now, limit)))
+
+    def _execute(self, statement: str, *values: str | float) -> list[Any]:
+        with self._transaction() as tables:
+            return tables.execute(statement, values).fetchall()
+
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """The tables, in one transaction that nobody else has at the same time."""
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open the tables in a transaction. Wait while another process or thread has one."""
         try:
             if not self._path.exists():
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -144,17 +140,6 @@ class SqliteLedger:
                     tables.execute(table)
                 yield tables
                 tables.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise LedgerUnavailable(f"the file of locks in RUN_DIR cannot be used: {error}") from None
-        except OSError as error:
-            text = os.strerror(error.errno or 0)
-            raise LedgerUnavailable(f"the file of locks in RUN_DIR cannot be used: {text}") from None
-
-
-def _name(scan_id: str) -> str:
-    return scan_id if scan_id == RECONCILER else check_scan_id(scan_id)
-
-
-def _one(tables: sqlite3.Connection, query: str, scan_id: str) -> tuple[object, ...] | None:
-    row: tuple[object, ...] | None = tables.execute(query, (scan_id,)).fetchone()
-    return row
+        except (sqlite3.Error, OSError) as error:
+            reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else error
+            raise LedgerUnavailable(f"the file {FILE_NAME} in RUN_DIR cannot be used: {reason}") from None

@@ -1,73 +1,74 @@
-"""The estimators of this process: loaded once, in the process that uses them.
+"""The estimators of a process, loaded once.
 
-`pose` is imported in here only when it is needed. The parent of a prefork pool, `inspect`, `flower` and
-`enqueue` never need it, and a parent that never touched torch forks children that may use a GPU.
+The functions import `pose` only when they are called. The parent of the worker's processes, `inspect`,
+`flower` and `enqueue` do not need it. A parent that never used torch can fork children that use a GPU.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 
 if TYPE_CHECKING:
     from pose import Estimator
+    from pose.estimators.loading import EstimatorOptions
 
 log = get_logger(__name__)
 BOTH: Final = "both"
 _lock = threading.Lock()
-_loaded: dict[tuple[int, Settings], tuple[Estimator, Estimator | None]] = {}
+_loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
 
 
 def get_estimator(settings: Settings) -> Estimator:
-    """The estimator that the settings name.
+    """Return the estimator that the settings name.
 
     Raises:
-        pose.PoseError: its weights cannot be used, or the device that was demanded is not there.
-        ValueError: there is no estimator of that name, or it has no such options.
+        pose.PoseError: Its weights cannot be used, or the device is not there.
+        ValueError: There is no estimator of this name, or it does not have these options.
     """
     return _estimators(settings)[0]
 
 
 def get_comparison_estimator(settings: Settings) -> Estimator | None:
-    """The one that it is compared with, where the settings want both.
+    """Return the estimator that is compared with the first one if `MODEL` is `both`, else None.
 
     Raises: as `get_estimator`.
     """
     return _estimators(settings)[1] if settings.model == BOTH else None
 
 
-def _estimators(settings: Settings) -> tuple[Estimator, Estimator | None]:
+def _estimators(settings: Settings) -> tuple[Estimator, ...]:
     key = (os.getpid(), settings)
-    with _lock:  # the threads pool asks several times at once
+    with _lock:  # the pool `threads` asks several times at once
         if key not in _loaded:
-            _loaded[key] = _sparing(settings)
-            for one in filter(None, _loaded[key]):
-                log.info("model_loaded", model=one.name, version=one.version)
+            _loaded[key] = _load_with_fallback(settings)
+            for estimator in _loaded[key]:
+                log.info("model_loaded", model=estimator.name, version=estimator.version)
         return _loaded[key]
 
 
-def _sparing(settings: Settings) -> tuple[Estimator, Estimator | None]:
-    """With an answer to a GPU's memory that is full."""
+def _load_with_fallback(settings: Settings) -> tuple[Estimator, ...]:
+    """Load the estimators, each with smaller batches or the CPU for a GPU whose memory is full."""
     from worker.models.out_of_memory import OutOfMemoryFallback
 
-    first, second = _load(settings, settings.device)
-    to_cpu = settings.oom_to_cpu
-    return (
-        OutOfMemoryFallback(first, (lambda: _load(settings, "cpu")[0]) if to_cpu else None),
-        second
-        and OutOfMemoryFallback(second, (lambda: _load(settings, "cpu")[1] or second) if to_cpu else None),
-    )
+    on_cpu = functools.cache(lambda: _load(settings, "cpu"))
+
+    def fallback(i: int, estimator: Estimator) -> OutOfMemoryFallback:
+        return OutOfMemoryFallback(estimator, (lambda: on_cpu()[i]) if settings.oom_to_cpu else None)
+
+    return tuple(fallback(i, one) for i, one in enumerate(_load(settings, settings.device)))
 
 
-def _load(settings: Settings, device: str) -> tuple[Estimator, Estimator | None]:
+def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
     import pose
     from worker.models.weights import open_store
 
-    options: dict[str, Any] = {
+    options: EstimatorOptions = {
         "store": open_store(settings),
         "detector": settings.detector,
         "flip_test": settings.flip_test,
@@ -75,11 +76,14 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, Estimator | None]
     }
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)
-    return pose.load_estimator(settings.model, device, **options), None
+    return (pose.load_estimator(settings.model, device, **options),)
 
 
 def limit_threads(settings: Settings, processes: int) -> int:
-    """Share the cores out among the processes; each of them would take all. Gives the number of threads."""
+    """Give this process its share of the cores, and return its number of threads.
+
+    Without this, torch and OpenCV use all cores in each process.
+    """
     threads = settings.torch_threads or max(1, len(os.sched_getaffinity(0)) // max(1, processes))
     import cv2
     import torch

@@ -1,94 +1,70 @@
-"""An estimator that splits its batch, or goes to the CPU, when the GPU is out of memory."""
+"""An estimator that uses smaller batches, or the CPU, when the GPU is out of memory.
+
+Import this module only where a scan is processed: it imports `pose`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
+from pose import Estimator, Frame
+from pose.estimators.base import Detections
 from worker.config.logs import get_logger
-
-if TYPE_CHECKING:
-    from pose import Estimator, Frame, Person
-    from pose.estimators.base import Detections
-
-
-class OutOfMemory(Exception):
-    """The GPU's memory is full, whoever has it. It may be free later."""
-
 
 log = get_logger(__name__)
 
 
-class OutOfMemoryFallback:
-    """Finds what another estimator finds, in fewer frames at once where the GPU's memory is not enough.
+class OutOfMemory(Exception):
+    """Raised when the GPU's memory is full, whoever uses it. It may be free later."""
 
-    Each time that it is full the number of frames is halved, and stays so for this call. If not even one
-    fits, the CPU does it, where that is allowed.
+
+class OutOfMemoryFallback(Estimator):
+    """Runs another estimator, with fewer frames at once if the GPU's memory is too small for all.
+
+    Each time the memory is full, the number of frames is halved for the rest of the call. If not even one
+    frame fits, the CPU does the rest, if that is allowed.
 
     Args:
         estimator: on a GPU.
-        on_cpu: makes the same one on the CPU; None if that is not allowed. It is kept once it was made.
+        on_cpu: makes the same estimator on the CPU, at most once; None if the CPU is not allowed.
     """
 
     def __init__(self, estimator: Estimator, on_cpu: Callable[[], Estimator] | None = None) -> None:
+        self.name = estimator.name
+        self.version = estimator.version
+        self.min_score = estimator.min_score
         self._estimator = estimator
         self._make_on_cpu = on_cpu
         self._on_cpu: Estimator | None = None
 
-    @property
-    def name(self) -> str:
-        """See Estimator."""
-        return self._estimator.name
-
-    @property
-    def version(self) -> str:
-        """See Estimator."""
-        return self._estimator.version
-
-    def __getattr__(self, attribute: str) -> Any:
-        # What else an estimator may say of itself (`min_score`).
-        return getattr(self._estimator, attribute)
-
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """See Estimator.
 
         Raises:
-            OutOfMemory: not even one frame fits.
-        """
-        return [sight.people for sight in self.look(frames)]
-
-    def look(self, frames: Sequence[Frame]) -> list[Detections]:
-        """See Looker.
-
-        Raises:
-            OutOfMemory: not even one frame fits.
+            OutOfMemory: not even one frame fits, and the CPU is not allowed.
         """
         import torch
-
-        from pose.estimators.base import look
 
         found: list[Detections] = []
         at_once = len(frames)
         while len(found) < len(frames):
             part = frames[len(found) : len(found) + at_once]
             try:
-                found += look(self._estimator, part)
+                found += self._estimator.detect(part)
                 continue
             except torch.cuda.OutOfMemoryError:
                 log.warning("gpu_memory_full", frames=len(part))
-            # Not in the handler above: the error's traceback holds what was made of the frames until then.
+            # Outside the handler: there the error's traceback still keeps the tensors of the frames alive.
             torch.cuda.empty_cache()
             if len(part) == 1:
-                return found + self._spare(frames[len(found) :])
+                return found + self._detect_on_cpu(frames[len(found) :])
             at_once = len(part) // 2
         return found
 
-    def _spare(self, frames: Sequence[Frame]) -> list[Detections]:
-        from pose.estimators.base import look
-
+    def _detect_on_cpu(self, frames: Sequence[Frame]) -> list[Detections]:
         if self._make_on_cpu is None:
             raise OutOfMemory("the GPU's memory is full: not even one frame fits")
         if self._on_cpu is None:
             self._on_cpu = self._make_on_cpu()
         log.warning("done_on_cpu", frames=len(frames))
-        return look(self._on_cpu, frames)
+        return self._on_cpu.detect(frames)

@@ -1,8 +1,8 @@
-"""What happens to scans, for whoever listens: CloudEvents 1.0 on a Redis stream, or without Redis in a file.
+"""Events about scans: CloudEvents 1.0 on a Redis stream, or in a file where there is no Redis.
 
-The truth about a scan is its status.json; an event only says that it changed. So an event that cannot be told
-is logged and forgotten, but for a scan's arrival and its end, which are told again
-(`worker.scans.final_event`). An end that comes twice has one id.
+The truth about a scan is its status.json; an event only says that it changed. An event that cannot be sent is
+logged and dropped. Only the events of a scan's arrival and of its end are sent again; the end keeps its id
+(`worker.scans.final_event`).
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ import math
 import os
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final
 
 import redis
 
 from worker.config.logs import get_logger, scrub
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings
-from worker.keys import check_scan_id
+from worker.keys import ScanId
 
 log = get_logger(__name__)
 
 SOURCE: Final = "/pose-worker"
 FIELD: Final = "event"
-MAX_EVENTS: Final = 100_000  # of the stream, about 60 MB
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the one before it
+MAX_EVENTS: Final = 100_000  # in the stream, about 60 MB
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the full one before it
 MAX_TEXT: Final = 1000
 TIMEOUT_S: Final = 2.0
-AWAY_S: Final = 10.0
+PAUSE_S: Final = 10.0
 
 Scalar = str | int | float | bool | None
 
@@ -51,60 +52,66 @@ class EventType(StrEnum):
     WITHHELD = "org.pose-worker.picture.withheld"
 
 
-class Events(Protocol):
-    """Where events go."""
+class Events(ABC):
+    """Sends events. A subclass defines where to."""
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
-        """Tell of something that happened to a scan. Gives whether it is told.
-
-        It blocks for about four seconds at most, and raises nothing because nobody could be told. The data
-        are few, short and say nothing of a person. Equal `once` give equal ids, by which whoever listens
-        knows an event that is told again.
-        """
-        ...
-
-
-class StreamEvents:
-    """Events on a Redis stream, one field `event` an entry, the oldest dropped when there are too many."""
-
-    def __init__(self, client: redis.Redis, stream: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._stream = stream
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._away_until = clock()
+        self._paused_until = clock()
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
-        """See Events."""
-        # A Redis that does not answer would hold up each frame of a scan until its time is over.
-        if type is EventType.PROGRESS and self._clock() < self._away_until:
+    def emit(
+        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
+    ) -> bool:
+        """Send an event about a scan, and return whether it was sent. An event that cannot be sent is logged.
+
+        The call blocks for about four seconds at most.
+
+        Args:
+            type: What happened.
+            scan_id: The scan.
+            idempotency_key: Equal keys give equal event ids, so a consumer recognises an event sent twice.
+            data: Few short values that say nothing about a person.
+        """
+        # Do not wait for a dead Redis at each frame: the scan would run into its time limit.
+        if type is EventType.PROGRESS and self._clock() < self._paused_until:
             return False
         try:
-            event = cloud_event(type, scan_id, data, once)
-            self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
-            return True
+            self._send(cloud_event(type, scan_id, data, idempotency_key))
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
-            self._away_until = self._clock() + AWAY_S
-            return _not_told(type, error)
+            self._paused_until = self._clock() + PAUSE_S
+            # Do not log the text of the error, which may hold an address.
+            log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
+            return False
+        return True
+
+    @abstractmethod
+    def _send(self, event: str) -> None: ...
 
 
-class FileEvents:
-    """Events as lines of a file. When it is full it becomes `….1`, and the one that was that is dropped."""
+class StreamEvents(Events):
+    """Events on a Redis stream, in the field `event` of each entry. The oldest entries are dropped."""
+
+    def __init__(self, client: redis.Redis, stream: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._client = client
+        self._stream = stream
+
+    def _send(self, event: str) -> None:
+        self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
+
+
+class FileEvents(Events):
+    """Events as lines of a file. A full file is renamed to `….1`, in place of the one before it."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
+        super().__init__()
         self._path = path
         self._max_bytes = max_bytes
 
-    def emit(self, type: EventType, scan_id: str, *, once: str | None = None, **data: Scalar) -> bool:
-        """See Events."""
-        try:
-            self._append(cloud_event(type, scan_id, data, once).encode() + b"\n")
-            return True
-        except (OSError, TypeError, ValueError) as error:
-            return _not_told(type, error)
-
-    def _append(self, line: bytes) -> None:
+    def _send(self, event: str) -> None:
+        line = event.encode() + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Several processes write; the lock is another file, as this one changes its name.
+        # Several processes write. They lock a second file, because this one is renamed.
         with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with self._path.open("ab") as file:
@@ -117,7 +124,7 @@ class FileEvents:
 
 
 def open_events(settings: Settings) -> Events:
-    """Where events of this process go, made once for each process."""
+    """Return the events of this process, made once for each process."""
     return _open(settings, os.getpid())
 
 
@@ -128,21 +135,24 @@ def _open(settings: Settings, pid: int) -> Events:
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 
-def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: str | None = None) -> str:
-    """A CloudEvent in JSON, in one line. Its id is made of `once`, or of chance.
+def cloud_event(
+    type: EventType, scan_id: ScanId, data: dict[str, Scalar], idempotency_key: str | None = None
+) -> str:
+    """Return a CloudEvent as one line of JSON. Its id is made from the key, or is random without one.
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 
     Raises:
-        InvalidArrival: the scan id is not one.
+        TypeError: A value is none of the types that JSON has.
     """
-    unique = uuid.uuid4() if once is None else uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {once}")
+    name = f"{type} {scan_id} {idempotency_key}"
+    unique = uuid.uuid4() if idempotency_key is None else uuid.uuid5(uuid.NAMESPACE_OID, name)
     event = {
         "specversion": "1.0",
         "id": str(unique),
         "source": SOURCE,
         "type": type.value,
-        "subject": check_scan_id(scan_id),
+        "subject": scan_id,
         "time": datetime.now(UTC).isoformat(),
         "datacontenttype": "application/json",
         "data": {name: _plain(value) for name, value in data.items()},
@@ -153,11 +163,5 @@ def cloud_event(type: EventType, scan_id: str, data: dict[str, Scalar], once: st
 def _plain(value: Scalar) -> Scalar:
     if isinstance(value, str):
         return scrub(value)[:MAX_TEXT]
-    # JSON knows neither of them: no figure.
+    # JSON has no NaN and no infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _not_told(type: EventType, error: Exception) -> Literal[False]:
-    # Not the error's text, which may hold an address.
-    log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
-    return False

@@ -1,4 +1,4 @@
-"""The event of a scan's end. However often it is told, it is the same event, by its id."""
+"""The event that says how a scan ended. However often it is sent, it is the same event with the same id."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from worker.scans.events import Events, EventType
 from worker.scans.status import ScanStatus, Status
-from worker.scans.transfer import finished_result
+from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 
 if TYPE_CHECKING:
@@ -16,31 +16,35 @@ if TYPE_CHECKING:
 def emit_final_event(
     events: Events, status: ScanStatus, results: Storage, result: ScanResult | None = None
 ) -> bool:
-    """Tell that a scan is completed or has failed. Gives whether it is told, or there is nothing to tell.
+    """Send the event that a scan is completed or has failed.
 
     Args:
-        events: where it is told.
-        status: of the scan, final.
-        results: where its result is, if it is not given.
-        result: of a scan that is completed.
+        events: Where the event goes.
+        status: The final status of the scan.
+        results: Storage of the result, if `result` is not given.
+        result: Of a completed scan.
+
+    Returns:
+        Whether the event was sent, or there is nothing to send because the result was deleted.
 
     Raises:
-        StorageUnavailable: the result cannot be read.
+        StorageUnavailable: The result cannot be read.
     """
     scan_id, end = status.scan_id, f"{status.finished_at}"
     if status.status is Status.FAILED:
-        about = {"reason": status.reason, "attempt": status.attempt}
-        return events.emit(EventType.FAILED, scan_id, once=end, **about)
-    result = result or finished_result(results, scan_id)
+        data = {"reason": status.reason, "attempt": status.attempt}
+        return events.emit(EventType.FAILED, scan_id, idempotency_key=end, **data)
+    result = result or read_result(results, scan_id)
     if result is None:
-        return True  # somebody took it away
+        return True
     for frame in result.frames:
         if frame.picture is None and frame.status.value != "invalid":
-            events.emit(EventType.WITHHELD, scan_id, once=f"{end}/{frame.order}", frame=frame.order)
+            key = f"{end}/{frame.order}"
+            events.emit(EventType.WITHHELD, scan_id, idempotency_key=key, frame=frame.order)
     return events.emit(
         EventType.COMPLETED,
         scan_id,
-        once=end,
+        idempotency_key=end,
         posture=result.posture.value,
         body_length_m=result.body_length_m,
         frames=len(result.frames),

@@ -1,52 +1,11 @@
-"""What a message asks for, what it carries from one try to the next, and what is answered."""
+"""What a message asks a worker to do."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
-HEADER: Final = "pose_tries"  # of a message
-
-
-@dataclass(frozen=True)
-class RetryState:
-    """What a message carries from one try to the next.
-
-    Attributes:
-        attempt: 1 at first. Waiting for a scan that another has is none.
-        waits: how often it waited.
-        since: when the first attempt failed, seconds of the epoch.
-    """
-
-    attempt: int = 1
-    waits: int = 0
-    since: float | None = None
-
-    def header(self) -> list[float | None]:
-        """As it stands in a message."""
-        return [self.attempt, self.waits, self.since]
-
-    @classmethod
-    def of(cls, header: object) -> RetryState:
-        """From a message; what cannot be one is a first try."""
-        if not isinstance(header, list) or len(header) != 3:
-            return cls()
-        attempt, waits, since = header
-        if type(attempt) is not int or type(waits) is not int or min(attempt - 1, waits) < 0:
-            return cls()
-        known = isinstance(since, float) and math.isfinite(since)
-        return cls(attempt, waits, since if known else None)
-
-
-class RetryLater(Exception):
-    """The scan is to come again, after `delay_s` seconds and with these `tries`."""
-
-    def __init__(self, reason: str, delay_s: float, tries: RetryState) -> None:
-        self.reason = reason
-        self.delay_s = delay_s
-        self.tries = tries
-        super().__init__(reason)
+from worker.keys import ScanId
+from worker.scans.retry import RetryState
 
 
 @dataclass(frozen=True)
@@ -54,12 +13,16 @@ class Job:
     """What a message asks for.
 
     Attributes:
-        force: analyse it anew though it is done.
-        resent: sent because nobody seemed to have it; if it is done or failed by now, there is nothing to do.
+        scan_id: The scan.
+        task_id: Celery's id of the task.
+        force: Analyse the scan again although it is completed.
+        resent: The message was sent again because no worker seemed to have the scan. If the scan is finished
+            by now, there is nothing to do.
+        retry_state: What the message carries from earlier attempts.
     """
 
-    scan_id: str
+    scan_id: ScanId
     task_id: str | None = None
     force: bool = False
     resent: bool = False
-    tries: RetryState = RetryState()
+    retry_state: RetryState = field(default_factory=RetryState)

@@ -1,4 +1,4 @@
-"""One scan, from its files to its results: fetch, analyse, publish. Knows no queue."""
+"""Fetch, analyse and publish one scan. This module knows no queue."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.config.logs import get_logger
+from worker.keys import ScanId
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_scan, finished_result, is_whole, publish
+from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
 from worker.storage.base import Storage, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -20,20 +21,20 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-# Called with the stage, the frames done and the number of frames, None until it is known.
+# Takes the stage, the number of frames done, and the number of frames or None until it is known.
 Report = Callable[[Stage, int, int | None], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A scan's result, and whether it had been there already."""
+    """The result of a scan, and whether an earlier attempt had made it."""
 
     result: ScanResult
     repeated: bool
 
 
 def process(
-    scan_id: str,
+    scan_id: ScanId,
     scans: Storage,
     results: Storage,
     estimator: Estimator,
@@ -43,14 +44,23 @@ def process(
     compare_with: Estimator | None = None,
     force: bool = False,
 ) -> Outcome:
-    """Analyse a scan and store what comes out, `result.json` last. Doing it twice writes the same objects.
+    """Analyse a scan and store its results. Running it twice stores the same objects.
 
-    A scan whose result is there already, from the same files by the same model, is not analysed again, unless
-    `force` is set.
+    Args:
+        scan_id: The scan.
+        scans: Storage of scans.
+        results: Storage of results.
+        estimator: Finds the people.
+        limits: Largest scan that is read.
+        report: Called with each step of progress.
+        compare_with: A second estimator, which is only compared with the first.
+        force: Analyse the scan even if its result, from the same files and models, is in storage.
 
     Raises:
-        pose.InvalidScan, ScanMissing, ScanTooLarge: the scan cannot be used.
-        StorageUnavailable: one of the storages cannot.
+        pose.InvalidScan: The files are not a valid scan.
+        ScanMissing: The scan has no files.
+        ScanTooLarge: The scan is above the limits.
+        StorageUnavailable: One of the storages cannot be used.
     """
     import pose
     from pose.analysis.scan import fingerprint_of
@@ -60,14 +70,14 @@ def process(
         try:
             files = fetch_scan(scans, scan_id, limits)
         except SoftTimeLimitExceeded:
-            # No fault of the scan, of which nothing was looked at yet.
+            # The scan is not at fault: nothing of it was analysed yet.
             raise StorageUnavailable(f"{scans.name}: too slow, the time limit came first") from None
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
-    earlier = None if force else finished_result(results, scan_id)
-    if earlier is not None and earlier.fingerprint == fingerprint and is_whole(results, earlier):
+    earlier = None if force else read_result(results, scan_id)
+    if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
         return Outcome(earlier, repeated=True)
 
@@ -91,14 +101,14 @@ def process(
 
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published") as fields:
-        removed = publish(results, result, analysis.artefacts)
+        removed = publish(results, scan_id, result, analysis.artefacts)
         fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
     return Outcome(result, repeated=False)
 
 
 @contextmanager
 def _step(event: str) -> Iterator[dict[str, object]]:
-    """Log a step once it is done, with its seconds and the fields that it sets."""
+    """Log a step when it is done, with its duration and the fields that the block sets."""
     fields: dict[str, object] = {}
     start = time.perf_counter()
     yield fields

@@ -1,21 +1,22 @@
-"""Scans without a final status, for which nobody answers any more, are sent again.
+"""Send overdue scans again: scans without a final status that no worker reported on before their deadline.
 
-A broker can lose a message, Redis when a worker is killed between taking and noting it. What is sent twice by
-this costs little: such a message does nothing where the scan came to an end meanwhile.
+A broker can lose a message; Redis does when a worker is killed between taking and noting it. A message too
+many costs little: it does nothing if the scan is finished by then.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.config.urls import FileUrl, S3Url, parse_storage_url
-from worker.keys import SCAN_ID
+from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
@@ -26,9 +27,9 @@ from worker.storage.base import Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
-REASON: Final = "sent again: nobody answered for it any more"
-AWAY: Final = 3  # so many in a row that cannot be read or written are a storage that is away
-AT_ONCE: Final = 100_000  # more come with the next look
+REASON: Final = "sent again: no worker reported on it before its deadline"
+MAX_FAILURES: Final = 3  # so many storage errors in a row mean that the whole storage is away
+BATCH_SIZE: Final = 100_000  # the next run takes the rest
 
 
 def reconcile(
@@ -40,85 +41,83 @@ def reconcile(
     sweep: bool = False,
     restart: bool = False,
     clock: Callable[[], float] = time.time,
-) -> list[str]:
-    """Send overdue scans again, each once before its new lease has run out too. Gives their ids.
+) -> list[ScanId]:
+    """Send overdue scans again and return their ids. Do nothing while another process does this.
 
-    While another does this, nothing is done.
+    A scan that is sent again gets a new deadline, so it is sent once before that.
 
     Args:
-        settings: of this process.
-        scans, results: the storages.
-        send: as in `announce`.
-        sweep: look through all of the storage too, for scans that the ledger does not know.
-        restart: also those whose lease has not run out, unless a worker is at them: the queue was lost.
-        clock: seconds of the epoch.
+        settings: Of this process.
+        scans: Storage of scans.
+        results: Storage of results.
+        send: Puts a message into the queue.
+        sweep: Look through all of the storage too, for scans that the ledger does not know.
+        restart: The queue was lost. Also send scans before their deadline, unless a worker has them.
+        clock: Returns seconds of the epoch.
 
     Raises:
-        StorageUnavailable, LedgerUnavailable, and what `send` raises: the rest is done the next time.
+        StorageUnavailable: Several scans in a row could not be read or written.
+        LedgerUnavailable: The ledger is away.
+        Exception: What `send` raises. In all cases the next run sends the rest.
     """
     ledger = open_ledger(settings)
-    only_one = ledger.lock(RECONCILER)
-    if only_one is None:
+    lease = ledger.lock(RECONCILER)
+    if lease is None:
         log.info("reconciled_by_another")
         return []
-    sent: dict[str, None] = {}
-    with only_one:
-        found = iter(ledger.overdue(math.inf if restart else clock(), AT_ONCE))
-        unusable = 0
-        for scan_id in _both(found, _unanswered(settings, scans, results, clock) if sweep else None):
-            only_one.check()
+    sent: dict[ScanId, None] = {}
+    with lease:
+        overdue: Iterable[ScanId] = ledger.overdue(math.inf if restart else clock(), BATCH_SIZE)
+        failures = 0
+        for scan_id in chain(overdue, _find_overdue(settings, scans, results, clock) if sweep else ()):
+            lease.check()
             if scan_id in sent:
                 continue
             try:
                 if _send_again(scan_id, settings, ledger, results, send, clock):
                     sent[scan_id] = None
-                unusable = 0
+                failures = 0
             except StorageUnavailable as error:
-                # One whose place cannot be read or written must not keep all others from being sent.
+                # Go on: one unusable scan must not keep the others from being sent.
                 log.error("scan_not_sent_again", scan_id=scan_id, reason=str(error))
-                unusable += 1
-                if unusable == AWAY:
+                failures += 1
+                if failures == MAX_FAILURES:
                     raise
     log.info("reconciled", sent=len(sent))
     return list(sent)
 
 
-def _both(first: Iterator[str], second: Iterator[str] | None) -> Iterator[str]:
-    yield from first
-    yield from second or ()
-
-
-def _unanswered(
+def _find_overdue(
     settings: Settings, scans: Storage, results: Storage, clock: Callable[[], float]
-) -> Iterator[str]:
-    """Scans in storage without a final status whose lease, or whose time to be announced, has run out."""
-    for scan_id in scans.folders():
-        if not SCAN_ID.fullmatch(scan_id) or _holds_results(scan_id, settings):
+) -> Iterator[ScanId]:
+    """Yield the scans in storage that are overdue by their status, or by their files if they have none."""
+    for scan_id in scan_ids_in(scans.folders()):
+        if _holds_results(scan_id, settings):
             continue
         try:
-            until = _answered_until(scan_id, settings, scans, results)
+            deadline = _deadline(scan_id, settings, scans, results)
         except StorageUnavailable:
-            until = 0.0  # `_send_again` finds out whether it is all of the storage
-        if until is not None and until <= clock():
+            deadline = 0.0  # `_send_again` finds out whether all of the storage is away
+        if deadline is not None and deadline <= clock():
             yield scan_id
 
 
 def _holds_results(folder: str, settings: Settings) -> bool:
-    """Whether a folder beside the scans is where results go, or leads there, and is no scan."""
+    """Return whether a folder beside the scans is no scan, but is or contains the storage of results."""
     scans, results = parse_storage_url(settings.scans_url), parse_storage_url(settings.results_url)
     if isinstance(scans, S3Url) and isinstance(results, S3Url):
-        return scans.name == results.name and results.prefix.startswith(f"{scans.prefix}{folder}/")
+        return scans.bucket == results.bucket and results.prefix.startswith(f"{scans.prefix}{folder}/")
     if isinstance(scans, FileUrl) and isinstance(results, FileUrl):
         return results.path.is_relative_to(scans.path / folder)
     return False
 
 
-def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: Storage) -> float | None:
-    """Seconds of the epoch; None of a scan that is final, or of which there is nothing."""
+def _deadline(scan_id: ScanId, settings: Settings, scans: Storage, results: Storage) -> float | None:
+    """Return when a scan is overdue, in seconds of the epoch; None if it is final or has no files."""
     status = read_status(results, scan_id)
     if status is None:
         files = scans.objects(scan_id, settings.max_scan_files)
-        # Whoever brings the files announces the scan afterwards.
+        # Producers announce a scan after its files are stored.
         return max(each.modified or 0.0 for each in files) + settings.queue_lease_s if files else None
     if status.status.final:
         return None
@@ -128,25 +127,31 @@ def _answered_until(scan_id: str, settings: Settings, scans: Storage, results: S
 
 
 def _send_again(
-    scan_id: str, settings: Settings, ledger: Ledger, results: Storage, send: Send, clock: Callable[[], float]
+    scan_id: ScanId,
+    settings: Settings,
+    ledger: Ledger,
+    results: Storage,
+    send: Send,
+    clock: Callable[[], float],
 ) -> bool:
-    """Gives whether. Under the scan's lock: what a worker writes at this moment must not be undone."""
+    """Send one scan again, unless a worker has it or it is final. Return whether it was sent."""
+    # Under the lock of the scan, so this does not overwrite what a worker writes at the same moment.
     lease = ledger.lock(scan_id)
     if lease is None:
-        return False  # somebody is at it
+        return False
     with lease:
         status = read_status(results, scan_id)
         events = open_events(settings)
         if status is not None and status.status.final:
-            # Whoever brought it to its end died before that was told, or could not tell it.
+            # The worker that finished it crashed before it sent the final event, or could not send it.
             if emit_final_event(events, status, results):
                 ledger.close(scan_id)
             return False
         time_now = now()
-        known = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
-        if known.queued_at is None and events.emit(EventType.RECEIVED, scan_id):
-            known = known.model_copy(update={"queued_at": time_now})
-        # The stage stays: it is what is known of a process that died.
+        status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
+        if status.queued_at is None and events.emit(EventType.RECEIVED, scan_id):
+            status = status.model_copy(update={"queued_at": time_now})
+        # Keep the stage: it is all that is known about a process that crashed.
         changes = {
             "status": Status.QUEUED,
             "reason": REASON,
@@ -154,8 +159,8 @@ def _send_again(
             "lease_until": time_now + timedelta(seconds=settings.queue_lease_s),
         }
         lease.check()
-        write_status(results, known.model_copy(update=changes))
-        ledger.announce(scan_id, clock() + settings.queue_lease_s)
-    send(message(scan_id, force=known.force, resent=True))
+        write_status(results, status.model_copy(update=changes))
+        ledger.set_deadline(scan_id, clock() + settings.queue_lease_s)
+    send(message(scan_id, force=status.force, resent=True))
     log.info("scan_sent_again", scan_id=scan_id)
     return True

@@ -1,16 +1,16 @@
-"""`status.json`: what became of a scan so far. It is the truth; events and task states tell of changes."""
+"""`status.json`: the state of a scan. It is the truth; events and task states only say that it changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.config.logs import get_logger
-from worker.keys import SCAN_ID, result_key, status_key
+from worker.keys import ScanId, parse_scan_id, result_key, status_key
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
@@ -20,7 +20,7 @@ PROGRESS_EVERY: Final = timedelta(seconds=0.5)
 
 
 class Status(StrEnum):
-    """Where a scan stands. `completed` and `failed` are final."""
+    """The state of a scan. `completed` and `failed` are final."""
 
     QUEUED = "queued"
     STARTED = "started"
@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 
 class Stage(StrEnum):
-    """What is being done to a scan in progress, in this order."""
+    """The steps of a scan in progress, in their order."""
 
     FETCH = "fetch"
     ANALYSE = "analyse"
@@ -42,9 +42,9 @@ class Stage(StrEnum):
 
 
 class ScanStatus(BaseModel):
-    """The content of `status.json`. Times are UTC; one that has not come yet is null.
+    """The content of `status.json`. Times are UTC; a time that has not come yet is null.
 
-    A time without its zone is refused: it could not be compared with the clock.
+    A time without a time zone is not valid: it cannot be compared with the clock.
     """
 
     model_config = ConfigDict(
@@ -52,30 +52,30 @@ class ScanStatus(BaseModel):
     )
 
     schema_: Literal["scan-status/1"] = Field(default="scan-status/1", alias="schema")
-    scan_id: str = Field(pattern=f"^{SCAN_ID.pattern}$")
+    scan_id: Annotated[ScanId, AfterValidator(parse_scan_id)]
     status: Status
     stage: Stage | None = None
     frames_done: int = 0
-    frames: int | None = Field(default=None, description="how many the scan has, once that is known")
-    reason: str | None = Field(default=None, description="of a failure, or of another attempt")
-    attempt: int = Field(default=0, description="0 until a worker takes it")
-    deaths: int = Field(default=0, description="processes that ended without a word while they worked on it")
-    force: bool = Field(default=False, description="analysed anew though it was done")
+    frames: int | None = Field(default=None, description="number of frames, once it is known")
+    reason: str | None = Field(default=None, description="why the scan failed, or is tried again")
+    attempt: int = Field(default=0, description="0 until a worker takes the scan")
+    deaths: int = Field(default=0, description="processes that crashed while they worked on the scan")
+    force: bool = Field(default=False, description="analysed again although it was completed")
     task_id: str | None = None
     queued_at: AwareDatetime | None = None
-    started_at: AwareDatetime | None = Field(default=None, description="of this attempt")
+    started_at: AwareDatetime | None = Field(default=None, description="start of this attempt")
     updated_at: AwareDatetime
     lease_until: AwareDatetime | None = Field(
-        default=None, description="until then somebody answers for it, and after that it is sent again"
+        default=None, description="after this time the scan is overdue and is sent again"
     )
     finished_at: AwareDatetime | None = None
 
 
-def read_status(storage: Storage, scan_id: str) -> ScanStatus | None:
-    """The status of a scan; None where there is none, or one that cannot be read.
+def read_status(storage: Storage, scan_id: ScanId) -> ScanStatus | None:
+    """Return the status of a scan, or None if there is none or it cannot be read.
 
     Raises:
-        StorageUnavailable.
+        StorageUnavailable: The storage of results cannot be used.
     """
     try:
         status = ScanStatus.model_validate_json(storage.read(status_key(scan_id), MAX_BYTES))
@@ -88,36 +88,44 @@ def write_status(storage: Storage, status: ScanStatus) -> None:
     """Store a status.
 
     Raises:
-        StorageUnavailable.
+        StorageUnavailable: The storage of results cannot be used.
     """
     data = status.model_dump_json(indent=2).encode()
     storage.write(status_key(status.scan_id), data, "application/json")
 
 
 def now() -> datetime:
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 
 class StatusRecord:
-    """Keeps one scan's `status.json` up to date during one attempt.
+    """Keeps the `status.json` of one scan up to date during one attempt.
 
-    What must be written is: that it started, so that a storage which is away is noticed before the work, and
-    that it is completed. The rest is left out when storage is away: the next write says it all.
+    `started` and `completed` must be written: the first shows before the work that storage can be used. Both
+    raise StorageUnavailable, as `read_earlier` does. The other states are skipped while storage is away; the
+    next write includes them.
 
-    A scan that is completed stays so until it is known that there is something to do: most messages for such
-    a scan say what was said before. Until then the record is `held` and writes nothing.
+    Most messages for a completed scan find nothing to do, and its status stays as it is. So `started` can
+    defer all writes until the analysis starts.
 
     Args:
-        storage: of results.
-        scan_id, task_id, attempt, force: as they are to stand in it.
-        lease_s: seconds in which an attempt comes to an end, or is ended.
-        clock: the time, UTC.
+        storage: Of results.
+        scan_id: The scan.
+        task_id: Celery's id of the task.
+        attempt: Number of the attempt, from 1.
+        force: The scan is analysed again although it is completed.
+        lease_s: Seconds after which an attempt has ended in one way or another.
+        clock: Returns the time, in UTC.
+
+    Attributes:
+        deferred: Nothing is written yet.
     """
 
     def __init__(
         self,
         storage: Storage,
-        scan_id: str,
+        scan_id: ScanId,
         task_id: str | None,
         attempt: int,
         *,
@@ -137,10 +145,10 @@ class StatusRecord:
             force=force,
             updated_at=clock(),
         )
-        self.held = False
+        self.deferred = False
 
-    def look(self) -> ScanStatus | None:
-        """The status that the scan has so far. Raises: StorageUnavailable."""
+    def read_earlier(self) -> ScanStatus | None:
+        """Return the stored status of the scan, or None if there is none."""
         earlier = read_status(self._storage, self._status.scan_id)
         if earlier is not None and not earlier.status.final:
             self._change(queued_at=earlier.queued_at)
@@ -148,50 +156,55 @@ class StatusRecord:
 
     @property
     def status(self) -> ScanStatus:
-        """As it is, written or not."""
+        """The current status, whether it is written or not."""
         return self._status
 
     def received(self) -> None:
-        """Note that somebody was told of its arrival; written with what comes next."""
+        """Note that the `received` event was sent. The next write includes it."""
         self._change(queued_at=self._clock())
 
-    def started(self, deaths: int = 0, *, held: bool = False) -> None:
-        """Note that the work begins, or, `held`, that it may. Raises: StorageUnavailable."""
-        self._change(status=Status.STARTED, deaths=deaths, started_at=self._clock())
-        self.held = held
-        if not held:
+    def started(self, crashes: int = 0, *, deferred: bool = False) -> None:
+        """Write that the attempt started, or defer all writes until the analysis starts."""
+        self._change(status=Status.STARTED, deaths=crashes, started_at=self._clock())
+        self.deferred = deferred
+        if not deferred:
             self._write(self._lease_s)
 
     def progress(self, stage: Stage, frames_done: int, frames: int | None) -> bool:
-        """Note a step; written at once for a new stage, and every half second within one. Gives whether."""
+        """Write a step of progress: at once for a new stage, every half second within one.
+
+        Returns:
+            Whether the step was due to be written.
+        """
         new_stage = stage is not self._status.stage
         due = self._written is None or self._clock() - self._written >= PROGRESS_EVERY
         self._change(status=Status.PROGRESS, stage=stage, frames_done=frames_done, frames=frames)
-        if stage is not Stage.FETCH:  # what was fetched is new, or it would have been answered
-            self.held = False
-        if self.held or not (new_stage or due):
+        if stage is not Stage.FETCH:  # the files are new, or the work would have ended after the fetch
+            self.deferred = False
+        if self.deferred or not (new_stage or due):
             return False
         self._try_to_write(self._lease_s)
         return True
 
     def retrying(self, reason: str, lease_s: float) -> None:
-        """Note that the scan is back in the queue, why, and in how many seconds it has been taken again."""
+        """Write that the scan is back in the queue, why, and after how many seconds it is overdue."""
         self._change(status=Status.QUEUED, stage=None, frames_done=0, reason=reason)
-        if not self.held:
+        if not self.deferred:
             self._try_to_write(lease_s)
 
     def completed(self) -> None:
-        """Raises: StorageUnavailable."""
+        """Write that the scan is completed."""
         frames = self._status.frames
         done = self._status.frames_done if frames is None else frames
         self._change(status=Status.COMPLETED, stage=None, frames_done=done, finished_at=self._clock())
-        if not self.held:
+        if not self.deferred:
             self._write()
 
     def failed(self, reason: str) -> bool:
-        """Note that there will be no result, and why. Gives whether that is written.
+        """Delete an earlier result, which belongs to other files, and write that the scan failed.
 
-        An earlier result is taken away before: it belongs to what the scan was then.
+        Returns:
+            Whether both were done.
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:

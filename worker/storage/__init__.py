@@ -1,1 +1,1 @@
-"""Where scans are read from and results are written to."""
+"""Storages: scans are read from one, results are written to another."""

@@ -1,4 +1,8 @@
-"""What a storage is: its contract, its errors and its keys."""
+"""The contract of a storage: its operations, its errors and its keys.
+
+A storage has a root, named by a storage URL (`worker.config.urls`). Keys are relative to it, with `/` between
+their parts. No error's text contains a key: the keys of inputs are file names with a person's code in them.
+"""
 
 from __future__ import annotations
 
@@ -7,84 +11,83 @@ from typing import Protocol
 
 
 class StorageError(Exception):
-    """Storage could not do what was asked. The text says which storage, and is for a person to read."""
+    """Base of a storage's errors. The text is for people and names the storage."""
 
 
 class StorageUnavailable(StorageError):
-    """It is away, slow, full, or refuses us; it may do the same later."""
+    """The storage is down, slow, full, or refuses access. The same call may succeed later."""
 
 
 class ObjectChanged(StorageUnavailable):
-    """An object grew or went away while it was read: whoever writes it has not finished."""
+    """An object grew or was deleted while it was read: its writer has not finished."""
 
 
 class ObjectMissing(StorageError):
-    """There is no such object."""
+    """There is no object with this key."""
 
 
 class ScanMissing(StorageError):
-    """There is nothing under the scan's id."""
+    """There are no objects of this scan."""
 
 
 class ScanTooLarge(StorageError):
-    """An object, or all of a scan together, is above the limits."""
+    """An object or a whole scan is larger than the limits allow."""
 
 
 class InvalidKey(ValueError):
-    """A key that could lead out of the storage's root."""
+    """A key is malformed, or could lead out of the storage's root."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's key and its size in bytes."""
+    """The key of an object, its size in bytes, and the time of its last change (seconds since the epoch)."""
 
     key: str
     size: int
-    modified: float | None = field(default=None, compare=False)  # seconds of the epoch
+    modified: float | None = field(default=None, compare=False)
 
 
 class Storage(Protocol):
-    """Objects by key. May be called from several threads; every call may block for seconds.
+    """Objects with keys. It may be used from several threads; each call may block for seconds.
 
-    All methods raise InvalidKey for a key that `split_key` refuses, and StorageUnavailable when the storage
-    is away or refuses; implementations retry for a few seconds themselves before they raise it.
+    All methods raise InvalidKey for a key that `split_key` refuses, and StorageUnavailable if they cannot
+    reach the storage. An implementation retries for a few seconds before it raises StorageUnavailable.
     """
 
     name: str
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
-        """All objects below a folder (`scan-1`), sorted by key; empty where there is no such folder.
+        """Return all objects below a folder (`scan-1`), sorted by key. Empty if there is no such folder.
 
-        It stops after `limit` + 1 objects, so that a caller sees that there are more.
+        If there are more than `limit` objects, return any `limit` + 1 of them.
         """
-        ...
 
     def folders(self) -> list[str]:
-        """The names of all folders right below the root, in order; without those that no key can have."""
-        ...
+        """Return the sorted names of the folders in the root, without names that a key cannot contain."""
 
     def read(self, key: str, max_bytes: int) -> bytes:
-        """An object's content, never more than `max_bytes` of it in memory.
+        """Return the content of an object. Do not load more than about `max_bytes` into memory.
 
         Raises:
-            ObjectMissing: there is none. ScanTooLarge: it is larger than `max_bytes`.
+            ObjectMissing: there is no such object.
+            ScanTooLarge: it is larger than `max_bytes`.
         """
-        ...
 
     def write(self, key: str, data: bytes, content_type: str) -> None:
-        """Store an object in place of any that has the key. A reader sees the old or the new one, whole."""
-        ...
+        """Create or replace an object. A reader sees either the old or the new content, never a part."""
 
     def delete(self, key: str) -> None:
-        """Take an object away, if it is there."""
-        ...
+        """Delete an object if it exists."""
 
 
 def split_key(key: str) -> list[str]:
-    """The parts of a key.
+    """Return the parts of a key.
+
+    >>> split_key("scan-1/rgb/picture.jpg")
+    ['scan-1', 'rgb', 'picture.jpg']
 
     Raises:
-        InvalidKey: a part is empty, `.` or `..`, or holds a NUL or a backslash.
+        InvalidKey: a part is empty, `.` or `..`, or contains a NUL or a backslash.
     """
     if not is_key(key):
         raise InvalidKey("a key is names with / between them, none of them . or ..")
@@ -92,5 +95,9 @@ def split_key(key: str) -> list[str]:
 
 
 def is_key(key: str) -> bool:
-    """Whether `split_key` takes it."""
+    """Return whether `split_key` accepts a key.
+
+    >>> is_key("scan-1/../other")
+    False
+    """
     return not any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in key.split("/"))

@@ -1,4 +1,4 @@
-"""The storage of results, for as long as the scan's lock is ours."""
+"""A storage of results that can be changed only while the lock of the scan is held."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from worker.storage.base import Storage, StoredObject
 
 
-class LockGuardedStorage:
-    """A storage that asks before each change. Whoever has lost the lock of a scan changes nothing any more.
+class LockGuardedStorage(Storage):
+    """Calls `check` before each change, so that a worker that has lost the lock of its scan changes nothing.
 
-    A change that has begun is not stopped: between the question and the end of a write another may get the
-    lock, if that takes longer than the lock has left. A reader sees that by the digests in `result.json`.
+    A change that has begun is not stopped. If it takes longer than the lock has left, another worker may get
+    the lock before it ends. Readers detect this by the digests in `result.json`.
 
     Args:
-        storage: what is guarded.
-        check: raises if the lock is not held.
+        storage: the storage to guard.
+        check: raises an exception if the lock is not held.
     """
 
     def __init__(self, storage: Storage, check: Callable[[], None]) -> None:
@@ -24,23 +24,18 @@ class LockGuardedStorage:
         self._check = check
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
-        """See Storage."""
         return self._storage.objects(folder, limit)
 
     def folders(self) -> list[str]:
-        """See Storage."""
         return self._storage.folders()
 
     def read(self, key: str, max_bytes: int) -> bytes:
-        """See Storage."""
         return self._storage.read(key, max_bytes)
 
     def write(self, key: str, data: bytes, content_type: str) -> None:
-        """See Storage. Raises what `check` raises."""
         self._check()
         self._storage.write(key, data, content_type)
 
     def delete(self, key: str) -> None:
-        """See Storage. Raises what `check` raises."""
         self._check()
         self._storage.delete(key)

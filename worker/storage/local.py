@@ -1,4 +1,4 @@
-"""Storage in a local folder. Nothing outside it is ever read or written, whatever links lie in it."""
+"""Storage in a local folder. It follows no links in the folder, so nothing outside is read or written."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from worker.storage.base import (
     ObjectMissing,
     ScanTooLarge,
+    Storage,
     StorageUnavailable,
     StoredObject,
     is_key,
@@ -21,24 +22,24 @@ from worker.storage.base import (
 )
 
 DRAFT: Final = ".draft-"
-LONGEST_KEY: Final = 1024  # bytes, as in S3; folders within folders have no end else
+LONGEST_KEY: Final = 1024  # bytes, as in S3; it also limits how deep folders are listed
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a pipe for reading would wait for its writer.
+# O_NONBLOCK: otherwise opening a named pipe would block until somebody writes to it.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DRAFT: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class LocalStorage:
-    """Objects as files below a root. See `worker.storage.base.Storage` for the contract.
+class LocalStorage(Storage):
+    """Objects as files below a root folder.
 
-    Each part of a key is opened relative to the folder before it and never through a link, so there is no
-    moment between a check and its use. The root itself may be a link.
+    Each part of a key is opened relative to the descriptor of the folder before it, and never through a link.
+    So nobody can replace a folder by a link between a check and its use. The root itself may be a link.
 
     Args:
         root: the folder.
-        name: what error texts call it.
-        make_root: make the root at the first write; until then it is empty. Without, a root that is not there
-            is a storage that is away: a disk that is not mounted holds scans all the same.
+        name: how error texts call the storage.
+        make_root: True: the first write creates the root; until then the storage is empty. False: if the root
+            is missing, all methods raise StorageUnavailable, because its disk may not be mounted.
     """
 
     def __init__(self, root: Path, name: str, make_root: bool) -> None:
@@ -47,14 +48,13 @@ class LocalStorage:
         self._make_root = make_root
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
-        """See Storage. Links, pipes and the drafts of unfinished writes are no objects."""
-        found: list[StoredObject] = []
         split_key(folder)
+        found: list[StoredObject] = []
         waiting = [folder]
         with self._errors():
             while waiting and len(found) <= limit:
                 here = waiting.pop()
-                # One that cannot be opened is an error: what is in it would be missing from the scan.
+                # Raise if a folder cannot be opened: without its files the scan would be incomplete.
                 try:
                     descriptor = self._open_folder(here.split("/"), make=False)
                 except OSError as error:
@@ -71,7 +71,6 @@ class LocalStorage:
         return sorted(found, key=lambda each: each.key)
 
     def folders(self) -> list[str]:
-        """See Storage. A link to a folder is none."""
         with self._errors():
             try:
                 entries = os.scandir(self._root)
@@ -84,7 +83,6 @@ class LocalStorage:
                 )
 
     def read(self, key: str, max_bytes: int) -> bytes:
-        """See Storage."""
         *folders, file = split_key(key)
         with self._errors():
             try:
@@ -103,9 +101,9 @@ class LocalStorage:
         return content
 
     def write(self, key: str, data: bytes, content_type: str) -> None:
-        """See Storage. The content is on the disk before the name appears; files know no content type."""
         *folders, file = split_key(key)
         with self._errors(), _closed(self._open_folder(folders, make=True)) as folder:
+            # The content must be on the disk before the name is.
             draft = f"{DRAFT}{uuid.uuid4()}"
             try:
                 with open(os.open(draft, _DRAFT, 0o644, dir_fd=folder), "wb") as opened:
@@ -114,12 +112,12 @@ class LocalStorage:
                     os.fsync(opened.fileno())
                 os.replace(draft, file, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                _remove(draft, folder)
+                with suppress(FileNotFoundError):
+                    os.unlink(draft, dir_fd=folder)
                 raise
             os.fsync(folder)
 
     def delete(self, key: str) -> None:
-        """See Storage. The folder stays, also when nothing is left in it."""
         *folders, file = split_key(key)
         with self._errors():
             try:
@@ -141,7 +139,7 @@ class LocalStorage:
         return descriptor
 
     def _check_absent(self, error: OSError) -> None:
-        """Return when the error says that a key is not there; a link counts as nothing. Raise otherwise."""
+        """Return if the error means that the key does not exist (or is a link). Raise it otherwise."""
         absent = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
         if not absent or not (self._make_root or self._root.is_dir()):
             raise error
@@ -153,7 +151,7 @@ class LocalStorage:
         except OSError as error:
             if not self._make_root and not self._root.is_dir():
                 raise StorageUnavailable(f"{self.name}: its folder does not exist") from None
-            # Not the error's own text, which holds the file's name.
+            # Leave out the error's own text: it contains the file's name.
             raise StorageUnavailable(f"{self.name}: {os.strerror(error.errno or 0)}") from None
 
 
@@ -173,15 +171,8 @@ def _make_folder(name: str, parent: int) -> None:
     os.fsync(parent)
 
 
-def _remove(name: str, folder: int) -> None:
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
-
-
 def _entries(descriptor: int, folder: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """What is in an open folder and can be named by a key, with its key."""
+    """Yield the entries of an open folder with their keys. Skip those that cannot have a key."""
     with os.scandir(descriptor) as entries:
         for each in entries:
             key = f"{folder}/{each.name}"
@@ -190,7 +181,7 @@ def _entries(descriptor: int, folder: str) -> Iterator[tuple[str, os.DirEntry[st
 
 
 def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
-    """The object, or none: it was taken away just now."""
+    """Return the object of an entry, or nothing if it was deleted meanwhile."""
     try:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -1,8 +1,4 @@
-"""Where scans are read from and results go: one contract, a local folder and S3 behind it.
-
-A storage has a root (`worker.config.urls`). Keys are relative, their parts separated by `/`. No error's text
-holds a key: the keys of inputs are file names, and those hold a person's code.
-"""
+"""Open the storages that the settings choose: a local folder or an S3 bucket."""
 
 from __future__ import annotations
 
@@ -15,33 +11,34 @@ from worker.storage.base import Storage
 
 
 def open_storage(url: str, name: str, endpoint_url: str | None = None, *, make_root: bool = True) -> Storage:
-    """The storage at a URL. Nothing is read or written, nor connected to, before it is used.
+    """Return the storage at a URL. It is not accessed before it is used.
 
     Args:
         url: `file:///folder` or `s3://bucket/prefix`.
-        name: what error texts call it, "the storage of scans".
-        endpoint_url: of an S3 that is not Amazon's.
-        make_root: whether a folder that is not there is made at the first write. Buckets are never made.
+        name: how error texts call it, such as "the storage of scans".
+        endpoint_url: the address of an S3 server that is not Amazon's.
+        make_root: whether the first write creates a folder that does not exist. Buckets are never created.
 
     Raises:
-        InvalidStorageUrl: the URL cannot be used.
+        ValueError: the URL cannot be used.
+        StorageUnavailable: boto3 cannot be set up, for example because AWS_PROFILE names no profile.
     """
-    place = parse_storage_url(url)
-    if isinstance(place, FileUrl):
+    location = parse_storage_url(url)
+    if isinstance(location, FileUrl):
         from worker.storage.local import LocalStorage
 
-        return LocalStorage(place.path, name, make_root)
-    # Not at the top: botocore takes a third of a second to import, and most commands never use it.
+        return LocalStorage(location.path, name, make_root)
+    # Imported here, because botocore takes a third of a second to import and most commands do not need it.
     from worker.storage.s3 import S3Storage
 
-    return S3Storage(place.name, place.prefix, name, endpoint_url)
+    return S3Storage(location.bucket, location.prefix, name, endpoint_url)
 
 
 def open_storages(settings: Settings) -> tuple[Storage, Storage]:
-    """The storages of scans and of results, once per process: connections are kept between scans.
+    """Return the storages of scans and of results. A process opens them once and keeps their connections.
 
     Raises:
-        StorageUnavailable: what S3 needs is not there, such as the profile that the environment names.
+        StorageUnavailable: see `open_storage`.
     """
     return _open_storages(settings, os.getpid())
 

@@ -1,4 +1,4 @@
-"""Storage in S3, or in anything that speaks it."""
+"""Storage in S3 or in a server that is compatible with it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from worker.storage.base import (
     InvalidKey,
     ObjectMissing,
     ScanTooLarge,
+    Storage,
     StorageUnavailable,
     StoredObject,
     is_key,
@@ -31,7 +32,7 @@ READ_TIMEOUT_S: Final = 30
 TRIES: Final = 3
 CHUNK: Final = 256 * 1024
 _CUT: Final = "its answer was cut off"
-# What a person can do something about. The rest is told by its code.
+# Errors that a person can do something about. Others are reported by their code.
 _REASONS: Final = {
     "NoSuchBucket": "its bucket does not exist",
     "AccessDenied": "access was denied to our credentials",
@@ -42,11 +43,11 @@ _REASONS: Final = {
 }
 
 
-class S3Storage:
-    """Objects of a bucket below a prefix. See `worker.storage.base.Storage` for the contract.
+class S3Storage(Storage):
+    """Objects of a bucket below a prefix.
 
-    Credentials come from where boto3 takes them: the environment, its files, or the machine's role; before
-    these from `worker.config.secrets`. Make it after a fork: processes cannot share connections.
+    Credentials come from `worker.config.secrets`, or else from where boto3 finds them: the environment, its
+    files, or the machine's role. Create it after a fork, because processes cannot share connections.
     """
 
     def __init__(self, bucket: str, prefix: str, name: str, endpoint_url: str | None = None) -> None:
@@ -58,10 +59,10 @@ class S3Storage:
             read_timeout=READ_TIMEOUT_S,
             retries={"mode": "standard", "total_max_attempts": TRIES},
             max_pool_connections=16,
-            # S3 servers of one's own are reached by their one host name.
+            # Other S3 servers have one host name for all buckets.
             s3={"addressing_style": "path" if endpoint_url else "auto"},
-            # Older servers do not know the checksums that boto3 adds to each request by now. What we write
-            # carries its MD5, which all of them check.
+            # Older servers do not know the checksums that boto3 adds to each request by default. `write`
+            # sends an MD5 instead, which all servers check.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
@@ -71,20 +72,19 @@ class S3Storage:
                 "s3",
                 endpoint_url=endpoint_url,
                 config=config,
-                # A server of one's own has no regions, but a signature needs one.
+                # Other servers have no regions, but a signature needs one.
                 region_name=session.region_name or ("us-east-1" if endpoint_url else None),
             )
 
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
-        """See Storage."""
         start = self._key(folder) + "/"
         found: list[StoredObject] = []
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-            for page in map(self._whole, pages):
+            for page in map(self._check_page, pages):
                 for each in page.get("Contents", []):
                     key = each["Key"][len(self._prefix) :]
-                    # Among others the empty objects "rgb/" that consoles make and that stand for folders.
+                    # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
                     if is_key(key):
                         found.append(StoredObject(key, each["Size"], each["LastModified"].timestamp()))
                 if len(found) > limit:
@@ -92,13 +92,12 @@ class S3Storage:
         return sorted(found, key=lambda each: each.key)
 
     def folders(self) -> list[str]:
-        """See Storage."""
         found: list[str] = []
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
             )
-            for page in map(self._whole, pages):
+            for page in map(self._check_page, pages):
                 for each in page.get("CommonPrefixes", []):
                     name = each["Prefix"][len(self._prefix) :].rstrip("/")
                     if is_key(name):
@@ -106,12 +105,11 @@ class S3Storage:
         return sorted(found)
 
     def read(self, key: str, max_bytes: int) -> bytes:
-        """See Storage."""
         _, chunks = self.stream(key, max_bytes)
         return b"".join(chunks)
 
     def stream(self, key: str, max_bytes: int) -> tuple[int, Iterator[bytes]]:
-        """An object's length, and its content in pieces. Raises as `read`, also while they are taken."""
+        """Return the length of an object and an iterator over its content. Both raise as `read` does."""
         with self._errors():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
@@ -119,7 +117,7 @@ class S3Storage:
                 if _code(error) in ("NoSuchKey", "404"):
                     raise ObjectMissing(f"{self.name} holds no such object") from None
                 raise
-            if "ContentLength" not in answer:  # its end could not be told from a connection that broke
+            if "ContentLength" not in answer:  # a broken connection would look like its end
                 raise StorageUnavailable(f"{self.name}: {_CUT}")
         return answer["ContentLength"], self._chunks(answer["Body"], max_bytes)
 
@@ -133,7 +131,6 @@ class S3Storage:
                 yield chunk
 
     def write(self, key: str, data: bytes, content_type: str) -> None:
-        """See Storage."""
         checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         with self._errors():
             self._client.put_object(
@@ -145,12 +142,11 @@ class S3Storage:
             )
 
     def delete(self, key: str) -> None:
-        """See Storage."""
         with self._errors():
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
-    def _whole(self, page: Any) -> Any:
-        """A list of objects that is one: an answer without a body is read as a list of none."""
+    def _check_page(self, page: Any) -> Any:
+        """Return a page of a list if it is whole. boto3 reads an answer without a body as an empty page."""
         if "Name" not in page and "KeyCount" not in page:
             raise StorageUnavailable(f"{self.name}: {_CUT}")
         return page
@@ -169,13 +165,13 @@ class S3Storage:
             raise StorageUnavailable(f"{self.name}: there are no credentials for it") from None
         except InvalidKey:
             raise
-        except ValueError:  # botocore's, of a time or a number that ends in the middle
+        except ValueError:  # raised by botocore for a time or a number that is cut off
             raise StorageUnavailable(f"{self.name}: {_CUT}") from None
         except (ResponseParserError, KeyError, RecursionError):
-            # The last of them is what botocore makes of a server that sends it on without end.
+            # botocore raises RecursionError for a server that redirects without end.
             raise StorageUnavailable(f"{self.name}: its answer is not that of an S3 server") from None
         except (BotoCoreError, HTTPError, OSError) as error:
-            # Not the error's own text, which may hold the object's URL.
+            # Leave out the error's own text: it may contain the object's URL.
             raise StorageUnavailable(f"{self.name}: it cannot be reached ({type(error).__name__})") from None
 
 

@@ -15,8 +15,11 @@ from celery import Celery
 from tests.support.redis_server import RedisServer
 from tests.support.running import Running, World, wait_until
 from worker.config.settings import read_settings
+from worker.keys import ScanId
 from worker.ledger.base import Ledger
 from worker.ledger.opening import open_ledger
+
+SCAN = ScanId("scan")
 
 MANY_FRAMES = 90  # a scan that takes some seconds
 QUICK = {
@@ -128,7 +131,7 @@ def test_the_scan_of_a_worker_that_was_killed_is_done_by_the_next(world, make_sc
         status = completed(world)
         assert status["deaths"] == 1
         worker.wait_for_event("scan_completed")
-    assert ledger_of(world).begin("scan") == 0
+    assert ledger_of(world).begin(SCAN) == 0
 
 
 def test_one_scan_sent_many_times_to_two_workers_is_analysed_once(world, make_scan):

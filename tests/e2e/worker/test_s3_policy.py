@@ -1,4 +1,4 @@
-"""The least rights of the worker, on the real S3 server: all that it does is allowed, and nothing else is."""
+"""The rights of the worker on a real S3 server: the policy allows all that it does and nothing else."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def client_of(service: str, environment: dict[str, str]) -> Any:
     )
 
 
-class Place:
-    """Three buckets of an owner, and a worker who has the rights of the policy on two of them."""
+class Buckets:
+    """Three buckets of an owner, and a user `worker` with the rights of the policy on two of them."""
 
     def __init__(self, server: S3Server) -> None:
         suffix = str(uuid.uuid4())
@@ -50,11 +50,11 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(s3_server) -> Place:
-    return Place(s3_server)
+def buckets(s3_server) -> Buckets:
+    return Buckets(s3_server)
 
 
-def test_the_policy_gives_no_more_than_it_says():
+def test_the_policy_lists_only_the_rights_that_are_needed():
     policy = json.loads(POLICY.read_text())
     rights = {
         (action, resource.removeprefix("arn:aws:s3:::"))
@@ -73,20 +73,20 @@ def test_the_policy_gives_no_more_than_it_says():
     }
 
 
-def test_a_worker_with_these_rights_does_all_of_its_work(place, tmp_path_factory, redis_server, make_scan):
+def test_a_worker_with_these_rights_can_do_all_its_work(buckets, tmp_path_factory, redis_server, make_scan):
     tasks, answers = redis_server.emptied(10, 11)
     world = World(
         tmp_path_factory.mktemp("policy"),
         {
             "CELERY_BROKER_URL": tasks,
             "CELERY_RESULT_BACKEND": answers,
-            "SCANS_URL": f"s3://{place.scans}",
-            "RESULTS_URL": f"s3://{place.results}/pose",
-            **place.worker,
+            "SCANS_URL": f"s3://{buckets.scans}",
+            "RESULTS_URL": f"s3://{buckets.results}/pose",
+            **buckets.worker,
         },
     )
     for name, data in make_scan(frames=2).items():
-        place.owner.put_object(Bucket=place.scans, Key=f"scan/{name}", Body=data)
+        buckets.owner.put_object(Bucket=buckets.scans, Key=f"scan/{name}", Body=data)
     with world.start_worker("-n", "policy@%h") as worker:
         worker.wait_for_event("worker_ready")
         world.enqueue("scan", "missing")
@@ -95,7 +95,7 @@ def test_a_worker_with_these_rights_does_all_of_its_work(place, tmp_path_factory
             world.wait_for("missing", "failed")["reason"]
             == "the storage of scans holds no files of this scan"
         )
-        # Once more, as what an earlier analysis left is taken away then.
+        # Again, because a new analysis deletes the artefacts of an earlier one.
         world.results.write("scan/frames/7/blurred.jpg", b"from an earlier analysis", "image/jpeg")
         before = world.status("scan")["finished_at"]
         done = world.call("worker", "enqueue", "--force", "scan")
@@ -111,37 +111,35 @@ def test_a_worker_with_these_rights_does_all_of_its_work(place, tmp_path_factory
 
 
 CALLS = {
-    "write a scan": lambda s3, place: s3.put_object(Bucket=place.scans, Key="scan/new", Body=b"x"),
-    "overwrite a scan": lambda s3, place: s3.put_object(Bucket=place.scans, Key="there/already", Body=b"y"),
-    "delete a scan": lambda s3, place: s3.delete_object(Bucket=place.scans, Key="there/already"),
-    "upload a scan in parts": lambda s3, place: s3.create_multipart_upload(Bucket=place.scans, Key="parts"),
-    "copy over a scan": lambda s3, place: s3.copy_object(
-        Bucket=place.scans, Key="copy", CopySource={"Bucket": place.results, "Key": "there/already"}
+    "write a scan": lambda s3, at: s3.put_object(Bucket=at.scans, Key="scan/new", Body=b"x"),
+    "overwrite a scan": lambda s3, at: s3.put_object(Bucket=at.scans, Key="there/already", Body=b"y"),
+    "delete a scan": lambda s3, at: s3.delete_object(Bucket=at.scans, Key="there/already"),
+    "upload a scan in parts": lambda s3, at: s3.create_multipart_upload(Bucket=at.scans, Key="parts"),
+    "copy over a scan": lambda s3, at: s3.copy_object(
+        Bucket=at.scans, Key="copy", CopySource={"Bucket": at.results, "Key": "there/already"}
     ),
-    "read another bucket": lambda s3, place: s3.get_object(Bucket=place.other, Key="there/already"),
-    "list another bucket": lambda s3, place: s3.list_objects_v2(Bucket=place.other),
-    "write to another bucket": lambda s3, place: s3.put_object(Bucket=place.other, Key="new", Body=b"x"),
-    "delete a bucket": lambda s3, place: s3.delete_bucket(Bucket=place.other),
-    "open results to all": lambda s3, place: s3.put_bucket_acl(Bucket=place.results, ACL="public-read"),
-    "open an object to all": lambda s3, place: s3.put_object_acl(
-        Bucket=place.results, Key="there/already", ACL="public-read"
+    "read another bucket": lambda s3, at: s3.get_object(Bucket=at.other, Key="there/already"),
+    "list another bucket": lambda s3, at: s3.list_objects_v2(Bucket=at.other),
+    "write to another bucket": lambda s3, at: s3.put_object(Bucket=at.other, Key="new", Body=b"x"),
+    "delete a bucket": lambda s3, at: s3.delete_bucket(Bucket=at.other),
+    "open results to all": lambda s3, at: s3.put_bucket_acl(Bucket=at.results, ACL="public-read"),
+    "open an object to all": lambda s3, at: s3.put_object_acl(
+        Bucket=at.results, Key="there/already", ACL="public-read"
     ),
-    "change a policy": lambda s3, place: s3.put_bucket_policy(
-        Bucket=place.results, Policy=POLICY.read_text()
-    ),
+    "change a policy": lambda s3, at: s3.put_bucket_policy(Bucket=at.results, Policy=POLICY.read_text()),
 }
 
 
 @pytest.mark.parametrize("what", CALLS)
-def test_the_worker_may_not(place, what):
+def test_the_worker_is_not_allowed_to(buckets, what):
     with pytest.raises(ClientError) as error:
-        CALLS[what](client_of("s3", place.worker), place)
+        CALLS[what](client_of("s3", buckets.worker), buckets)
     assert error.value.response["Error"]["Code"] == "AccessDenied"
-    left = place.owner.get_object(Bucket=place.scans, Key="there/already")["Body"].read()
+    left = buckets.owner.get_object(Bucket=buckets.scans, Key="there/already")["Body"].read()
     assert left == b"x"
 
 
-def test_the_rights_are_those_of_the_buckets_that_the_readme_speaks_of():
+def test_the_policy_has_the_bucket_names_of_the_readme():
     readme = Path(ROOT / "README.md").read_text()
     assert "SCANS_URL=s3://scans RESULTS_URL=s3://results/pose" in readme
     assert (

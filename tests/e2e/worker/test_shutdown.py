@@ -18,21 +18,22 @@ from worker.runtime.shutdown import END_S, Drain
 
 SHORT_GRACE_S = 12.0  # which leaves 4 s for finishing a scan
 
-# An app whose processes wait for a file before they look at a scan of several frames.
+# An app whose processes wait, in a scan of several frames, until a file is there.
 SLOW = """
 import time
 from pathlib import Path
-from worker import app
-from worker.memory import OutOfMemoryFallback
+from worker import app, tasks
 
-look = OutOfMemoryFallback.look
+process = tasks.process
 
-def look_late(self, frames):
-    while len(frames) > 1 and not Path("go").exists():
-        time.sleep(0.05)
-    return look(self, frames)
+def process_slowly(scan_id, scans, results, estimator, limits, report, **options):
+    def report_and_wait(stage, done, frames):
+        report(stage, done, frames)
+        while (frames or 0) > 1 and not Path("go").exists():
+            time.sleep(0.05)
+    return process(scan_id, scans, results, estimator, limits, report_and_wait, **options)
 
-OutOfMemoryFallback.look = look_late
+tasks.process = process_slowly
 """
 
 

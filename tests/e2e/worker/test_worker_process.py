@@ -162,13 +162,6 @@ def test_and_is_told_why_a_scan_failed(world, worker, client):
     assert (status["status"], status["reason"], status["attempt"]) == ("failed", reason, 1)
 
 
-@pytest.mark.parametrize("arguments", [{"scan_id": "../etc"}, {"scan_id": "a\n"}, {"path": "/etc"}, {}])
-def test_a_message_that_names_no_scan_is_refused_and_the_worker_goes_on(world, worker, client, arguments):
-    with pytest.raises(Exception, match=r"1 to 128 letters|nothing else"):
-        client.send_task("worker.process_scan", kwargs=arguments).get(timeout=PATIENCE_S)
-    assert worker.process.poll() is None
-
-
 def test_a_task_that_waits_tells_its_state(world, worker, client, make_scan):
     world.put_scan("scan-3", make_scan(frames=MANY_FRAMES))
     answer = client.send_task("worker.process_scan", kwargs={"scan_id": "scan-3"})
@@ -269,16 +262,6 @@ def test_a_worker_that_is_asked_to_end_leaves_no_process(embedded, signum, code)
         assert worker.children()
         assert worker.stop(signum) == code
         assert worker.alive() == []
-
-
-def test_it_finishes_the_scan_that_it_works_on(embedded, make_scan):
-    embedded.put_scan("at-the-end", make_scan(frames=MANY_FRAMES))
-    with embedded.start_worker("-n", "w2@%h") as worker:
-        embedded.enqueue("at-the-end")
-        embedded.wait_for("at-the-end", "progress")
-        assert worker.stop() == 0
-        assert worker.alive() == []
-    assert embedded.status("at-the-end")["status"] == "completed"
 
 
 def test_a_worker_that_is_killed_leaves_no_process(embedded):

@@ -19,6 +19,7 @@ from pose.analysis.scan import Analysis, analyse_scan
 from pose.scan.frame import Scan
 from tests.support.rendered import KnowingEstimator, with_face
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.transfer import publish
 from worker.storage.base import ObjectMissing, Storage
 from worker.storage.opening import open_storage
@@ -26,6 +27,7 @@ from worker.storage.opening import open_storage
 EXAMPLE = Path(__file__).parents[3] / "examples" / "read_result.py"
 read_scan: Callable[..., Any] = runpy.run_path(str(EXAMPLE))["read_scan"]
 RUNS = 60
+SCAN = ScanId("scan")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def analyses() -> list[Analysis]:
 def storage(request, tmp_path) -> Storage:
     if request.param == "file":
         return open_storage(url_of_folder(tmp_path), "the storage of results")
-    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_place")
+    server, place = request.getfixturevalue("s3_server"), request.getfixturevalue("s3_path")
     return open_storage(f"s3://{place}", "the storage of results", server.endpoint)
 
 
@@ -69,7 +71,7 @@ def is_one_of(analyses: list[Analysis], result: dict[str, Any], files: dict[str,
 
 
 def test_a_reader_that_polls_during_many_runs_never_has_a_mix(storage, analyses):
-    publish(storage, analyses[0].result, analyses[0].artefacts)
+    publish(storage, SCAN, analyses[0].result, analyses[0].artefacts)
     done = threading.Event()
     failures: list[BaseException] = []
 
@@ -77,7 +79,7 @@ def test_a_reader_that_polls_during_many_runs_never_has_a_mix(storage, analyses)
         try:
             for run in range(RUNS):
                 analysis = analyses[run % len(analyses)]
-                publish(storage, analysis.result, analysis.artefacts)
+                publish(storage, SCAN, analysis.result, analysis.artefacts)
         except BaseException as error:
             failures.append(error)
         finally:
@@ -101,13 +103,13 @@ def test_a_reader_that_polls_during_many_runs_never_has_a_mix(storage, analyses)
 @pytest.mark.parametrize("after", range(1, 6))
 def test_a_run_that_comes_between_two_reads_is_seen(storage, analyses, after):
     """Without the digests this reader would have a mix: the first files of the one, the last of the other."""
-    publish(storage, analyses[0].result, analyses[0].artefacts)
+    publish(storage, SCAN, analyses[0].result, analyses[0].artefacts)
     read = reader_of(storage)
     keys: list[str] = []
 
     def read_with_a_run_in_between(key: str) -> bytes:
         if len(keys) == after:
-            publish(storage, analyses[1].result, analyses[1].artefacts)
+            publish(storage, SCAN, analyses[1].result, analyses[1].artefacts)
         keys.append(key)
         return read(key)
 
@@ -123,7 +125,7 @@ def test_a_scan_without_a_result_is_none_to_read(storage):
 
 def test_the_example_can_be_run(tmp_path, analyses):
     storage = open_storage(url_of_folder(tmp_path), "the storage of results")
-    publish(storage, analyses[0].result, analyses[0].artefacts)
+    publish(storage, SCAN, analyses[0].result, analyses[0].artefacts)
 
     def run(scan_id: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(EXAMPLE), str(tmp_path), scan_id]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from worker.config.settings import Settings, read_settings
+from worker.keys import ScanId
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.scans.events import EventType
@@ -28,7 +29,7 @@ class World:
         self.now = time.time()
         self.sent: list[dict[str, object]] = []
 
-    def reconcile(self, **options: bool) -> list[str]:
+    def reconcile(self, **options: bool) -> list[ScanId]:
         return reconcile(
             self.settings, self.scans, self.results, self.sent.append, clock=lambda: self.now, **options
         )
@@ -46,7 +47,7 @@ class World:
         return datetime.fromtimestamp(self.now, UTC) + timedelta(seconds=seconds)
 
     def status(self, scan_id: str) -> ScanStatus:
-        found = read_status(self.results, scan_id)
+        found = read_status(self.results, ScanId(scan_id))
         assert found is not None
         return found
 
@@ -63,7 +64,7 @@ def world(request, here) -> World:
 
 def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
     world.put("scan", Status.PROGRESS, stage="analyse", frames_done=3, attempt=2, deaths=1)
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == ["scan"]
     assert world.sent == [{"scan_id": "scan", "resent": True}]
     status = world.status("scan")
@@ -74,8 +75,8 @@ def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
     assert abs(status.lease_until - world.time(LEASE_S)) < timedelta(seconds=60)
 
 
-def test_once_for_each_lease(world):
-    world.ledger.announce("scan", world.now - 1)
+def test_an_overdue_scan_is_sent_once_before_its_next_deadline(world):
+    world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == ["scan"]
     world.now += LEASE_S - 1
     assert world.reconcile() == []
@@ -84,36 +85,36 @@ def test_once_for_each_lease(world):
     assert len(world.sent) == 2
 
 
-def test_one_that_was_never_written_down_is_sent_too(world):
-    world.ledger.announce("scan", world.now - 1)
+def test_an_overdue_scan_without_a_status_is_sent_too(world):
+    world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == ["scan"]
     assert world.status("scan").status is Status.QUEUED
 
 
-def test_one_that_was_forced_is_forced_again(world):
+def test_force_is_kept_when_a_scan_is_sent_again(world):
     world.put("scan", Status.QUEUED, force=True)
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     world.reconcile()
     assert world.sent == [{"scan_id": "scan", "force": True, "resent": True}]
 
 
 @pytest.mark.parametrize("final", [Status.COMPLETED, Status.FAILED])
-def test_a_final_one_is_closed(world, final):
+def test_a_final_scan_is_closed(world, final):
     world.put("scan", final)
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == []
     assert world.ledger.overdue(float("inf")) == []
     assert world.status("scan").status is final
 
 
-def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, monkeypatch):
+def test_a_final_event_is_tried_until_it_is_sent(world, monkeypatch):
     world.put("scan", Status.FAILED, reason="why", finished_at=world.time())
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     told: list[Any] = []
 
     class Away:
         def emit(self, type: EventType, scan_id: str, **data: Any) -> bool:
-            told.append((type, scan_id, data["reason"], data["once"]))
+            told.append((type, scan_id, data["reason"], data["idempotency_key"]))
             return len(told) == 2
 
     monkeypatch.setattr("worker.scans.reconcile.open_events", lambda _: Away())
@@ -123,7 +124,7 @@ def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, mon
     assert world.ledger.overdue(float("inf")) == []
 
 
-def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
+def test_an_unannounced_scan_gets_a_received_event(world, monkeypatch):
     told: list[Any] = []
 
     class Events:
@@ -132,7 +133,7 @@ def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
             return True
 
     monkeypatch.setattr("worker.scans.reconcile.open_events", lambda _: Events())
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     for _ in range(2):
         assert world.reconcile() == ["scan"]
         world.now += LEASE_S + 1
@@ -140,16 +141,16 @@ def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
     assert world.status("scan").queued_at is not None
 
 
-def test_one_that_somebody_works_on_is_left_to_them(world):
+def test_a_scan_that_a_worker_has_is_left_to_it(world):
     world.put("scan", Status.PROGRESS)
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     with world.ledger.lock("scan"):
         assert world.reconcile(sweep=True) == []
     assert world.reconcile() == ["scan"]
 
 
 def test_while_another_reconciles_nothing_is_done(world):
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     with world.ledger.lock(RECONCILER):
         assert world.reconcile() == []
     assert world.reconcile() == ["scan"]
@@ -178,7 +179,7 @@ def test_the_sweep_finds_what_the_ledger_does_not_know(world, here):
 
 def test_a_scan_that_is_overdue_and_found_is_sent_once(world, here):
     world.put_files("scan", here, LEASE_S + 1)
-    world.ledger.announce("scan", world.now - 1)
+    world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile(sweep=True) == ["scan"]
     assert len(world.sent) == 1
 
@@ -187,7 +188,7 @@ def test_after_a_restart_that_lost_the_queue_all_open_ones_are_sent(world):
     world.put("queued", Status.QUEUED)
     world.put("at-work", Status.PROGRESS)
     for scan_id in ("queued", "at-work"):
-        world.ledger.announce(scan_id, world.now + 50)
+        world.ledger.set_deadline(scan_id, world.now + 50)
     assert world.reconcile() == []
     with world.ledger.lock("at-work"):
         assert world.reconcile(restart=True) == ["queued"]
@@ -195,7 +196,7 @@ def test_after_a_restart_that_lost_the_queue_all_open_ones_are_sent(world):
 
 def test_a_broker_that_goes_away_leaves_the_rest_for_the_next_time(world):
     for scan_id in ("a", "b", "c"):
-        world.ledger.announce(scan_id, world.now - 1)
+        world.ledger.set_deadline(scan_id, world.now - 1)
     sent = world.sent
 
     class BrokerAway(Exception): ...
@@ -230,12 +231,12 @@ class Unwritable:
 
 
 @pytest.mark.parametrize("sweep", [False, True])
-def test_a_scan_whose_status_cannot_be_written_keeps_no_other_from_being_sent(world, here, sweep):
+def test_one_scan_whose_status_cannot_be_written_does_not_hold_up_the_others(world, here, sweep):
     for number, scan_id in enumerate(("a", "b", "c")):
         if sweep:
             world.put_files(scan_id, here, age_s=LEASE_S + 1)
         else:
-            world.ledger.announce(scan_id, world.now - 10 + number)
+            world.ledger.set_deadline(scan_id, world.now - 10 + number)
     world.results = Unwritable(world.results, "a")
     assert world.reconcile(sweep=sweep) == ["b", "c"]
 
@@ -243,7 +244,7 @@ def test_a_scan_whose_status_cannot_be_written_keeps_no_other_from_being_sent(wo
 def test_a_storage_that_is_away_is_not_asked_for_each_of_them(world):
     scan_ids = [f"scan-{number}" for number in range(9)]
     for scan_id in scan_ids:
-        world.ledger.announce(scan_id, world.now - 1)
+        world.ledger.set_deadline(scan_id, world.now - 1)
     world.results = Unwritable(world.results, *scan_ids)
     with pytest.raises(StorageUnavailable):
         world.reconcile()
@@ -270,7 +271,7 @@ def test_results_that_lie_beside_the_scans_are_no_scan(here, place):
         ("s3://bucket", "s3://other/results", ["new", "results"]),
     ],
 )
-def test_likewise_in_a_bucket(world, here, scans, results, found):
+def test_results_in_the_bucket_of_the_scans_are_no_scan(world, here, scans, results, found):
     world.settings = world.settings.model_copy(update={"scans_url": scans, "results_url": results})
     for scan_id in ("new", "results"):
         world.put_files(scan_id, here, age_s=LEASE_S + 1)

@@ -1,4 +1,4 @@
-"""What is S3's own about it; what all storages do is in test_storage.py."""
+"""What only S3 does. What all storages do is in test_storage.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,8 +18,8 @@ KEY = "scan/rgb/rgb_p1_1622182020448_100_1.jpg"
 
 
 @pytest.fixture
-def prefix(s3_place, bucket) -> str:
-    return s3_place.removeprefix(f"{bucket}/") + "/"
+def prefix(s3_path, bucket) -> str:
+    return s3_path.removeprefix(f"{bucket}/") + "/"
 
 
 @pytest.fixture
@@ -28,14 +29,22 @@ def storage(bucket, prefix, s3_server) -> S3Storage:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, nor can while the test runs."""
+    """A port on which no server listens, or can start to listen during the test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
 
 
+@pytest.fixture
+def one_try(monkeypatch) -> None:
+    """Credentials, and no second try."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr(s3_storage, "TRIES", 1)
+
+
 def reason_of(storage: S3Storage) -> str:
-    """What all calls say, without the person's code in the key."""
+    """Return the error text that all calls have in common. It must not contain the key."""
     said = set()
     for call in (
         lambda: storage.read(KEY, 10),
@@ -59,29 +68,28 @@ def test_objects_carry_their_content_type(storage, s3_client, bucket, prefix):
     assert about["ContentType"] == "application/json"
 
 
-def test_more_objects_than_fit_on_a_page_are_listed(storage, monkeypatch):
-    for number in range(5):
-        storage.write(f"scan/{number}", b"", "text/plain")
-    paginator = storage._client.get_paginator("list_objects_v2")
-    paginate = paginator.paginate
-    monkeypatch.setattr(
-        storage._client, "get_paginator", lambda _: type("Small", (), {"paginate": staticmethod(two_a_page)})
-    )
+def test_lists_of_several_pages_are_read_whole(storage, monkeypatch):
+    paginate = storage._client.get_paginator("list_objects_v2").paginate
 
     def two_a_page(**arguments: object) -> object:
         return paginate(**arguments, PaginationConfig={"PageSize": 2})
 
+    monkeypatch.setattr(storage._client, "get_paginator", lambda _: SimpleNamespace(paginate=two_a_page))
+    for number in range(5):
+        storage.write(f"scan/{number}", b"", "text/plain")
+        storage.write(f"scan-{number}/x", b"", "text/plain")
     assert [each.key for each in storage.objects("scan", 100)] == [f"scan/{number}" for number in range(5)]
     assert len(storage.objects("scan", 3)) == 4
+    assert storage.folders() == ["scan", *(f"scan-{number}" for number in range(5))]
 
 
-def test_what_consoles_make_to_show_a_folder_is_no_object(storage, s3_client, bucket, prefix):
+def test_empty_objects_that_stand_for_folders_are_not_listed(storage, s3_client, bucket, prefix):
     for key in ("scan/", "scan/rgb/", "scan//x", "scan/../x"):
         s3_client.put_object(Bucket=bucket, Key=prefix + key)
     assert storage.objects("scan", 10) == []
 
 
-def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_place):
+def test_a_missing_bucket_is_reported(s3_server, s3_path):
     storage = S3Storage("no-such-bucket", "", "the storage of scans", s3_server.endpoint)
     assert reason_of(storage) == "the storage of scans: its bucket does not exist"
 
@@ -89,15 +97,13 @@ def test_a_bucket_that_does_not_exist_is_told(s3_server, s3_place):
 @pytest.mark.parametrize(
     ("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "unknown")]
 )
-def test_credentials_that_are_refused_are_told_and_not_shown(
-    bucket, s3_place, s3_server, monkeypatch, name, value
-):
+def test_refused_credentials_are_reported_and_not_shown(bucket, s3_path, s3_server, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     storage = S3Storage(bucket, "", "the storage of scans", s3_server.endpoint)
     assert reason_of(storage) == "the storage of scans: our credentials were refused"
 
 
-def test_that_there_are_no_credentials_is_told(closed_port, monkeypatch, tmp_path):
+def test_missing_credentials_are_reported(closed_port, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -105,18 +111,14 @@ def test_that_there_are_no_credentials_is_told(closed_port, monkeypatch, tmp_pat
     assert reason_of(storage) == "the storage of scans: there are no credentials for it"
 
 
-def test_a_server_that_is_away_is_told(closed_port, monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(s3_storage, "TRIES", 1)
+@pytest.mark.usefixtures("one_try")
+def test_an_unreachable_server_is_reported(closed_port):
     storage = S3Storage("bucket", "", "the storage of scans", f"http://127.0.0.1:{closed_port}")
     assert reason_of(storage) == "the storage of scans: it cannot be reached (EndpointConnectionError)"
 
 
-def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(s3_storage, "TRIES", 1)
+@pytest.mark.usefixtures("one_try")
+def test_a_server_that_never_answers_is_reported(monkeypatch):
     monkeypatch.setattr(s3_storage, "READ_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -126,7 +128,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
         )
 
 
-def test_a_profile_that_does_not_exist_is_told(monkeypatch, tmp_path):
+def test_a_missing_profile_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StorageUnavailable, match="ProfileNotFound"):
@@ -134,7 +136,7 @@ def test_a_profile_that_does_not_exist_is_told(monkeypatch, tmp_path):
 
 
 class Cut:
-    """A server whose answers end after so many bytes, wherever that is, and the connection with them."""
+    """A server that sends the first `length` bytes of an answer and closes the connection."""
 
     def __init__(self, answer: bytes) -> None:
         self.answer, self.length = answer, 0
@@ -148,13 +150,13 @@ class Cut:
                 client, _ = self._server.accept()
             except OSError:  # closed
                 return
-            with client, suppress(OSError):  # it may have had enough by then
+            with client, suppress(OSError):  # the client may have closed it already
                 client.recv(65536)
                 client.sendall(self.answer[: self.length])
                 client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)  # which `accept` hears of, unlike of a close
+        self._server.shutdown(socket.SHUT_RDWR)  # this ends `accept`; closing alone does not
         self._server.close()
 
 
@@ -181,10 +183,8 @@ def with_length(body: bytes) -> bytes:
     ],
     ids=["object", "list", "list in chunks"],
 )
-def test_an_answer_that_is_cut_anywhere_is_no_shorter_answer(monkeypatch, answer, call, whole):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(s3_storage, "TRIES", 1)
+@pytest.mark.usefixtures("one_try")
+def test_an_answer_that_is_cut_off_anywhere_is_not_accepted(answer, call, whole):
     with closing(Cut(answer)) as server:
         storage = S3Storage("bucket", "", "S3", server.endpoint)
         for server.length in range(len(answer)):
@@ -207,11 +207,9 @@ def test_an_answer_that_is_cut_anywhere_is_no_shorter_answer(monkeypatch, answer
     ],
     ids=["a page", "a list without sizes", "a part", "sent on", "sent to a login", "401", "no HTTP"],
 )
-def test_what_answers_but_is_no_s3_server_is_away(monkeypatch, answer):
-    # A gateway, a login page, a balancer that has lost its servers: none of that is the fault of a scan.
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(s3_storage, "TRIES", 1)
+@pytest.mark.usefixtures("one_try")
+def test_a_server_that_is_no_s3_server_counts_as_unavailable(answer):
+    # A gateway, a login page, a load balancer without servers: the scan is not to blame.
     server = Cut(answer)
     server.length = len(answer)
     with pytest.raises(StorageUnavailable):

@@ -97,7 +97,7 @@ def test_a_bucket_that_is_away_is_not_one_without_weights(having, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["depth-hrnet", "hrnet-w1"])
-def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(having, model):
+def test_nothing_is_fetched_for_the_embedded_model_or_an_unknown_one(having, model):
     place = having(W48, DETECTOR)
     fetch(model)
     assert place.asked == []
@@ -120,7 +120,7 @@ def test_a_folder_is_the_store_itself_and_stays_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_place_it_is_the_users_cache():
+def test_without_a_url_the_store_is_the_users_cache():
     assert open_store(read_settings()).folder == WeightsStore().folder
 
 
@@ -133,22 +133,22 @@ def own_settings() -> Iterator[None]:
 
 
 def test_weights_come_from_a_real_bucket_and_are_used_without_it(
-    s3_place, s3_client, s3_server, own_settings, tmp_path, monkeypatch
+    s3_path, s3_client, s3_server, own_settings, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     model, detector = "hrnet-w32-256x192", "ssdlite320-mobilenet-v3-large"
     made = WeightsStore(tmp_path / "made")
-    bucket, _, prefix = s3_place.partition("/")
+    bucket, _, prefix = s3_path.partition("/")
     for name, network in ((model, build_hrnet("w32")), (detector, build_detector(detector))):
         torch.save(network.state_dict(), tmp_path / "weights.pth")
         made.add(name, tmp_path / "weights.pth", own=True)
         s3_client.upload_file(str(made.path(name)), bucket, f"{prefix}/{name}.safetensors")
-    settings = read_settings(model=model, detector=detector, device="cpu", weights_url=f"s3://{s3_place}")
+    settings = read_settings(model=model, detector=detector, device="cpu", weights_url=f"s3://{s3_path}")
     fetch_weights(settings)
     found = get_estimator(settings)
     assert (found.name, found.version.split("/")[0]) == (model, made.verify(model)["version"])
     s3_client.delete_object(Bucket=bucket, Key=f"{prefix}/{model}.safetensors")
     fetch_weights(settings)  # what is here is not asked for again
     with pytest.raises(WeightsNotFound, match="holds none of"):
-        fetch_weights(read_settings(model=W48, weights_url=f"s3://{s3_place}"))
+        fetch_weights(read_settings(model=W48, weights_url=f"s3://{s3_path}"))

@@ -9,6 +9,7 @@ from pose.analysis.quality import QualityLimits, check
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.scan.frame import Frame
+from tests.support.estimators import FindsNobody
 
 LIMITS = QualityLimits()
 
@@ -79,9 +80,9 @@ def test_without_a_pose_the_angle_cannot_be_checked():
 
 
 def test_an_estimator_may_bring_its_own_limit_of_the_score():
-    class Own:
+    class Own(FindsNobody):
         min_score = 0.4
 
     assert LIMITS.of(Own()).min_score == 0.4
-    assert LIMITS.of(object()).min_score == 0.83
+    assert LIMITS.of(FindsNobody()).min_score == 0.83
     assert QualityLimits(min_score=0.7).of(Own()).min_score == 0.7

@@ -330,7 +330,7 @@ def test_frames_are_compared_in_all_batches():
 
 def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
     class Refuses(KnowingEstimator):
-        def estimate(self, frames):
+        def detect(self, frames):
             raise pose.InvalidManifest("scan", "step", "unknown step 999")
 
     scan, estimator = scan_of(good())
@@ -371,10 +371,10 @@ def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
 
 
 class Doubtful(KnowingEstimator):
-    """Knows the first person of each frame; of the others it is not sure."""
+    """Knows the first person of each frame; the others are low-confidence detections."""
 
-    def look(self, frames):
-        return [Detections(people[:1], people[1:]) for people in self.estimate(frames)]
+    def detect(self, frames):
+        return [Detections(found.people[:1], found.people[1:]) for found in super().detect(frames)]
 
 
 def test_whom_the_estimator_is_not_sure_of_is_covered_and_counts_for_nothing():

@@ -1,4 +1,4 @@
-"""People are found in the upright picture and told in the picture as it arrived."""
+"""People are found in the upright picture and returned in pixels of the original one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.orientation import turns_for_step, unturn_points
 from pose.scan.frame import Frame
+from tests.support.estimators import FindsNobody
 from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
 
 WIDTH, HEIGHT = 80, 60  # sensor orientation
@@ -49,7 +50,7 @@ def in_sensor(turns: int, person: int = 0) -> np.ndarray:
 
 
 class Finder:
-    """A detector that finds each person's pixels, the surest last person first."""
+    """A detector that finds each person's pixels, the last person first."""
 
     name, version, min_score = "finder", "f1", 0.9
 
@@ -68,7 +69,7 @@ class Finder:
 
 
 class Poser:
-    """Finds the keypoints by their greys; surer of people whose head is up."""
+    """Finds the keypoints by their greys; the score is higher if the head is up."""
 
     def __init__(self, flip_test: bool = False, lying: float = 0.6) -> None:
         self.flip_test, self.lying, self.calls = flip_test, lying, 0
@@ -94,11 +95,11 @@ class Poser:
 
 def estimator(**options: Any) -> RGBHRNet:
     pose: Any = Poser(**options)
-    return RGBHRNet(Finder(), pose, "hrnet-test", "w1")
+    return RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody())
 
 
 @pytest.mark.parametrize("step", [100, 104, 200])
-def test_a_person_is_told_in_the_picture_as_it_arrived(step):
+def test_keypoints_and_box_are_in_pixels_of_the_original_picture(step):
     turns = turns_for_step(step)
     ((person,),) = estimator().estimate([frame(step, turns)])
     assert person.keypoints == pytest.approx(in_sensor(turns))
@@ -110,25 +111,25 @@ def test_a_person_is_told_in_the_picture_as_it_arrived(step):
     assert person.box_score == pytest.approx(0.95)
 
 
-def test_scores_are_brought_into_0_to_1():
+def test_scores_are_clipped_to_0_to_1():
     ((person,),) = estimator().estimate([frame()])
     assert person.scores.tolist() == [1, 1, 1, 0, *[1] * 13]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_where_the_step_is_unknown_the_turn_with_the_surest_pose_counts(turns):
+def test_for_an_unknown_step_the_turn_with_the_best_score_is_used(turns):
     ((person,),) = estimator().estimate([frame(step=300, turns=turns)])
     assert person.scores[0] == 1
     assert person.keypoints == pytest.approx(in_sensor(turns))
 
 
-def test_a_known_step_is_believed_even_where_another_turn_would_be_surer():
+def test_for_a_known_step_other_turns_are_not_tried():
     ((person,),) = estimator().estimate([frame(step=100, turns=3)])
     assert person.scores[0] == pytest.approx(0.6)
     assert person.keypoints == pytest.approx(in_sensor(3))
 
 
-def test_the_surest_person_comes_first():
+def test_the_person_with_the_highest_score_comes_first():
     ((first, second),) = estimator().estimate([frame(people=2)])
     assert first.box_score > second.box_score
     assert first.keypoints == pytest.approx(in_sensor(1, person=1))
@@ -136,14 +137,14 @@ def test_the_surest_person_comes_first():
 
 
 @pytest.mark.parametrize("step", [100, 300])
-def test_nobody_found_is_nobody(step):
+def test_without_a_person_the_result_is_empty(step):
     assert estimator().estimate([frame(step, people=0)]) == [[]]
 
 
-def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_once():
+def test_frames_of_different_steps_keep_their_people_in_one_batch():
     pose: Any = Poser()
     mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
-    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1").estimate(mixed)
+    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody()).estimate(mixed)
     assert [len(people) for people in found] == [1, 1, 0, 2, 1]
     for people, turns in zip(found, (1, 2, 3, 3, 0), strict=True):
         if people:
@@ -151,11 +152,11 @@ def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_onc
     assert pose.calls == 1
 
 
-def test_no_frames_are_answered_by_nothing():
+def test_no_frames_give_no_results():
     assert estimator().estimate([]) == []
 
 
-def test_a_box_ends_where_the_picture_ends():
+def test_a_box_is_clipped_to_the_picture():
     class Wide(Finder):
         @staticmethod
         def one(picture):
@@ -167,34 +168,36 @@ def test_a_box_ends_where_the_picture_ends():
             return np.zeros((len(boxes), 17, 2)), np.ones((len(boxes), 17))
 
     pose: Any = Anywhere()
-    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1").estimate([frame()])
+    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1", FindsNobody()).estimate([frame()])
     x0, y0, x1, y1 = person.box
     assert (y0, y1) == (0, HEIGHT - 1) and x1 == WIDTH - 1
     assert x0 == UPRIGHT[:, 1].min() - 3
 
 
-def test_name_and_version_tell_all_that_decides_the_result():
+def test_the_version_contains_all_that_affects_the_result():
     assert estimator().name == "hrnet-test"
     assert estimator().version == "w1/finder-f1"
     assert estimator(flip_test=True).version == "w1/finder-f1/flip"
     eager = Finder()
     eager.min_score = 0.5
     pose: Any = Poser()
-    assert RGBHRNet(eager, pose, "hrnet-test", "w1").version == "w1/finder-f1/above-0.5"
+    assert RGBHRNet(eager, pose, "hrnet-test", "w1", FindsNobody()).version == "w1/finder-f1/above-0.5"
 
 
 def test_its_score_limit_is_that_of_rgb_models():
     assert QualityLimits().of(estimator()).min_score == RGB_MIN_SCORE
 
 
-def test_real_parts_fit_together():
+def test_real_networks_fit_together():
     heat = torch.zeros(1, 17, 32, 24)
     heat[:, :, 20, 7] = 0.9
     pose = TopDown(lambda crops: heat.expand(len(crops), -1, -1, -1), input_size=(96, 128), batch_size=3)
     finder = Detector(random_state(CHEAPEST), CHEAPEST, min_score=0.02)
     picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     depthmap = frame().depthmap
-    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1").estimate([Frame(0, 100, picture, depthmap)])
+    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1", FindsNobody()).estimate(
+        [Frame(0, 100, picture, depthmap)]
+    )
     ((boxes, scores),) = finder.detect([np.rot90(picture, -1)])
     assert len(people) == len(boxes) > 0
     assert [person.box_score for person in people] == pytest.approx(scores.tolist())
@@ -217,45 +220,46 @@ class Doubting(Finder):
         ]
 
 
-class InDepth:
+class InDepth(FindsNobody):
     """A depth network that finds one person and one head in each frame."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[int] = []
 
-    def look(self, frames: Any) -> Any:
+    def detect(self, frames: Any) -> Any:
         self.asked += [frame.order for frame in frames]
         someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
         return [Detections([someone], [someone]) for _ in frames]
 
 
-def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
+def test_boxes_with_low_scores_are_low_confidence_detections():
     pose: Any = Poser()
-    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1")
-    (sight,) = doubting.look([frame(people=2)])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 1]
-    assert sight.bystanders[0].keypoints == pytest.approx(in_sensor(1, 0))
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", FindsNobody())
+    (found,) = doubting.detect([frame(people=2)])
+    assert [len(found.people), len(found.low_confidence)] == [1, 1]
+    assert found.low_confidence[0].keypoints == pytest.approx(in_sensor(1, 0))
     ((counted,),) = doubting.estimate([frame(people=2)])
-    assert counted.keypoints == pytest.approx(sight.people[0].keypoints)
+    assert counted.keypoints == pytest.approx(found.people[0].keypoints)
 
 
-def test_only_some_of_many_doubtful_boxes_are_looked_at():
+def test_low_confidence_boxes_are_limited_in_number():
     class Many(Finder):
         def detect(self, pictures: Any) -> Any:
             box = super().one(pictures[0])[0][:1]
             return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
 
     pose: Any = Poser()
-    (sight,) = RGBHRNet(Many(), pose, "hrnet-test", "w1").look([frame()])
-    assert [len(sight.people), len(sight.bystanders)] == [1, 4]
+    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1", FindsNobody()).detect([frame()])
+    assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 
-def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
+def test_detections_in_depth_maps_are_added_if_the_step_is_known():
     pose: Any = Poser()
     depth = InDepth()
-    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).look(
+    seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).detect(
         [frame(order=0), frame(step=300, order=1), frame(order=2)]
     )
     assert depth.asked == [0, 2]
-    assert [len(sight.bystanders) for sight in seen] == [2, 0, 2]
-    assert [len(sight.people) for sight in seen] == [1, 1, 1]
+    assert [len(found.low_confidence) for found in seen] == [2, 0, 2]
+    assert [len(found.people) for found in seen] == [1, 1, 1]

@@ -18,7 +18,7 @@ from tests.support.rendered import person
 scan = cache(scan_of)
 
 
-class Knowing:
+class Knowing(pose.Estimator):
     """An estimator that knows where everybody is, or says `away` pixels beside it."""
 
     name = "knowing"
@@ -36,8 +36,8 @@ class Knowing:
                 for body in picture.scene.people
             ]
 
-    def estimate(self, frames):
-        return [self.known[frame.rgb.tobytes()] for frame in frames]
+    def detect(self, frames):
+        return [pose.Detections(self.known[frame.rgb.tobytes()]) for frame in frames]
 
 
 def tallied(number, away=0.0):
@@ -140,12 +140,12 @@ def test_the_report_holds_all_that_is_wanted(monkeypatch):
 
 
 def test_nothing_of_the_metadata_is_published():
-    class Nobody:
+    class Nobody(pose.Estimator):
         name, version = "nobody", "1"
 
-        def estimate(self, frames):
+        def detect(self, frames):
             height, width = frames[0].rgb.shape[:2]
             points = np.linspace((width * 0.4, height * 0.3), (width * 0.6, height * 0.9), 17)
-            return [[person(points)] for _ in frames]
+            return [pose.Detections([person(points)]) for _ in frames]
 
     assert evaluation.shared_with_metadata(Nobody(), 1) == 0

@@ -15,7 +15,7 @@ from pose.evaluation.estimator import Tally, empty_rooms, frame_of, report, scan
 from pose.synthetic.render import FIRST_TRAINING_SEED, render
 
 
-class Fake:
+class Fake(pose.Estimator):
     """Recognises held-out renderings by their depth, and answers what `people(frame, rendering)` says."""
 
     name = "fake"
@@ -35,18 +35,17 @@ class Fake:
         scan, renderings = scan_of(seed, posture)
         return scan.frames, renderings
 
-    def estimate(self, frames):
-        return [
-            self.people(frame, self.known[frame.depthmap.depth.tobytes()])
-            if frame.depthmap.depth.tobytes() in self.known
-            else []
-            for frame in frames
-        ]
+    def detect(self, frames):
+        return [pose.Detections(self._people(frame)) for frame in frames]
+
+    def _people(self, frame):
+        key = frame.depthmap.depth.tobytes()
+        return self.people(frame, self.known[key]) if key in self.known else []
 
 
 def child(frame, rendering, *, moved=0.0):
     """The child as it is, every keypoint moved by so many torso lengths."""
-    uv = frame.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
+    uv = frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
     torso = np.linalg.norm(uv[[5, 6]].mean(axis=0) - uv[[11, 12]].mean(axis=0))
     uv[:, 0] += moved * torso
     return Person(uv, np.full(17, 0.95), (0.0, 0.0, 10.0, 10.0), 0.95)

@@ -8,7 +8,7 @@ import pytest
 import pose
 from pose import keypoints as kp
 from pose.geometry.camera import Intrinsics
-from pose.geometry.view import to_depth_pixels, to_picture_pixels
+from pose.geometry.view import View
 from pose.lifting.anatomy import Build
 from pose.lifting.lift import METHODS
 from tests.support.rendered import first, rendered, with_face
@@ -112,7 +112,7 @@ def test_nearest_minimises_distance_and_depth_over_all_pixels():
         row, column = np.unravel_index(np.argmin(cost), cost.shape)
         assert skeleton.distance_px[joint] == pytest.approx(away[row, column])
         assert skeleton.joints[joint] == pytest.approx(
-            resized.world(column, row, resized.depth[row, column]), abs=1e-9
+            resized.unproject(column, row, resized.depth[row, column]), abs=1e-9
         )
 
 
@@ -129,8 +129,8 @@ def test_points_go_to_the_depth_map_and_back():
     color = Intrinsics(230.0, 226.0, 150.0, 121.0, 320, 240)
     points = np.random.default_rng(0).uniform(0, 240, (50, 2))
     for camera in (None, color):
-        there = to_depth_pixels(points, (320, 240), truth.frame.depthmap, camera)
-        assert to_picture_pixels(there, (320, 240), truth.frame.depthmap, camera) == pytest.approx(points)
+        view = View.of(truth.frame.depthmap, (320, 240), camera)
+        assert view.to_picture(view.to_depth(points)) == pytest.approx(points)
 
 
 def test_a_colour_camera_of_its_own_is_respected():
@@ -139,8 +139,8 @@ def test_a_colour_camera_of_its_own_is_respected():
     own = frame.color
     other = Intrinsics(own.fx * 0.8, own.fy * 0.8, own.cx + 9, own.cy - 4, own.width, own.height)
     uv = truth.people[0].keypoints
-    rays = (uv[:, 0] - own.cx) / own.fx, (own.height - 1 - uv[:, 1] - own.cy) / own.fy
-    moved = np.column_stack((rays[0] * other.fx + other.cx, own.height - 1 - (rays[1] * other.fy + other.cy)))
+    rays = (uv - (own.cx, own.cy)) / (own.fx, own.fy)
+    moved = rays * (other.fx, other.fy) + (other.cx, other.cy)
     before = pose.lift(frame.depthmap, uv, np.ones(17), frame.picture_size)
     after = pose.lift(frame.depthmap, moved, np.ones(17), frame.picture_size, color=other)
     assert after.joints == pytest.approx(before.joints, abs=1e-6)

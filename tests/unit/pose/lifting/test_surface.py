@@ -8,7 +8,7 @@ import pytest
 from pose import keypoints as kp
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
-from pose.lifting import surface as skin
+from pose.lifting.surface import surface_depth
 
 CAMERA = Intrinsics(160.0, 160.0, 119.5, 89.5, 240, 180)
 
@@ -23,7 +23,7 @@ def scene():
 
 
 def find(depthmap, at):
-    return skin.find(depthmap, at, np.full(17, 0.9))
+    return surface_depth(depthmap, at, np.full(17, 0.9))
 
 
 def test_the_skin_is_found_at_each_keypoint(scene):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pose
+from pose.privacy.region import PlacedBy
 from tests.support.rendered import person, rendered, two_people, with_face
 
 
@@ -40,7 +41,7 @@ def test_heads_of_all_people_are_covered():
     truth = two_people()
     assert len(truth.people) == 2
     covered = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap)
-    assert [region.person for region in covered.regions if region.placed_by == "head"] == [0, 1]
+    assert [region.placed_by for region in covered.regions[:2]] == [PlacedBy.HEAD] * 2
     assert covered.mask is not None
     assert covered.mask[truth.face].mean() > 0.999
 
@@ -89,10 +90,10 @@ def test_a_colour_camera_of_its_own_moves_the_region():
     truth = with_face()
     frame = truth.frame
     wider = replace(frame.color, fx=frame.color.fx * 0.5, fy=frame.color.fy * 0.5)
-    rays = frame.to_depth(truth.people[0].keypoints)
+    rays = frame.view.to_depth(truth.people[0].keypoints)
     camera = frame.depthmap.intrinsics
-    x, y = (rays[:, 0] - camera.cx) / camera.fx, (camera.height - 1 - rays[:, 1] - camera.cy) / camera.fy
-    uv = np.column_stack((x * wider.fx + wider.cx, wider.height - 1 - (y * wider.fy + wider.cy)))
+    slopes = (rays - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+    uv = slopes * (wider.fx, wider.fy) + (wider.cx, wider.cy)
     there = pose.anonymise(frame.rgb, [person(uv)], frame.depthmap, color=wider)
     here = pose.anonymise(frame.rgb, truth.people, frame.depthmap)
     assert there.regions[0].radius_px == pytest.approx(here.regions[0].radius_px / 2, rel=0.05)

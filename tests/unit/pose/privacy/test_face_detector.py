@@ -11,12 +11,13 @@ import pose
 from pose.errors import FaceDetectorMissing
 from pose.geometry.orientation import turns_for_step
 from pose.geometry.view import View
-from pose.privacy import face_detector as second_look
-from pose.privacy.face_detector import find_faces, head_of, uncovered
+from pose.privacy import face_detector
+from pose.privacy.face_detector import find_faces, head_of_face, unredacted
 from pose.privacy.region import region_mask
 from tests.support.rendered import first, person
 
 NOWHERE = np.zeros((240, 320), bool)
+NO_DEPTH = 0.0
 
 
 def turns_of(truth):
@@ -30,7 +31,7 @@ def on_the_face(truth, faces):
 
 
 def with_a_face_to_find(posture="standing"):
-    """A frame of which the second look says where the face is."""
+    """A frame in which the face detector says where the face is."""
     return first(lambda truth: len(on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))), posture)
 
 
@@ -47,9 +48,9 @@ def test_the_head_around_a_found_face_holds_the_face():
     truth = with_a_face_to_find()
     size = truth.frame.picture_size
     faces = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    mask = region_mask([head_of(0, face, size) for face in faces], size)
+    mask = region_mask([head_of_face(face, truth.frame.view) for face in faces], size)
     assert truth.face[mask].sum() > 0.95 * truth.face.sum()
-    assert not len(uncovered(faces, mask))
+    assert not len(unredacted(faces, mask))
 
 
 def test_without_a_known_turn_all_four_are_tried():
@@ -72,40 +73,40 @@ def test_an_empty_wall_has_no_face():
     wall = np.full((240, 320, 3), 180, np.uint8)
     faces = find_faces(wall)
     assert faces.shape == (0, 4)
-    assert uncovered(faces, NOWHERE).shape == (0, 4)
+    assert unredacted(faces, NOWHERE).shape == (0, 4)
 
 
 def test_a_face_is_covered_where_its_middle_is():
     faces = np.array([(10.0, 10.0, 50.0, 50.0), (200.0, 100.0, 240.0, 140.0)])
     mask = NOWHERE.copy()
     mask[18:43, 18:43] = True
-    assert uncovered(faces, mask).tolist() == [[200, 100, 240, 140]]
+    assert unredacted(faces, mask).tolist() == [[200, 100, 240, 140]]
     mask[18:43, 18:26] = False  # a strip of the middle shows
-    assert len(uncovered(faces, mask)) == 2
+    assert len(unredacted(faces, mask)) == 2
 
 
 def wall_at(metres):
     """A view of a picture with the test's size, and of a wall."""
     truth = with_a_face_to_find()
     depth = np.full_like(truth.frame.depthmap.depth, metres)
-    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.picture_size, None)
+    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.color)
 
 
 def test_of_what_is_larger_than_any_head_only_the_box_itself_is_covered():
     face = np.array([100.0, 60.0, 220.0, 180.0])
-    whole = head_of(0, face, (320, 240)).radius_px
-    near, far = (head_of(0, face, (320, 240), wall_at(metres)) for metres in (0.3, 1.5))
+    whole = head_of_face(face, wall_at(NO_DEPTH)).radius_px
+    near, far = (head_of_face(face, wall_at(metres)) for metres in (0.3, 1.5))
     assert near.radius_px == whole
     assert 60 <= far.radius_px < 0.7 * whole
     for region in (near, far):
-        assert not len(uncovered(face[None], region_mask([region], (320, 240))))
+        assert not len(unredacted(face[None], region_mask([region], (320, 240))))
 
 
 def test_what_has_no_depth_may_be_a_head_of_any_size():
     face = np.array([100.0, 60.0, 220.0, 180.0])
     wall = wall_at(1.5)
     wall.depthmap.depth[: wall.depthmap.depth.shape[0] * 2 // 3] = 0
-    assert head_of(0, face, (320, 240), wall).radius_px == head_of(0, face, (320, 240)).radius_px
+    assert head_of_face(face, wall).radius_px == head_of_face(face, wall_at(NO_DEPTH)).radius_px
 
 
 def test_a_face_that_no_person_told_of_is_covered_and_counted():
@@ -117,7 +118,7 @@ def test_a_face_that_no_person_told_of_is_covered_and_counted():
     )
     assert covered.mask is not None
     assert covered.second_look >= 1
-    assert [region.placed_by for region in covered.regions][-1] == "second look"
+    assert [region.placed_by for region in covered.regions][-1] == "face detector"
     assert truth.face[covered.mask].sum() > 0.95 * truth.face.sum()
 
 
@@ -126,23 +127,23 @@ def test_a_face_that_is_covered_anyway_is_not_counted():
     covered = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap, turns=turns_of(truth))
     found = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
     assert covered.mask is not None
-    assert len(found) and not len(uncovered(found, covered.mask))
+    assert len(found) and not len(unredacted(found, covered.mask))
     assert len(covered.regions) == len(truth.people) + covered.second_look
 
 
 def test_an_opencv_without_cascades_is_an_error_and_no_picture(monkeypatch):
     truth = with_a_face_to_find()
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
-    monkeypatch.setattr(second_look, "_PROFILE", "none.xml")
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
+    monkeypatch.setattr(face_detector, "_PROFILE", "none.xml")
     with pytest.raises(FaceDetectorMissing, match=r"no none\.xml.*opencv-python-headless 4"):
         pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap)
 
 
 def test_opencv_5_is_an_error(monkeypatch):
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(FaceDetectorMissing, match="haarcascade_frontalface_alt2"):
-        second_look.load_cascades()
+        face_detector.load_cascades()
 
 
 def test_threads_do_not_disturb_each_other():
@@ -156,15 +157,15 @@ def test_threads_do_not_disturb_each_other():
 
 
 def test_the_analysis_says_it_before_it_looks_at_anything(monkeypatch):
-    class Never:
+    class Never(pose.Estimator):
         name, version = "never", "1"
 
-        def estimate(self, frames):
+        def detect(self, frames):
             raise AssertionError("people were looked for")
 
     truth = with_a_face_to_find()
     scan = pose.Scan(100, (replace(truth.frame, order=0),), (), "0" * 64)
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
-    monkeypatch.setattr(second_look, "_FRONTAL", "none.xml")
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
+    monkeypatch.setattr(face_detector, "_FRONTAL", "none.xml")
     with pytest.raises(FaceDetectorMissing):
         pose.analyse_scan(scan, Never())

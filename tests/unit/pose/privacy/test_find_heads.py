@@ -7,6 +7,7 @@ import pytest
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
+from pose.geometry.view import View
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.region import region_mask
 from tests.support.rendered import person, two_people, with_face
@@ -22,8 +23,8 @@ def head_only(at, score=0.06, box=None):
     return Person(np.tile((u, v), (kp.COUNT, 1)), scores, box or (u - 30, v - 30, u + 30, v + 30), score)
 
 
-def heads_of(truth, people, bystanders):
-    found = find_all_heads(people, bystanders, truth.frame.depthmap, truth.frame.picture_size)
+def heads_of(truth, people, low_confidence):
+    found = find_all_heads(people, low_confidence, truth.frame.view)
     return found, region_mask(found.regions, truth.frame.picture_size)
 
 
@@ -39,7 +40,7 @@ def test_somebody_of_whom_only_a_doubtful_head_is_known_is_covered():
     assert truth.face[alone].sum() < 0.9 * truth.face.sum()
     assert truth.face[both].sum() > 0.97 * truth.face.sum()
     assert found.reason is None
-    assert [region.placed_by for region in found.regions] == ["head", "bystander"]
+    assert [region.placed_by for region in found.regions] == ["head", "low confidence"]
 
 
 def test_the_head_of_somebody_who_was_found_is_covered_at_its_own_size_where_it_is_told_again():
@@ -52,15 +53,15 @@ def test_the_head_of_somebody_who_was_found_is_covered_at_its_own_size_where_it_
     assert both.sum() < 1.3 * alone.sum()
 
 
-def test_a_bystander_with_a_body_is_placed_as_a_person_is():
+def test_a_low_confidence_detection_with_a_body_is_placed_as_a_person_is():
     truth = two_people()
     child, helper = truth.people
     found, mask = heads_of(truth, [child], [replace(helper, scores=helper.scores * 0.3)])
     assert truth.face[mask].sum() > 0.99 * truth.face.sum()
-    assert found.regions[1].placed_by == "bystander"
+    assert found.regions[1].placed_by == "low confidence"
 
 
-def test_of_a_bystander_whose_head_cannot_be_placed_the_whole_box_is_covered():
+def test_of_a_low_confidence_detection_whose_head_cannot_be_placed_the_whole_box_is_covered():
     truth = with_face()
     nothing = replace(person(truth.people[0].keypoints, 0.0), box=(200.0, 100.0, 260.0, 180.0))
     found, mask = heads_of(truth, truth.people, [nothing])
@@ -68,21 +69,21 @@ def test_of_a_bystander_whose_head_cannot_be_placed_the_whole_box_is_covered():
     assert mask[100:181, 200:261].all()
 
 
-def test_without_depth_a_bystanders_box_is_covered():
+def test_without_depth_the_box_of_a_low_confidence_detection_is_covered():
     truth = with_face()
     blank = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
-    found = find_all_heads([], [head_only((160, 120))], blank, truth.frame.picture_size)
+    found = find_all_heads([], [head_only((160, 120))], View(blank, truth.frame.color))
     assert region_mask(found.regions, truth.frame.picture_size)[91:150, 131:190].all()
 
 
-def test_bystanders_alone_are_nobody():
+def test_low_confidence_detections_alone_are_nobody():
     truth = with_face()
     found, mask = heads_of(truth, [], [head_only(middle_of(truth.people[0]))])
     assert "nobody was found" in str(found.reason)
     assert mask.any()
 
 
-def test_a_bystander_is_not_taken_for_the_head_of_somebody_whose_own_cannot_be_placed():
+def test_a_low_confidence_detection_is_not_taken_for_the_head_of_somebody_whose_own_cannot_be_placed():
     truth = with_face()
     lost = replace(person(truth.people[0].keypoints, 0.0), box=truth.people[0].box)
     found, mask = heads_of(truth, [lost], [head_only(middle_of(truth.people[0]), 0.6)])
@@ -97,5 +98,6 @@ def test_a_head_that_cannot_be_placed_takes_no_other_away(first):
     lost = person(helper.keypoints, 0.0)
     found, mask = heads_of(truth, [lost, child] if first else [child, lost], [])
     assert "could not be placed" in str(found.reason)
-    assert [region.person for region in found.regions] == [1 if first else 0]
+    alone, _ = heads_of(truth, [child], [])
+    assert [region.centre for region in found.regions] == [region.centre for region in alone.regions]
     assert mask.any()

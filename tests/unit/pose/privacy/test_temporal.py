@@ -42,9 +42,8 @@ def scan_of(posture="standing", second_person=False):
 
 def placed(frames, people):
     return [
-        FrameHeads(found, find_all_heads(found, [], *view), *view)
+        FrameHeads(found, find_all_heads(found, [], frame.view), frame.view)
         for frame, found in zip(frames, people, strict=True)
-        for view in [(frame.depthmap, frame.picture_size, frame.color)]
     ]
 
 
@@ -58,7 +57,7 @@ def test_a_frame_in_which_nobody_was_found_is_covered_where_its_neighbours_say(p
     frames, people, faces = scan_of(posture)
     heads = propagate_heads(placed(frames, [[] if i == lost else found for i, found in enumerate(people)]))
     assert [one.reason for one in heads] == [None] * 3
-    assert {region.placed_by for region in heads[lost].regions} == {"neighbours"}
+    assert {region.placed_by for region in heads[lost].regions} == {"temporal"}
     covered = faces[lost][masks(heads)[lost]].sum() / faces[lost].sum()
     assert covered > 0.97
 
@@ -84,7 +83,7 @@ def test_a_head_that_could_not_be_placed_is_moved_with_its_trunk():
 def test_somebody_who_is_missed_in_one_frame_is_covered_as_in_the_next():
     frames, people, faces = scan_of(second_person=True)
     heads = propagate_heads(placed(frames, [people[0], people[1][:1], people[2]]))
-    assert "neighbours" in {region.placed_by for region in heads[1].regions}
+    assert "temporal" in {region.placed_by for region in heads[1].regions}
     assert faces[1][masks(heads)[1]].sum() > 0.97 * faces[1].sum()
 
 
@@ -96,7 +95,7 @@ def test_somebody_who_has_left_is_not_covered_where_the_wall_is_seen():
     alone = placed([frames[0], empty, frames[2]], people)
     some = replace(alone[1], people=people[1][:1], heads=Heads(()))
     heads = propagate_heads([alone[0], some, alone[2]])
-    nearby = propagate_heads([alone[0], replace(some, depthmap=frames[1].depthmap), alone[2]])
+    nearby = propagate_heads([alone[0], replace(some, view=frames[1].view), alone[2]])
     assert heads[1].regions == ()
     assert len(nearby[1].regions) >= 2
 
@@ -113,7 +112,7 @@ def test_a_head_that_is_guessed_tells_nothing_of_other_frames():
     alone = placed(frames, [people[0], [], people[2]])
     guessed = []
     for one in alone:
-        regions = tuple(replace(region, shown=False) for region in one.heads.regions)
+        regions = tuple(replace(region, depth_confirmed=False) for region in one.heads.regions)
         guessed.append(replace(one, heads=replace(one.heads, regions=regions)))
     assert propagate_heads(alone)[1].reason is None
     heads = propagate_heads(guessed)[1]

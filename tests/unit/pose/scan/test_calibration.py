@@ -87,10 +87,10 @@ def test_an_empty_file_and_an_endless_one_are_refused():
 def test_intrinsics_scale_with_the_picture():
     calibration = Calibration(PHONE, PHONE)
     small = calibration.depth_intrinsics(240, 180)
-    assert small == Intrinsics(PHONE[0] * 240, PHONE[1] * 180, PHONE[2] * 240, PHONE[3] * 180, 240, 180)
+    assert small == Intrinsics(PHONE[0] * 240, PHONE[1] * 180, PHONE[2] * 240, 179 - PHONE[3] * 180, 240, 180)
     large = small.resized(640, 480)
     assert large.width == 640
-    assert large.cy == pytest.approx(PHONE[3] * 480)
+    assert large.cy == pytest.approx(479 - PHONE[3] * 480)
     assert (large.fx, large.fy) == pytest.approx((PHONE[0] * 640, PHONE[1] * 480))
 
 

@@ -231,11 +231,11 @@ def frame(calibration: Calibration | None, make_scan: ScanBuilder) -> Frame:
 def test_where_cameras_share_a_view_the_picture_is_only_scaled(make_scan: ScanBuilder):
     read = read_scan_files(make_scan(frames=1)).frames[0]
     points = np.array([[0.0, 0.0], [32.0, 24.0], [63.0, 47.0]])
-    # The last row lies on the last row, because cy counts from there.
-    assert read.to_depth(points) == pytest.approx(
+    # The last row lies on the last row, because a calibration's cy counts from there.
+    assert read.view.to_depth(points) == pytest.approx(
         np.column_stack([points[:, 0] * 24 / 64, 17 - (47 - points[:, 1]) * 18 / 48])
     )
-    assert frame(None, make_scan).to_depth(points) == pytest.approx(read.to_depth(points))
+    assert frame(None, make_scan).view.to_depth(points) == pytest.approx(read.view.to_depth(points))
     assert read.color.width == 64
 
 
@@ -246,13 +246,13 @@ def test_where_cameras_differ_their_intrinsics_count(make_scan: ScanBuilder):
     depthmap = DepthMap(first.depthmap.depth, None, camera.depth_intrinsics(24, 18))
     lenovo = Frame(0, 100, first.rgb, depthmap, camera)
     # The depth camera sees twice as much, so the picture covers the middle half of the depth map.
-    assert lenovo.to_depth([[0.0, 47.0], [32.0, 23.0]]) == pytest.approx(np.array([[6, 12.5], [12, 8]]))
+    assert lenovo.view.to_depth([[0.0, 47.0], [32.0, 23.0]]) == pytest.approx(np.array([[6, 12.5], [12, 8]]))
 
 
 def test_to_picture_is_the_exact_inverse_of_to_depth(make_scan: ScanBuilder):
     lenovo = frame(Calibration((0.8, 1.0, 0.5, 0.45), (0.6, 0.7, 0.52, 0.5)), make_scan)
     points = np.random.default_rng(0).uniform(-10, 80, (5, 2))
-    assert np.allclose(lenovo.to_picture(lenovo.to_depth(points)), points, atol=1e-9)
+    assert np.allclose(lenovo.view.to_picture(lenovo.view.to_depth(points)), points, atol=1e-9)
 
 
 # Scans that nobody recorded.

@@ -8,7 +8,7 @@ import pytest
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.synthetic import raycast
-from pose.synthetic.posing import turn
+from pose.synthetic.posing import rotation_about
 from pose.synthetic.raycast import Camera, box, cast_rays, cone, ellipsoid, elliptic_cone, plane
 
 WIDTH, HEIGHT = 24, 18
@@ -24,7 +24,7 @@ def camera(rng=None, position=(0.0, 0.0, 0.0), size=(WIDTH, HEIGHT)):
 
 def any_turn(rng):
     x, y, z = rng.uniform(-180, 180, 3)
-    return turn("z", z) @ turn("y", y) @ turn("x", x)
+    return rotation_about("z", z) @ rotation_about("y", y) @ rotation_about("x", x)
 
 
 def ahead(camera, aside, depth):
@@ -126,7 +126,7 @@ def test_a_box_is_met_at_its_faces(seed):
 
 
 def test_a_plane_is_met_at_its_height_by_rays_that_go_down():
-    view = Camera(camera().intrinsics, turn("x", -30), np.array([0.0, 1.3, 0.0]))
+    view = Camera(camera().intrinsics, rotation_about("x", -30), np.array([0.0, 1.3, 0.0]))
     hits = cast_rays(view, [plane("floor", np.array([5.0, 0.1, 3.0]), np.eye(3))])
     rays = directions(view)
     expected = np.where(rays[..., 1] < 0, -1.2 / rays[..., 1], np.inf)
@@ -136,7 +136,7 @@ def test_a_plane_is_met_at_its_height_by_rays_that_go_down():
 def test_each_pixel_sees_what_is_nearest_whatever_the_order():
     view = camera()
     near = ellipsoid("thing", -1, np.array([0.0, 0.0, -1.0]), np.eye(3), (0.2, 0.2, 0.2))
-    wall = plane("wall", np.array([0.0, 0.0, -2.0]), turn("x", 90))
+    wall = plane("wall", np.array([0.0, 0.0, -2.0]), rotation_about("x", 90))
     one, other = cast_rays(view, [near, wall]), cast_rays(view, [wall, near])
     assert np.array_equal(one.depth, other.depth)
     assert np.array_equal(one.index, 1 - other.index)
@@ -188,7 +188,7 @@ def test_projecting_is_the_inverse_of_a_depth_maps_world_points(size):
     k = view.intrinsics
     depthmap = DepthMap(np.ones((k.height, k.width), np.float32), None, k, view.rotation, view.position, True)
     u, v, d = rng.uniform(0, size[0], 50), rng.uniform(0, size[1], 50), rng.uniform(0.3, 4, 50)
-    pixels, depth = view.project(depthmap.world(u, v, d))
+    pixels, depth = view.project(depthmap.unproject(u, v, d))
     assert pixels == pytest.approx(np.stack([u, v], axis=-1), abs=1e-8)
     assert depth == pytest.approx(d)
 

@@ -66,7 +66,7 @@ def test_visible_keypoints_lie_on_the_person_near_the_surface(seed, posture):
     columns, rows = np.rint(uv[visible]).astype(int).T
     shapes = [rendered.scene.shapes[i] for i in rendered.hits.index[rows, columns]]
     assert {shape.owner for shape in shapes} <= {0}
-    surface = rendered.depthmap.world(columns, rows, rendered.hits.depth[rows, columns])
+    surface = rendered.depthmap.unproject(columns, rows, rendered.hits.depth[rows, columns])
     away = np.linalg.norm(surface - person.joints[visible], axis=1)
     # Sideways it is at most half a pixel, which is less than a centimetre.
     assert (away < person.max_joint_depths[visible] + 0.01).all()

@@ -81,7 +81,7 @@ def test_keypoints_are_where_the_joints_project_to(scan):
             floor = pose.floor_height(frame.depthmap)
             joints = np.array([(j["x"], j["y"] + floor, j["z"]) for j in person["joints"]])
             u, v, depth = frame.depthmap.project(joints)
-            uv = frame.to_picture(np.stack([u, v], axis=-1))
+            uv = frame.view.to_picture(np.stack([u, v], axis=-1))
             expected = np.array([(point["u"], point["v"]) for point in person["keypoints"]])
             # A floor that is found 2 cm wrong moves a joint a metre away by some 20 pixels of 1440.
             before = depth > 0.2
@@ -98,7 +98,7 @@ def test_visible_joints_lie_just_below_the_measured_surface(scan):
         person = true["people"][0]
         away = []
         for point, joint in zip(person["keypoints"], person["joints"], strict=True):
-            column, row = frame.to_depth((point["u"], point["v"])).round().astype(int)
+            column, row = frame.view.to_depth((point["u"], point["v"])).round().astype(int)
             if point["visible"] and frame.depthmap.depth[row, column] > 0:
                 away.append(np.linalg.norm(points[row, column] - [joint["x"], joint["y"], joint["z"]]))
         assert len(away) > 5

@@ -8,8 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from tests.support.running import wait_until
-from worker.cli.watch import AWAY, SHOWN, Board, Listener, describe, scans_of, table
+from worker.cli.watch import BROKER_AWAY, REMEMBERED, Board, Listener, describe, scans_of, table
+from worker.keys import ScanId
 from worker.scans.status import ScanStatus, Stage, Status
+
+SCAN = ScanId("scan")
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -27,44 +30,44 @@ def shown(board: Board, seconds: float = 3) -> list[str]:
 
 
 def test_a_row_says_what_is_done_to_a_scan():
-    board = Board(["scan", "new"])
-    board.update("scan", make_status(stage=Stage.ANALYSE, frames_done=3, frames=9, attempt=1))
+    board = Board([SCAN, ScanId("new")])
+    board.update(SCAN, make_status(stage=Stage.ANALYSE, frames_done=3, frames=9, attempt=1))
     assert "scan progress analyse, frame 3 of 9 3.0 1" in shown(board)
     assert "new waiting" in shown(board)
 
 
 def test_a_reason_is_shown_as_it_is():
-    board = Board(["scan"])
+    board = Board([SCAN])
     finished = START + timedelta(seconds=2)
-    board.update("scan", make_status(status=Status.FAILED, reason="[red]none[/] of 3", finished_at=finished))
+    board.update(SCAN, make_status(status=Status.FAILED, reason="[red]none[/] of 3", finished_at=finished))
     assert "scan failed 2.0 [red]none[/] of 3" in shown(board)
     assert board.failed()
 
 
 def test_a_board_is_finished_when_all_its_scans_are():
-    board = Board(["a", "b"])
-    board.update("a", make_status("a", Status.COMPLETED))
-    board.update("b", None)
+    board = Board([ScanId("a"), ScanId("b")])
+    board.update(ScanId("a"), make_status("a", Status.COMPLETED))
+    board.update(ScanId("b"), None)
     assert board.open_scans() == ["b"]
-    board.update("b", make_status("b", Status.FAILED))
+    board.update(ScanId("b"), make_status("b", Status.FAILED))
     assert board.finished()
 
 
 def test_a_scan_that_comes_again_is_looked_at_again():
     board = Board()
-    board.add("a")
-    board.update("a", make_status("a", Status.COMPLETED))
-    board.add("a")
+    board.add(ScanId("a"))
+    board.update(ScanId("a"), make_status("a", Status.COMPLETED))
+    board.add(ScanId("a"))
     assert board.open_scans() == ["a"]
 
 
 def test_a_board_remembers_the_newest_scans_only():
     board = Board()
-    for number in range(20 * SHOWN):
-        board.add(str(number))
-    assert len(board.scans()) == 10 * SHOWN
-    assert board.scans()[-1][0] == str(20 * SHOWN - 1)
-    board.update("0", make_status("0"))
+    for number in range(2 * REMEMBERED):
+        board.add(ScanId(str(number)))
+    assert len(board.scans()) == REMEMBERED
+    assert board.scans()[-1][0] == str(2 * REMEMBERED - 1)
+    board.update(ScanId("0"), make_status("0"))
     assert "0" not in dict(board.scans())
 
 
@@ -113,5 +116,5 @@ def test_it_is_told_that_the_broker_is_away():
     with Listener(app, Board(), enabled=True) as listener:
         wait_until(lambda: listener.away, "the listener notices")
     console = Console(width=120, record=True, file=StringIO())
-    console.print(table(Board(), START, AWAY))
+    console.print(table(Board(), START, BROKER_AWAY))
     assert "the broker cannot be reached" in console.export_text()

@@ -16,7 +16,7 @@ NAME = "rgb_Zoë van_der B_1622182020448_100_282.jpg"
 
 @pytest.fixture
 def output(monkeypatch) -> Iterator[StringIO]:
-    """What is written to standard error; the loggers are as before afterwards."""
+    """Capture standard error. Restore the loggers afterwards."""
     root = logging.getLogger()
     levels = {name: logging.getLogger(name).level for name in ("", "worker", "pose", "botocore", "urllib3")}
     handlers = root.handlers
@@ -44,7 +44,7 @@ def test_an_event_is_one_line_with_its_fields(output):
     assert str(line["timestamp"]).endswith("Z")
 
 
-def test_the_lines_of_others_have_the_same_form(output):
+def test_lines_of_other_libraries_have_the_same_form(output):
     setup_logging("json", others=logging.INFO)
     with task_context(scan_id="s1"):
         logging.getLogger("celery.worker").info("Task %s received", "abc")
@@ -52,7 +52,7 @@ def test_the_lines_of_others_have_the_same_form(output):
     assert (line["event"], line["level"], line["scan_id"]) == ("Task abc received", "info", "s1")
 
 
-def test_the_context_of_a_scan_ends_with_it(output):
+def test_the_context_of_a_task_ends_with_it(output):
     setup_logging("json")
     log = get_logger("worker.x")
     structlog.contextvars.bind_contextvars(left_over="from before")
@@ -66,7 +66,7 @@ def test_the_context_of_a_scan_ends_with_it(output):
     assert "left_over" not in within
 
 
-def test_levels_of_ours_and_of_others_are_set_apart(output):
+def test_our_loggers_and_others_have_separate_levels(output):
     setup_logging("json", "DEBUG", others=logging.ERROR)
     get_logger("worker.x").debug("ours")
     logging.getLogger("celery").warning("theirs")
@@ -81,7 +81,7 @@ def test_boto_never_writes_keys_or_signatures(output):
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
-def test_no_persons_code_no_password_and_no_local_variable_is_written(output, format):
+def test_no_persons_code_password_or_local_variable_is_logged(output, format):
     setup_logging(format, others=logging.INFO)
     local = f"/scans/{NAME}"
     try:
@@ -96,7 +96,7 @@ def test_no_persons_code_no_password_and_no_local_variable_is_written(output, fo
     assert "No such file" in text
 
 
-def test_a_terminal_is_written_to_for_people(output, monkeypatch):
+def test_the_log_at_a_terminal_is_readable_text(output, monkeypatch):
     monkeypatch.setattr(output, "isatty", lambda: True)
     setup_logging("auto")
     get_logger("worker.x").info("scan_fetched", files=3)
@@ -110,7 +110,7 @@ def test_a_log_file_is_written_as_json(output, tmp_path):
     assert json.loads((tmp_path / "log").read_text())["event"] == "scan_fetched"
 
 
-def test_scrubbing_leaves_all_else_as_it_is():
+def test_scrubbing_changes_nothing_else():
     for text in ("frames/3/blurred.jpg", "depth of frame 3", "http://host:80/a:b@c", "rgb_to_depth 1_2_3"):
         assert scrub(text) == text
     assert scrub(f"a {NAME} b") == "a rgb_***.jpg b"

@@ -15,7 +15,7 @@ def secret(tmp_path) -> str:
     return str(path)
 
 
-def test_without_files_nothing_is_found():
+def test_without_variables_no_secret_is_read():
     assert secret_settings({}) == {}
     assert secret_settings({"CELERY_BROKER_URL_FILE": ""}) == {}
     assert s3_keys({}) is None
@@ -29,29 +29,31 @@ def test_without_files_nothing_is_found():
         ("REDIS_URL", "redis_url"),
     ],
 )
-def test_a_setting_comes_from_its_file_without_the_new_line_at_its_end(monkeypatch, secret, name, field):
+def test_a_setting_is_read_from_its_file_without_the_newline(monkeypatch, secret, name, field):
     monkeypatch.setenv(f"{name}_FILE", secret)
     settings = read_settings()
     assert getattr(settings, field) == SECRET
     assert "hunter2" not in repr(settings)
 
 
-def test_the_redis_of_a_broker_from_a_file_is_ours_too(monkeypatch, secret):
+def test_the_redis_url_defaults_to_a_broker_url_from_a_file(monkeypatch, secret):
     monkeypatch.setenv("CELERY_BROKER_URL_FILE", secret)
     assert read_settings().redis_url == SECRET
 
 
-def test_keys_of_s3_come_in_pairs(tmp_path):
+def test_s3_needs_both_keys(tmp_path):
     for name in ("key", "secret"):
         (tmp_path / name).write_text(f"{name}-of-tests")
     access = {"AWS_ACCESS_KEY_ID_FILE": str(tmp_path / "key")}
     both = {**access, "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "secret")}
     assert s3_keys(both) == ("key-of-tests", "secret-of-tests")
-    with pytest.raises(SecretFileError, match="AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE: one"):
+    with pytest.raises(
+        SecretFileError, match="AWS_ACCESS_KEY_ID_FILE and AWS_SECRET_ACCESS_KEY_FILE: set both"
+    ):
         s3_keys(access)
 
 
-def test_a_secret_is_not_given_twice(monkeypatch, secret):
+def test_a_secret_must_not_be_given_twice(monkeypatch, secret):
     monkeypatch.setenv("REDIS_URL_FILE", secret)
     monkeypatch.setenv("REDIS_URL", "redis://other")
     with pytest.raises(SettingsError, match="REDIS_URL_FILE: REDIS_URL is set as well"):
@@ -61,14 +63,14 @@ def test_a_secret_is_not_given_twice(monkeypatch, secret):
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
-        (b"", "must hold one word of at most 4096 bytes"),
-        (b"\n", "must hold one word of at most 4096 bytes"),
-        (b"two words", "must hold one word of at most 4096 bytes"),
-        (b"x" * 4097, "must hold one word of at most 4096 bytes"),
-        (b"\xff\xfe", "the file holds no text"),
+        (b"", "must contain one word of at most 4096 bytes"),
+        (b"\n", "must contain one word of at most 4096 bytes"),
+        (b"two words", "must contain one word of at most 4096 bytes"),
+        (b"x" * 4097, "must contain one word of at most 4096 bytes"),
+        (b"\xff\xfe", "the file is not UTF-8 text"),
     ],
 )
-def test_a_file_that_holds_no_secret_is_named_by_its_variable_alone(tmp_path, content, wrong):
+def test_the_error_for_a_bad_file_names_only_its_variable(tmp_path, content, wrong):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(SecretFileError) as error:
         secret_settings({"REDIS_URL_FILE": str(tmp_path / "file")})
@@ -77,7 +79,7 @@ def test_a_file_that_holds_no_secret_is_named_by_its_variable_alone(tmp_path, co
     assert str(tmp_path) not in str(error.value)
 
 
-def test_all_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
+def test_all_errors_are_reported_at_once(monkeypatch, tmp_path):
     for name in ("REDIS_URL", "CELERY_BROKER_URL", "AWS_ACCESS_KEY_ID"):
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "nowhere"))
     with pytest.raises(SettingsError) as error:
@@ -92,7 +94,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch, tmp_path):
     assert error.value.__cause__ is None
 
 
-def test_what_is_wrong_with_the_content_is_told_without_it(monkeypatch, tmp_path):
+def test_an_error_in_the_content_is_reported_without_the_content(monkeypatch, tmp_path):
     (tmp_path / "url").write_text("redsi://:hunter2@host")
     monkeypatch.setenv("CELERY_BROKER_URL_FILE", str(tmp_path / "url"))
     with pytest.raises(SettingsError, match="CELERY_BROKER_URL: must be a URL that Celery knows") as error:

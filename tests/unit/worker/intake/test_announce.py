@@ -8,13 +8,15 @@ import pytest
 
 from worker.config.settings import Settings, read_settings
 from worker.intake.announce import announce
-from worker.keys import InvalidArrival
+from worker.keys import ScanId
 from worker.ledger.base import Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.queue import message
 from worker.scans.status import read_status
 from worker.storage.base import Storage, StorageUnavailable
 from worker.storage.opening import open_storages
+
+SCAN = ScanId("scan")
 
 
 @pytest.fixture
@@ -37,13 +39,13 @@ def events(here: Path) -> list[str]:
     return [json.loads(line)["type"] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here):
+def test_ledger_status_and_event_are_written_before_the_message_is_sent(settings, results, ledger, here):
     seen: list[Any] = []
 
     def send(asked: dict[str, object]) -> None:
-        seen.append((asked, read_status(results, "scan"), ledger.overdue(float("inf")), events(here)))
+        seen.append((asked, read_status(results, SCAN), ledger.overdue(float("inf")), events(here)))
 
-    announce("scan", settings, results, send)
+    announce(SCAN, settings, results, send)
     ((asked, status, open_scans, told),) = seen
     assert asked == {"scan_id": "scan"}
     assert (status.status, status.attempt, status.force) == ("queued", 0, False)
@@ -53,40 +55,34 @@ def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here
     assert told == ["org.pose-worker.scan.received"]
 
 
-def test_force_is_a_pardon_and_stands_in_message_and_status(settings, results, ledger):
-    ledger.set_aside("scan", "poison: …")
+def test_force_ends_the_quarantine_and_stands_in_message_and_status(settings, results, ledger):
+    ledger.quarantine("scan", "poison: …")
     sent: list[dict[str, object]] = []
-    announce("scan", settings, results, sent.append)
-    assert ledger.aside("scan") == "poison: …"
-    announce("scan", settings, results, sent.append, force=True)
-    assert ledger.aside("scan") is None
+    announce(SCAN, settings, results, sent.append)
+    assert ledger.quarantine_reason("scan") == "poison: …"
+    announce(SCAN, settings, results, sent.append, force=True)
+    assert ledger.quarantine_reason("scan") is None
     assert sent == [{"scan_id": "scan"}, {"scan_id": "scan", "force": True}]
-    status = read_status(results, "scan")
+    status = read_status(results, SCAN)
     assert status is not None
     assert status.force
 
 
 def test_a_message_says_no_more_than_it_must():
-    assert message("a") == {"scan_id": "a"}
-    assert message("a", resent=True) == {"scan_id": "a", "resent": True}
-
-
-def test_what_is_no_scan_id_leaves_nothing_behind(settings, results, here):
-    with pytest.raises(InvalidArrival):
-        announce("../etc", settings, results, lambda _: None)
-    assert list(here.iterdir()) == []
+    assert message(ScanId("a")) == {"scan_id": "a"}
+    assert message(ScanId("a"), resent=True) == {"scan_id": "a", "resent": True}
 
 
 def test_without_the_ledger_nothing_is_written_or_sent(settings, results, monkeypatch):
     class Away:
-        def announce(self, *_: object) -> None:
+        def set_deadline(self, *_: object) -> None:
             raise LedgerUnavailable("away")
 
     monkeypatch.setattr("worker.intake.announce.open_ledger", lambda _: Away())
     sent: list[dict[str, object]] = []
     with pytest.raises(LedgerUnavailable):
-        announce("scan", settings, results, sent.append)
-    assert (sent, read_status(results, "scan")) == ([], None)
+        announce(SCAN, settings, results, sent.append)
+    assert (sent, read_status(results, SCAN)) == ([], None)
 
 
 def test_a_scan_that_could_not_be_sent_is_not_forgotten(settings, results, ledger, monkeypatch):
@@ -96,6 +92,6 @@ def test_a_scan_that_could_not_be_sent_is_not_forgotten(settings, results, ledge
     monkeypatch.setattr(results, "write", away)
     sent: list[dict[str, object]] = []
     with pytest.raises(StorageUnavailable):
-        announce("scan", settings, results, sent.append)
+        announce(SCAN, settings, results, sent.append)
     assert sent == []
     assert ledger.overdue(float("inf")) == ["scan"]

@@ -6,7 +6,7 @@ import pytest
 
 from worker.config.urls import S3Url
 from worker.intake.s3_notifications import records_of, scan_of
-from worker.keys import InvalidArrival
+from worker.keys import InvalidRequest
 
 SCANS = S3Url("scans", "in/coming/")
 RESULTS = S3Url("scans", "results/")
@@ -80,7 +80,7 @@ def test_these_events_store_an_object(event):
     "event",
     ["ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "ObjectTagging:Put", "ObjectAcl:Put"],
 )
-def test_these_do_not(event):
+def test_these_events_store_no_object(event):
     assert scan_of(record(KEY, event), SCANS, None) is None
 
 
@@ -117,6 +117,6 @@ def test_results_that_are_written_into_the_same_bucket_are_not_looked_at():
     ],
 )
 def test_a_record_of_something_else_is_refused_with_the_reason(found, reason):
-    with pytest.raises(InvalidArrival, match=reason) as error:
+    with pytest.raises(InvalidRequest, match=reason) as error:
         scan_of(found, SCANS, RESULTS)
     assert "elsewhere" not in str(error.value)

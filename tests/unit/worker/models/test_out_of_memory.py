@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from pose import Frame, Person
+from pose import Frame
 from pose.estimators.base import Detections
 from tests.support.estimators import FindsNobody
 from worker.models.out_of_memory import OutOfMemory, OutOfMemoryFallback
@@ -14,7 +14,7 @@ from worker.scans.failures import classify_error
 
 
 class Small(FindsNobody):
-    """On a GPU in which so many frames fit. Gives one list a frame that says which frame it was."""
+    """On a GPU in which so many frames fit. Finds in each frame the frame itself, as a person."""
 
     min_score = 0.35
 
@@ -23,11 +23,11 @@ class Small(FindsNobody):
         self.fits = fits
         self.asked: list[int] = []
 
-    def estimate(self, frames: Sequence[Frame]) -> list[list[Person]]:
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.asked.append(len(frames))
         if len(frames) > self.fits:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return [[frame] for frame in frames]  # type: ignore[list-item]
+        return [Detections([frame]) for frame in frames]  # type: ignore[list-item]
 
 
 FRAMES = list(range(16))
@@ -51,27 +51,27 @@ def test_frames_are_halved_until_they_fit_and_none_is_lost_or_changes_its_place(
 def test_memory_that_becomes_full_in_between_costs_no_frame():
     small = Small(8)
     halved = OutOfMemoryFallback(small)
-    inner = small.estimate
+    inner = small.detect
 
-    def fuller(frames: Sequence[Frame]) -> list[list[Person]]:
+    def fuller(frames: Sequence[Frame]) -> list[Detections]:
         found = inner(frames)
         small.fits = 3
         return found
 
-    small.estimate = fuller  # type: ignore[method-assign]
+    small.detect = fuller  # type: ignore[method-assign]
     assert estimate(halved) == FOUND
     assert small.asked[:6] == [16, 8, 8, 4, 2, 2]
 
 
-def test_where_no_frame_fits_it_passes_by_and_says_so():
+def test_if_no_frame_fits_the_error_is_transient():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
-    verdict = classify_error(error.value)
-    assert (verdict.passing, verdict.expected) == (True, True)
-    assert verdict.reason == "the GPU's memory is full: not even one frame fits"
+    policy = classify_error(error.value)
+    assert (policy.transient, policy.expected) == (True, True)
+    assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 
-def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():
+def test_if_allowed_the_cpu_does_the_rest_and_is_loaded_once():
     small, made = Small(0), []
 
     def on_cpu() -> Small:
@@ -84,7 +84,7 @@ def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():
     assert [each.asked for each in made] == [[16, 16]]
 
 
-def test_other_errors_are_not_its_own():
+def test_other_errors_pass_through():
     def fault() -> None:
         raise RuntimeError
 
@@ -92,10 +92,9 @@ def test_other_errors_are_not_its_own():
         estimate(OutOfMemoryFallback(FindsNobody(before=fault), Small))  # type: ignore[arg-type]
 
 
-def test_it_says_of_itself_what_the_other_does():
+def test_it_has_the_name_version_and_min_score_of_its_estimator():
     sparing = OutOfMemoryFallback(Small(1))
     assert (sparing.name, sparing.version, sparing.min_score) == ("finds-nobody", "1", 0.35)
-    assert not hasattr(OutOfMemoryFallback(FindsNobody()), "min_score")
 
 
 def test_no_frames_are_no_work():
@@ -103,14 +102,14 @@ def test_no_frames_are_no_work():
 
 
 class Doubtful(Small):
-    """Is not sure of anybody."""
+    """Has low-confidence detections only."""
 
-    def look(self, frames: Sequence[Frame]) -> list[Detections]:
-        return [Detections([], people) for people in self.estimate(frames)]
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        return [Detections([], found.people) for found in super().detect(frames)]
 
 
-def test_bystanders_come_through_in_the_same_halves():
+def test_low_confidence_detections_are_kept_when_batches_are_halved():
     small = Doubtful(8)
-    seen: Any = OutOfMemoryFallback(small).look(FRAMES)  # type: ignore[arg-type]
-    assert [sight.bystanders for sight in seen] == FOUND
+    detected: Any = OutOfMemoryFallback(small).detect(FRAMES)  # type: ignore[arg-type]
+    assert [found.low_confidence for found in detected] == FOUND
     assert small.asked == [16, 8, 8]

@@ -15,11 +15,14 @@ from pose.errors import InvalidManifest
 from tests.support.estimators import FindsNobody
 from tests.support.rendered import KnowingEstimator, person
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.process import Outcome, process
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, finished_result
+from worker.scans.transfer import Limits, read_result
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+
+SCAN = ScanId("scan")
 
 LIMITS = Limits(object_bytes=10**6, scan_bytes=10**7, files=100)
 PERSON = "Zoe-1234"
@@ -45,7 +48,7 @@ def run(scans, results) -> Callable[..., Outcome]:
         report: Callable[..., None] = lambda *_: None,
         scan_id: str = "scan",
     ) -> Outcome:
-        return process(scan_id, scans, results, estimator or FindsNobody(), LIMITS, report)
+        return process(ScanId(scan_id), scans, results, estimator or FindsNobody(), LIMITS, report)
 
     return run
 
@@ -119,7 +122,7 @@ def test_a_scan_that_is_done_is_not_analysed_again(run):
     assert estimator.calls == 1
 
 
-def test_it_is_when_its_files_or_the_model_are_others(run, scans, make_depth):
+def test_a_scan_with_other_files_or_another_model_is_analysed_again(run, scans, make_depth):
     estimator = FindsNobody()
     fingerprints = {run(estimator).result.fingerprint}
     scans.write(f"scan/depth/depth_{PERSON}_1622182020448_100_1.depth", make_depth(2.5), "application/zip")
@@ -129,12 +132,12 @@ def test_it_is_when_its_files_or_the_model_are_others(run, scans, make_depth):
     assert estimator.calls == len(fingerprints) == 3
 
 
-def test_a_second_model_is_compared_and_is_part_of_what_is_done_already(run, scans, results, monkeypatch):
+def test_a_second_model_is_compared_and_is_part_of_the_fingerprint(run, scans, results, monkeypatch):
     assert run().result.drift is None
     first, second = FindsNobody(), FindsNobody()
 
     def both() -> Outcome:
-        return process("scan", scans, results, first, LIMITS, lambda *_: None, compare_with=second)
+        return process(SCAN, scans, results, first, LIMITS, lambda *_: None, compare_with=second)
 
     outcome = both()
     assert not outcome.repeated
@@ -150,20 +153,20 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
         return KnowingEstimator({0: [person(points)], 1: [person(points)]})
 
     with capture_logs() as logs:
-        process("scan", scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
+        process(SCAN, scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
     told = [each for each in logs if each["event"] == "models_disagree"]
     assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
-def test_a_result_that_cannot_be_read_is_made_anew(run, results, content):
+def test_an_unreadable_result_is_made_again(run, results, content):
     results.write("scan/result.json", content, "application/json")
-    assert finished_result(results, "scan") is None
+    assert read_result(results, SCAN) is None
     assert not run().repeated
-    assert finished_result(results, "scan") is not None
+    assert read_result(results, SCAN) is not None
 
 
-def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_scan, tmp_path):
+def test_the_result_of_another_scan_does_not_count(run, scans, results, make_scan, tmp_path):
     # As where somebody copied a scan with all that came out of it.
     run()
     for name, data in make_scan(frames=2, person=PERSON).items():
@@ -173,7 +176,7 @@ def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_
     assert (outcome.repeated, outcome.result.scan_id) == (False, "copy")
 
 
-def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, tmp_path):
+def test_an_incomplete_result_is_made_again(run, results, tmp_path):
     before = files_in(tmp_path / "results" / "scan") if run() else {}
     results.delete("scan/frames/1/pose.json")
     assert not run().repeated
@@ -181,7 +184,7 @@ def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, t
     assert run().repeated
 
 
-def test_a_storage_that_takes_all_of_the_time_is_no_fault_of_the_scan(run, scans, monkeypatch):
+def test_a_storage_too_slow_for_the_time_limit_is_a_storage_error(run, scans, monkeypatch):
     def out_of_time(*_: object) -> None:
         raise SoftTimeLimitExceeded
 
@@ -201,7 +204,7 @@ def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
     monkeypatch.setattr(results, "write", fail_at_the_last_frame)
     with pytest.raises(StorageUnavailable):
         run()
-    assert finished_result(results, "scan") is None
+    assert read_result(results, SCAN) is None
     monkeypatch.undo()
     assert not run().repeated
 

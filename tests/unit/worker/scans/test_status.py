@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.config.urls import url_of_folder
+from worker.keys import ScanId
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, read_status, write_status
 from worker.storage.base import Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+
+SCAN = ScanId("scan")
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -36,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def record(storage, clock) -> StatusRecord:
-    return StatusRecord(storage, "scan", "task-1", 2, lease_s=100, clock=clock)
+    return StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, clock=clock)
 
 
 def away(*_: object) -> None:
@@ -44,16 +47,16 @@ def away(*_: object) -> None:
 
 
 def written(storage: Storage) -> ScanStatus:
-    status = read_status(storage, "scan")
+    status = read_status(storage, SCAN)
     assert status is not None
     return status
 
 
 def test_a_scan_goes_from_queued_to_completed(storage, clock, record):
-    queued = ScanStatus(scan_id="scan", status=Status.QUEUED, queued_at=START, updated_at=START)
+    queued = ScanStatus(scan_id=SCAN, status=Status.QUEUED, queued_at=START, updated_at=START)
     write_status(storage, queued)
     clock.pass_by(10)
-    record.look()
+    record.read_earlier()
     record.started()
     status = written(storage)
     assert (status.status, status.attempt, status.task_id) == (Status.STARTED, 2, "task-1")
@@ -90,7 +93,7 @@ def test_a_scan_that_is_tried_again_is_queued_and_says_why(storage, record):
     assert not status.status.final
 
 
-def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
+def test_a_scan_that_is_not_final_has_a_deadline(storage, clock, record):
     record.started()
     assert written(storage).lease_until == START + timedelta(seconds=100)
     clock.pass_by(5)
@@ -102,25 +105,25 @@ def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
     assert written(storage).lease_until is None
 
 
-def test_deaths_and_force_stand_in_it(storage, clock):
-    record = StatusRecord(storage, "scan", "task-1", 2, lease_s=100, force=True, clock=clock)
-    record.started(deaths=2)
+def test_the_status_holds_crashes_and_force(storage, clock):
+    record = StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, force=True, clock=clock)
+    record.started(crashes=2)
     assert (written(storage).deaths, written(storage).force) == (2, True)
 
 
-def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, clock, record):
-    record.started(held=True)
+def test_a_deferred_record_writes_nothing_until_the_analysis_starts(storage, clock, record):
+    record.started(deferred=True)
     assert not record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)
     record.completed()
-    assert read_status(storage, "scan") is None
-    record.started(held=True)
+    assert read_status(storage, SCAN) is None
+    record.started(deferred=True)
     assert record.progress(Stage.ANALYSE, 0, 9)
-    assert not record.held
+    assert not record.deferred
     assert written(storage).status is Status.PROGRESS
 
 
-def test_a_failure_takes_the_earlier_result_away_before_it_is_told(storage, record, monkeypatch):
+def test_the_earlier_result_is_deleted_before_a_failure_is_written(storage, record, monkeypatch):
     storage.write("scan/result.json", b"{}", "application/json")
     storage.write("scan/frames/0/pose.json", b"{}", "application/json")
     write, seen = storage.write, []
@@ -134,7 +137,7 @@ def test_a_failure_takes_the_earlier_result_away_before_it_is_told(storage, reco
     assert seen == [["scan/frames/0/pose.json"]]
 
 
-def test_a_result_that_cannot_be_taken_away_lets_no_failure_be_told(storage, record, monkeypatch):
+def test_no_failure_is_written_if_the_earlier_result_cannot_be_deleted(storage, record, monkeypatch):
     storage.write("scan/result.json", b"{}", "application/json")
     record.started()
     monkeypatch.setattr(storage, "delete", away)
@@ -167,7 +170,7 @@ def test_start_and_completion_must_be_written(record, storage, monkeypatch):
             change()
 
 
-def test_the_rest_may_be_left_out_while_storage_is_away(record, storage, monkeypatch):
+def test_other_states_are_skipped_while_storage_is_away(record, storage, monkeypatch):
     monkeypatch.setattr(storage, "write", away)
     record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)
@@ -196,7 +199,7 @@ FOREIGN = (
 )
 def test_a_status_that_cannot_be_read_counts_as_none(storage, record, content):
     storage.write("scan/status.json", content, "application/json")
-    assert read_status(storage, "scan") is None
+    assert read_status(storage, SCAN) is None
     record.started()
     assert written(storage).status is Status.STARTED
 

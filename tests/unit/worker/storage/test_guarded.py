@@ -9,7 +9,7 @@ from worker.storage.guarded import LockGuardedStorage
 from worker.storage.opening import open_storage
 
 
-def test_it_changes_nothing_once_the_lock_is_lost_and_still_reads(tmp_path):
+def test_without_the_lock_it_reads_but_does_not_change_anything(tmp_path):
     storage = open_storage(url_of_folder(tmp_path), "the storage of results")
     lost: list[bool] = []
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from worker.config.settings import Settings, read_settings
-from worker.intake.plain_json import Arrival, read_arrival
-from worker.keys import InvalidArrival
+from worker.intake.inbox_entry import InboxEntry, parse_entry
+from worker.keys import InvalidRequest, ScanId
 
 BUCKET = {"scans_url": "s3://scans/in", "results_url": "s3://results"}
 
@@ -16,9 +16,9 @@ def settings(**values: Any) -> Settings:
     return read_settings(redis_url="redis://host", arrivals_list="arrived", **values)
 
 
-def read(entry: object, **values: Any) -> Arrival:
+def read(entry: object, **values: Any) -> InboxEntry:
     data = entry if isinstance(entry, bytes) else json.dumps(entry).encode()
-    return read_arrival(data, settings(**values))
+    return parse_entry(data, settings(**values))
 
 
 def stored(*keys: str) -> dict[str, Any]:
@@ -27,18 +27,20 @@ def stored(*keys: str) -> dict[str, Any]:
 
 
 def test_one_scan():
-    assert read({"scan_id": "scan-1"}) == Arrival(announced=("scan-1",))
+    assert read({"scan_id": "scan-1"}) == InboxEntry(announced=(ScanId("scan-1"),))
 
 
 def test_several_scans_each_once():
-    assert read({"scan_ids": ["b", "a", "b"]}) == Arrival(announced=("b", "a"))
+    assert read({"scan_ids": ["b", "a", "b"]}) == InboxEntry(announced=(ScanId("b"), ScanId("a")))
 
 
 def test_an_object_that_came_only_touches_its_scan():
-    assert read(stored("in/a/x", "in/b/x", "in/a/y"), **BUCKET) == Arrival(touched=("a", "b"))
+    assert read(stored("in/a/x", "in/b/x", "in/a/y"), **BUCKET) == InboxEntry(
+        touched=(ScanId("a"), ScanId("b"))
+    )
 
 
-def test_what_is_right_counts_beside_what_is_wrong():
+def test_the_valid_scans_of_an_entry_count():
     found = read({"scan_ids": ["a", "../b", 7, "c"]})
     assert found.announced == ("a", "c")
     assert found.problem is not None
@@ -46,12 +48,12 @@ def test_what_is_right_counts_beside_what_is_wrong():
     found = read(stored("in/a/x", "out/b/x"), **BUCKET)
     assert (found.touched, found.problem) == (
         ("a",),
-        "record 2: it tells of an object that is not below the prefix of SCANS_URL",
+        "record 2: it is about an object that is not below the prefix of SCANS_URL",
     )
 
 
 def test_a_notification_without_anything_for_us_is_no_problem():
-    assert read({"Records": []}, **BUCKET) == Arrival()
+    assert read({"Records": []}, **BUCKET) == InboxEntry()
 
 
 @pytest.mark.parametrize(
@@ -76,5 +78,5 @@ def test_a_notification_without_anything_for_us_is_no_problem():
     ],
 )
 def test_anything_else_is_refused_with_the_reason(entry, reason):
-    with pytest.raises(InvalidArrival, match=reason):
+    with pytest.raises(InvalidRequest, match=reason):
         read(entry)

@@ -1,0 +1,100 @@
+"""The retry policy: when a scan is tried again, and when it is given up.
+
+Two things bring a scan back: a transient error, or another worker that holds its lock. The message carries a
+`RetryState` from one attempt to the next. `worker.scans.failures` decides which errors are transient.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from worker.config.settings import Settings
+
+HEADER: Final = "pose_tries"  # of a message
+MAX_DELAY_S: Final = 60.0
+MAX_LOCK_WAIT_S: Final = 5.0  # short: the other worker may finish at any moment
+LOCK_MARGIN_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class RetryState:
+    """What a message carries from one attempt to the next.
+
+    Attributes:
+        attempt: Number of this attempt, from 1. A message that only waits for a lock is no attempt.
+        lock_waits: How often the message came back because another worker had the scan.
+        first_failure: When the first attempt failed, in seconds of the epoch.
+    """
+
+    attempt: int = 1
+    lock_waits: int = 0
+    first_failure: float | None = None
+
+    def to_header(self) -> list[float | None]:
+        """Return the state as it stands in the header of a message."""
+        return [self.attempt, self.lock_waits, self.first_failure]
+
+    @classmethod
+    def from_header(cls, header: object) -> RetryState:
+        """Return the state from the header of a message; a first attempt if the header is not valid.
+
+        >>> RetryState.from_header([2, 0, 1700000000.0])
+        RetryState(attempt=2, lock_waits=0, first_failure=1700000000.0)
+        """
+        if not isinstance(header, list) or len(header) != 3:
+            return cls()
+        attempt, lock_waits, first_failure = header
+        if type(attempt) is not int or type(lock_waits) is not int or min(attempt - 1, lock_waits) < 0:
+            return cls()
+        known = isinstance(first_failure, float) and math.isfinite(first_failure)
+        return cls(attempt, lock_waits, first_failure if known else None)
+
+
+class RetryLater(Exception):
+    """Raised when the message is to come again after `delay_s` seconds, and to carry `state`."""
+
+    def __init__(self, reason: str, delay_s: float, state: RetryState) -> None:
+        self.reason = reason
+        self.delay_s = delay_s
+        self.state = state
+        super().__init__(reason)
+
+
+def retry_after_error(state: RetryState, reason: str, settings: Settings, now: float) -> RetryLater | None:
+    """Return the next attempt after a transient error, or None after too many attempts or too long a time.
+
+    Args:
+        state: Of the attempt that failed.
+        reason: Why it failed.
+        settings: Of this process.
+        now: Seconds of the epoch.
+    """
+    first_failure = now if state.first_failure is None else state.first_failure
+    delay_s = retry_delay_s(state.attempt + 1, settings.retry_base_s)
+    if state.attempt >= settings.max_attempts or now + delay_s > first_failure + settings.retry_total_s:
+        return None
+    return RetryLater(reason, delay_s, replace(state, attempt=state.attempt + 1, first_failure=first_failure))
+
+
+def retry_after_lock(state: RetryState, reason: str, settings: Settings) -> RetryLater | None:
+    """Return the next try to get a lock, or None once its holder must have finished or lost it."""
+    if state.lock_waits * MAX_LOCK_WAIT_S > settings.time_limit_s + settings.lock_ttl_s + LOCK_MARGIN_S:
+        return None
+    delay_s = min(MAX_LOCK_WAIT_S, 0.5 * 2.0 ** min(state.lock_waits, 16))
+    return RetryLater(reason, delay_s, replace(state, lock_waits=state.lock_waits + 1))
+
+
+def retry_delay_s(attempt: int, base_s: float, jitter: Callable[[], float] = random.random) -> float:
+    """Return the seconds to wait before an attempt (2, 3, …): doubled each time, then 50 to 100 % of that.
+
+    The jitter spreads scans that failed at the same moment.
+
+    >>> [retry_delay_s(attempt, 2.0, jitter=lambda: 1.0) for attempt in (2, 3, 4, 20)]
+    [2.0, 4.0, 8.0, 60.0]
+    """
+    full = min(MAX_DELAY_S, base_s * 2.0 ** min(attempt - 2, 32))
+    return full * (0.5 + 0.5 * jitter())
