@@ -116,13 +116,12 @@ class Camera:
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Project points (..., 3) of the scene to pixels (..., 2) as (u, v), and depths (...) in metres."""
-        k = self.intrinsics
         local = (points - self.position) @ self.rotation
         depth = -local[..., 2]
+        # Points behind the camera get pixels as well, though meaningless ones: callers check the depth.
         safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
-        u = local[..., 0] / safe * k.fx + k.cx
-        v = k.cy - local[..., 1] / safe * k.fy
-        return np.stack([u, v], axis=-1), depth
+        at_one_metre = np.stack([local[..., 0] / safe, local[..., 1] / safe, np.full_like(safe, -1)], axis=-1)
+        return np.stack(self.intrinsics.project(at_one_metre), axis=-1), depth
 
 
 @dataclass(frozen=True, eq=False)
