@@ -32,7 +32,7 @@ from pose.scan.pictures import decode_picture
 from pose.synthetic.picture import Picture, render_picture
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 from pose.synthetic.scan_writer import scan_files
-from pose.synthetic.sensor import blobs
+from pose.synthetic.sensor import smooth_noise
 
 FRAMES: Final = 3  # of each scan, a third of a real one's apart
 COVERED: Final = 0.999  # of a frame's face pixels; below it a face shows
@@ -89,7 +89,7 @@ def _with_holes(rendering: Rendering, holes: str | None, seed: int) -> pose.Dept
     if holes is None:
         return depthmap
     if holes == "holes":
-        lost = blobs(np.random.default_rng([seed, 18]), depthmap.depth.shape, 14) > 0.7
+        lost = smooth_noise(np.random.default_rng([seed, 18]), depthmap.depth.shape, 14) > 0.7
     else:
         lost = cv2.dilate(_heads(rendering).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return replace(depthmap, depth=np.where(lost, np.float32(0), depthmap.depth))

@@ -100,7 +100,7 @@ def heads_of(looks: int, count: int, first_seed: int) -> Iterator[tuple[Images, 
 
 
 def _head(seed: int, posture: str, looks: int) -> tuple[Images, Masks, float] | None:
-    rendering = render(seed, posture, (120, 90), second_person=False, looks=looks)
+    rendering = render(seed, posture, (120, 90), second_person=False, identity=looks)
     scene = rendering.scene
     outline = _outline(rendering) if _faces_the_camera(scene) else None
     if outline is None:

@@ -1,9 +1,9 @@
-"""A body's measures from its stature, with a child's proportions.
+"""Body measures for a stature, with the proportions of a child.
 
-The rows are read off growth references (head circumference and length for age of the WHO child growth
-standards, 2006) and off anthropometric surveys of children (Snyder et al., "Anthropometry of infants,
-children and youths to age 18", 1977), rounded: a newborn's head is a quarter of its length, an adult's an
-eighth. Between two columns a measure is interpolated; each body then differs from it by a few per cent.
+The rows are rounded values from growth references (head circumference and length for age of the WHO child
+growth standards, 2006) and from anthropometric surveys of children (Snyder et al., "Anthropometry of infants,
+children and youths to age 18", 1977): a newborn's head is a quarter of its length, an adult's an eighth.
+Measures are interpolated between two columns; each person then differs from them by a few per cent.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _MEASURES: dict[str, tuple[float, ...]] = {
     "hip_width": (0.056, 0.076, 0.083, 0.095, 0.109, 0.155),
     "hip_depth": (0.045, 0.060, 0.065, 0.073, 0.082, 0.110),
 }
-# Flesh varies far more between children than bones do: thin and stout ones must all be found.
-_FLESH = frozenset(
+# Girth varies far more between children than bones do. The network must find thin and stout ones.
+_GIRTHS = frozenset(
     {"arm", "elbow", "wrist", "thigh", "knee", "calf", "ankle"}
     | {"chest_width", "chest_depth", "waist_width", "waist_depth", "hip_width", "hip_depth"}
 )
@@ -53,7 +53,7 @@ _FLESH = frozenset(
 
 @dataclass(frozen=True)
 class Measures:
-    """Metres. The names say what; see the table above. `stature` is the height from sole to crown."""
+    """Measures of a person in metres, as in the table above. `stature` is the height from sole to crown."""
 
     stature: float
     head_height: float
@@ -86,15 +86,15 @@ class Measures:
 
     @property
     def spine(self) -> float:
-        """From the middle of the hip joints to the middle of the shoulder joints."""
+        """Distance from the middle of the hip joints to the middle of the shoulder joints."""
         return self.stature - self.head_height - self.neck - self.hip_height
 
 
 def sample_measures(rng: np.random.Generator, stature: float) -> Measures:
-    """Measures of a random body.
+    """Return the measures of a random person.
 
     Args:
-        stature: metres, 0.5 to 1.8; below 0.5 the proportions stay those of a newborn.
+        stature: metres, 0.5 to 1.8. Below 0.5 the proportions stay those of a newborn.
     """
     build = float(np.clip(rng.normal(1.0, 0.11), 0.74, 1.35))
     values = {}
@@ -103,7 +103,7 @@ def sample_measures(rng: np.random.Generator, stature: float) -> Measures:
         if stature > _STATURE[-1]:
             value *= stature / _STATURE[-1]
         value *= float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1))
-        values[name] = value * build if name in _FLESH else value
-    # Heights along the leg must stay in order and leave a trunk whatever the draw was.
+        values[name] = value * build if name in _GIRTHS else value
+    # Leave room for a trunk, whatever was drawn.
     values["hip_height"] = min(values["hip_height"], 0.56 * stature)
     return Measures(stature=stature, **values)

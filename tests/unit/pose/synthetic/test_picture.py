@@ -136,14 +136,14 @@ def tone(shown, part):
 def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
     skins: dict[int, np.ndarray] = {}
     clothes: dict[int, np.ndarray] = {}
-    for looks in range(6):
-        scenes = [sample_scene(seed, "standing", second_person=False, looks=looks) for seed in range(8)]
+    for identity in range(6):
+        scenes = [sample_scene(seed, "standing", second_person=False, identity=identity) for seed in range(8)]
         assert len({scene.people[0].measures for scene in scenes}) == 1
         shown = [render_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
         for tones, part in ((skins, "head"), (clothes, "top")):
             seen = [each for each in (tone(picture, part) for picture in shown) if each is not None]
             if len(seen) > 3:
-                tones[looks] = np.array(seen)
+                tones[identity] = np.array(seen)
     assert len(skins) > 3
     own = np.mean([tones.std(axis=0) for tones in skins.values()])
     assert np.std([tones.mean(axis=0) for tones in skins.values()], axis=0).mean() > 2 * own
@@ -151,7 +151,7 @@ def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
 
 
 def test_looks_change_nothing_but_the_child():
-    with_looks, without = (sample_scene(740_003, "standing", looks=looks) for looks in (5, None))
+    with_looks, without = (sample_scene(740_003, "standing", identity=identity) for identity in (5, None))
     rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_looks, without)]
     assert len(rooms[0]) == len(rooms[1])
     assert with_looks.step == without.step

@@ -69,7 +69,7 @@ def test_visible_keypoints_lie_on_the_person_near_the_surface(seed, posture):
     surface = rendered.depthmap.unproject(columns, rows, rendered.hits.depth[rows, columns])
     away = np.linalg.norm(surface - person.joints[visible], axis=1)
     # Sideways it is at most half a pixel, which is less than a centimetre.
-    assert (away < person.radii[visible] + 0.01).all()
+    assert (away < person.max_joint_depths[visible] + 0.01).all()
 
 
 @pytest.mark.parametrize("posture", ["standing", "lying"])

@@ -9,7 +9,7 @@ import pytest
 
 from pose import keypoints as kp
 from pose.geometry.orientation import LYING_STEPS, STANDING_STEPS, turn_points, turns_for_step
-from pose.synthetic.scene import PHONE, sample_scene
+from pose.synthetic.scene import PHONE_INTRINSICS, sample_scene
 
 SEEDS = range(700_000, 700_020)
 scene = cache(sample_scene)
@@ -112,7 +112,7 @@ def test_the_size_changes_nothing_but_the_camera():
     assert shape_numbers(small.shapes) == shape_numbers(large.shapes)
     assert (small.camera.intrinsics.width, large.camera.intrinsics.height) == (180, 480)
     assert small.camera.intrinsics.fx / 180 == pytest.approx(large.camera.intrinsics.fx / 640)
-    assert small.intrinsics == pytest.approx(PHONE, rel=0.03)
+    assert small.intrinsics == pytest.approx(PHONE_INTRINSICS, rel=0.03)
 
 
 def test_the_cameras_rotation_is_one():

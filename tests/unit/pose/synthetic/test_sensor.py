@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose.synthetic.raycast import Hits, plane
-from pose.synthetic.sensor import blobs, sense
+from pose.synthetic.sensor import simulate_sensor, smooth_noise
 
 SHAPE = (180, 240)
 SEEDS = range(12)
@@ -20,7 +20,7 @@ def sensed(seed, depth, parts="wall", frame=0, careful=True):
     depth = np.broadcast_to(np.asarray(depth, np.float32), SHAPE).copy()
     index = np.where(np.isfinite(depth), index, -1).astype(np.int16)
     scan, view = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2, frame])
-    return sense(Hits(depth, index), shapes, scan, view, careful=careful)
+    return simulate_sensor(Hits(depth, index), shapes, scan, view, careful=careful)
 
 
 def step(near=1.0, far=1.6):
@@ -131,7 +131,7 @@ def test_the_same_draws_give_the_same_bytes():
 
 @pytest.mark.parametrize("cell", [2.0, 9.0, 40.0])
 def test_blobs_are_smooth_noise_around_zero(cell):
-    noise = np.stack([blobs(np.random.default_rng(seed), SHAPE, cell) for seed in range(30)])
+    noise = np.stack([smooth_noise(np.random.default_rng(seed), SHAPE, cell) for seed in range(30)])
     assert noise.shape == (30, *SHAPE)
     assert noise.mean() == pytest.approx(0, abs=0.1)
     assert noise.std() == pytest.approx(1, abs=0.25)
