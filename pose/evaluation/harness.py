@@ -1,4 +1,4 @@
-"""What the evaluation programs share: held-out rendered scans, options of the command line, statistics."""
+"""Shared by the evaluation programs: held-out rendered scans, command-line options, statistics."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def training_sample(index: int) -> Sample:
     # Lying children are harder: they have more poses and stand out less from the floor.
     posture = str(rng.choice(["standing", "lying", "empty"], p=[0.32, 0.58, 0.10]))
     size = (240, 180) if rng.random() < 0.7 else (180, 135)
-    # Most renderings are careless, as real scans may be careful or not.
+    # Most renderings are careless: real scans do not always follow the guidelines.
     rendering = render(seed, posture, size, frame=int(rng.integers(0, 9)), careful=bool(rng.random() < 0.35))
     return to_sample(rendering, _sample_floor(rng))
 

@@ -20,7 +20,7 @@ FRAMES = 2
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """A standing and a lying scan, the latter with somebody else in it."""
+    """A standing and a lying scan, the latter with a second person."""
     folder = tmp_path_factory.mktemp("scans")
     return {
         "standing": write_scan(folder / "standing", 31, "standing", FRAMES),
