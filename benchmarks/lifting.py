@@ -72,7 +72,7 @@ def main(
                     own = error[:, joint][mask[:, joint]]
                     every = np.nanmedian(error[:, joint])
                     print(f"{'':10}{name:18}{every:6.2f}{np.nanmedian(own):8.2f}{len(own):6}")
-    print("cm; seen: visible joints; p90: 90th percentile of those; length: absolute error; bias: signed error")
+    print("cm; seen: visible joints; p90: their 90th percentile; length: absolute error; bias: signed error")
 
 
 if __name__ == "__main__":
