@@ -1,4 +1,4 @@
-"""Pictures show faces, and the mask says where."""
+"""Pictures show faces, and the mask tells where."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pictures(low, high, count=8):
 
 
 def of_parts(shown, *parts):
-    return np.array([shape.part in parts for shape in shown.scene.shapes] + [False])[shown.hits.index]
+    return shown.hits.part_mask(shown.scene.shapes, *parts)
 
 
 def test_a_picture_has_the_size_that_was_asked_for():
@@ -133,13 +133,13 @@ def tone(shown, part):
     return np.median(pixels, axis=0) if len(pixels) > 20 else None
 
 
-def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
+def test_one_identity_has_one_skin_and_other_clothes_in_other_scans():
     skins: dict[int, np.ndarray] = {}
     clothes: dict[int, np.ndarray] = {}
-    for identity in range(6):
-        scenes = [sample_scene(seed, "standing", second_person=False, identity=identity) for seed in range(8)]
+    for identity in range(5):
+        scenes = [sample_scene(seed, "standing", second_person=False, identity=identity) for seed in range(6)]
         assert len({scene.people[0].measures for scene in scenes}) == 1
-        shown = [render_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
+        shown = [render_picture(scene, (160, 120), seed, 0) for seed, scene in enumerate(scenes)]
         for tones, part in ((skins, "head"), (clothes, "top")):
             seen = [each for each in (tone(picture, part) for picture in shown) if each is not None]
             if len(seen) > 3:
@@ -150,9 +150,9 @@ def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
     assert np.mean([tones.std(axis=0) for tones in clothes.values()]) > 2 * own
 
 
-def test_looks_change_nothing_but_the_child():
-    with_looks, without = (sample_scene(740_003, "standing", identity=identity) for identity in (5, None))
-    rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_looks, without)]
+def test_an_identity_changes_nothing_but_the_child():
+    with_identity, without = (sample_scene(740_003, "standing", identity=identity) for identity in (5, None))
+    rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_identity, without)]
     assert len(rooms[0]) == len(rooms[1])
-    assert with_looks.step == without.step
-    assert with_looks.people[0].measures != without.people[0].measures
+    assert with_identity.step == without.step
+    assert with_identity.people[0].measures != without.people[0].measures
