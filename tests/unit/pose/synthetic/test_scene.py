@@ -1,4 +1,4 @@
-"""Scenes are as a scan's seed, posture and frame say."""
+"""Scenes follow from seed, posture and frame."""
 
 from __future__ import annotations
 
@@ -123,6 +123,6 @@ def test_the_cameras_rotation_is_one():
 
 
 @pytest.mark.parametrize(("seed", "posture"), [(1, "sitting"), (1, ""), (-1, "standing")])
-def test_arguments_that_make_no_sense_are_refused(seed, posture):
+def test_invalid_arguments_are_refused(seed, posture):
     with pytest.raises(ValueError):
         sample_scene(seed, posture)
