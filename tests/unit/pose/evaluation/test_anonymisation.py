@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 
@@ -149,3 +150,11 @@ def test_nothing_of_the_metadata_is_published():
             return [pose.Detections([person(points)]) for _ in frames]
 
     assert evaluation.shared_with_metadata(Nobody(), 1) == 0
+
+
+@pytest.mark.parametrize("careless", [True, False])
+def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch, capsys, careless):
+    monkeypatch.setattr(evaluation, "measure", lambda *_, careful, **__: {"measured": careful})
+    evaluation.main(scans=1, careless=careless)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["careful"], report["measured"]) == (not careless, not careless)
