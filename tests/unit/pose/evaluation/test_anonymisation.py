@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -165,3 +166,11 @@ def test_metadata_is_counted_only_if_it_is_published(monkeypatch, make_scan, lea
 
     monkeypatch.setattr(pose, "analyse_scan", publish)
     assert (evaluation.count_leaked_metadata(Knowing(), 1) > 1000) == leaks
+
+
+@pytest.mark.parametrize("careless", [True, False])
+def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch, capsys, careless):
+    monkeypatch.setattr(evaluation, "measure", lambda *_, careful, **__: {"measured": careful})
+    evaluation.main(scans=1, careless=careless)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["careful"], report["measured"]) == (not careless, not careless)

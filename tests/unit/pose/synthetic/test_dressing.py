@@ -49,6 +49,13 @@ def test_all_volumes_bear_the_persons_number():
     assert {shape.owner for shape in shapes} == {3}
 
 
+def test_one_ear_lies_as_deep_as_the_other():
+    _, posed, _, shapes, _ = dressed(0)
+    ears = [shape.origin for shape in shapes if shape.part == "ear"]
+    left, right = np.linalg.norm(ears - posed.joints[[kp.LEFT_EAR, kp.RIGHT_EAR]], axis=1)
+    assert left == pytest.approx(right)
+
+
 def test_hair_is_worn_as_the_clothes_say():
     seen = set()
     for seed in range(40):
