@@ -14,7 +14,7 @@ from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
 from pose.estimators.base import Person
-from pose.geometry.orientation import is_known, turns_for_step, turns_of_person
+from pose.geometry.orientation import is_known_step, turns_for_step, turns_of_person
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
@@ -140,7 +140,7 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
     with watch("cover"):
-        turns = turns_for_step(frame.step) if is_known(frame.step) else None
+        turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
         redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
     with watch("draw"):
         artefacts = _pictures(frame, people, redacted)
@@ -226,7 +226,7 @@ def _pictures(frame: Frame, people: Sequence[Person], redacted: Anonymised) -> d
 
 def _overlay_turns(step: int, people: Sequence[Person]) -> int:
     """Return the quarter turns that bring a picture upright: by the step, or else by the first person."""
-    if is_known(step):
+    if is_known_step(step):
         return turns_for_step(step)
     return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
 

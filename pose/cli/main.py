@@ -294,7 +294,3 @@ app.add_typer(weights_cli.app, name="weights")
 def main() -> None:
     """Entry point of the `pose` command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from pose.errors import PoseError
-from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, slot
+from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, first_published
 
 if TYPE_CHECKING:
     from pose.weights.store import WeightsSource, WeightsStore
@@ -130,7 +130,7 @@ def _open(
 
     try:
         for name in names or []:
-            slot(name)
+            first_published(name)
         return open_weights(url)
     except (PoseError, ValueError) as error:
         Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {error}", markup=False)

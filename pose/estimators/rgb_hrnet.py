@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.detector import MIN_SCORE
 from pose.estimators.topdown import TopDown
-from pose.geometry.orientation import is_known, turn_picture, turns_for_step, unturn_points
+from pose.geometry.orientation import is_known_step, turn_picture, turns_for_step, unturn_points
 from pose.scan.frame import Frame
 
 FloatArray = NDArray[np.float64]
@@ -82,7 +82,7 @@ class RGBHRNet(Estimator):
     def _detect_in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
         """All detections of the depth network. It cannot use frames of an unknown step: none there."""
         found: list[list[Person]] = [[] for _ in frames]
-        usable = [i for i, frame in enumerate(frames) if is_known(frame.step)]
+        usable = [i for i, frame in enumerate(frames) if is_known_step(frame.step)]
         for i, detected in zip(usable, self.depth.detect([frames[i] for i in usable]), strict=True):
             found[i] = [*detected.people, *detected.low_confidence]
         return found
@@ -118,7 +118,7 @@ class RGBHRNet(Estimator):
 
 
 def _turns(step: int) -> tuple[int, ...]:
-    return (turns_for_step(step),) if is_known(step) else _ALL_TURNS
+    return (turns_for_step(step),) if is_known_step(step) else _ALL_TURNS
 
 
 def _best_score(people: list[Person]) -> float:

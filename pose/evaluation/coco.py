@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 from pose import keypoints as kp
 from pose.errors import PoseError
-from pose.scan.manifest import is_inside
+from pose.scan.manifest import is_safe_path
 
 FloatArray = NDArray[np.float64]
 Checked = TypeVar("Checked")
@@ -33,7 +33,7 @@ class InvalidDataset(PoseError):
 
 
 def _file_name(name: str) -> str:
-    if not is_inside(name):
+    if not is_safe_path(name):
         raise ValueError("Input should be the name of a file inside the folder of images")
     return name
 

@@ -1,1 +1,1 @@
-"""Cameras and depth maps as arrays. Knows no file and no person."""
+"""Cameras and depth maps as arrays, without files or people."""

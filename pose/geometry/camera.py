@@ -1,7 +1,7 @@
-"""Pinhole cameras: from pixels to points in front of the camera, and back.
+"""Pinhole cameras: project points to pixels, and unproject pixels with depth to points.
 
-The camera's axes are those of the phone: x to the right of the picture, y up, and the camera looks along -z.
-A depth is measured along that axis. Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2004,
+Camera axes: x to the right of the picture, y up; the camera looks along -z. Depth is measured along that
+axis, not along the ray. Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2004,
 chapter 6.
 """
 
@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# The pixels of a camera are square. Those of a 4:3 picture seem to be stretched by 1.78 once it is turned,
-# and by 1.33 once it is cropped to 16:9.
+# Cameras have square pixels, fx = fy. If a 4:3 picture was turned, or cropped to 16:9, after the calibration,
+# fx / fy is off by a factor of 1.78 or 1.33.
 MAX_STRETCH: Final = 1.1
 
 FloatArray = NDArray[np.float64]
@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 class Intrinsics:
     """A pinhole camera, in pixels of a picture of width x height.
 
-    Pixel (u, v) is column, row; (0, 0) is the middle of the top left one.
+    Pixel (u, v) is column, row; (0, 0) is the centre of the top left pixel.
 
     Attributes:
         fx, fy: focal lengths.
@@ -41,24 +41,28 @@ class Intrinsics:
 
     @property
     def is_square(self) -> bool:
-        """Whether the pixels are square. Those of a turned or cropped picture seem not to be."""
+        """Whether the pixels are square. If not, the picture was turned or cropped after the calibration."""
         return 1 / MAX_STRETCH < self.fx / self.fy < MAX_STRETCH
 
     def resized(self, width: int, height: int) -> Intrinsics:
-        """Return the same camera for its picture scaled to width x height.
+        """Return the camera for the same picture scaled to width x height.
 
-        The lower left corner stays where it is, as in a calibration file (`scan.calibration`).
+        The centre of the lower left pixel stays in place: a calibration file (`scan.calibration`) counts
+        from there.
+
+        >>> Intrinsics(100, 100, 32, 24, 64, 48).resized(128, 96)
+        Intrinsics(fx=200.0, fy=200.0, cx=64.0, cy=49.0, width=128, height=96)
         """
         x, y = width / self.width, height / self.height
         cy = height - 1 - (self.height - 1 - self.cy) * y
         return Intrinsics(self.fx * x, self.fy * y, self.cx * x, cy, width, height)
 
     def unproject(self, u: ArrayLike, v: ArrayLike, depth: ArrayLike) -> FloatArray:
-        """Return the points, in the camera's axes, that pixels with these depths show.
+        """Return the points, in camera axes, that pixels with these depths show.
 
         Args:
-            u, v, depth: columns, rows and metres, of shapes that broadcast together. u and v need not be
-                integers, nor lie inside the picture.
+            u, v, depth: columns, rows and metres, of shapes that broadcast together. u and v may be
+                fractions, and may lie outside the picture.
 
         Returns:
             (..., 3) float64 metres.
@@ -77,11 +81,15 @@ class Intrinsics:
         """Return the pixels that show points: the inverse of `unproject`.
 
         Args:
-            points: (..., 3) metres in the camera's axes.
+            points: (..., 3) metres in camera axes.
 
         Returns:
-            u, v, each (...,) float64, not rounded, maybe outside the picture. NaN where a point is not in
-            front of the camera.
+            u, v, each (...,) float64, not rounded, possibly outside the picture. NaN for a point that is not
+            in front of the camera.
+
+        >>> u, v = Intrinsics(100, 100, 32, 24, 64, 48).project([1, 0, -2])
+        >>> float(u), float(v)
+        (82.0, 24.0)
         """
         local = np.asarray(points, np.float64)
         ahead: FloatArray = np.where(local[..., 2] < 0, -local[..., 2], np.nan)
@@ -93,10 +101,14 @@ class Intrinsics:
         return (columns - self.cx) / self.fx, (self.cy - rows) / self.fy
 
     def reproject(self, points: ArrayLike, other: Intrinsics) -> FloatArray:
-        """Return where another camera that stands in the same place sees pixels (..., 2) of this one.
+        """Return where another camera at the same position sees what pixels (..., 2) of this one show.
 
         Returns:
-            (..., 2) float64 u, v, not rounded, maybe outside the other picture.
+            (..., 2) float64 u, v, not rounded, possibly outside the other picture.
+
+        >>> small = Intrinsics(100, 100, 32, 24, 64, 48)
+        >>> small.reproject([[10, 47]], small.resized(128, 96))
+        array([[20., 95.]])
         """
         uv = np.asarray(points, np.float64)
         x, y = (uv[..., 0] - self.cx) / self.fx, (self.cy - uv[..., 1]) / self.fy
@@ -105,8 +117,8 @@ class Intrinsics:
     def _rows(self, y: FloatArray) -> FloatArray:
         """Return the rows of points with this y per metre of depth: cy - y * fy.
 
-        Computed from the lower edge: that decides how a row is rounded that lies exactly between two pixels,
-        and equal scans must go on giving equal results.
+        Computed from the lower edge. The order of the operations decides how a row exactly between two pixels
+        is rounded, and results must stay the same from version to version.
         """
         bottom = self.height - 1
         return bottom - (y * self.fy + (bottom - self.cy))

@@ -12,40 +12,32 @@ from numpy.typing import ArrayLike, NDArray
 from pose.geometry.camera import Intrinsics
 from pose.geometry.resample import Sampler
 
-# Bilinear resampling between two surfaces would make up points in the air.
+# Metres. Across a larger step in depth two surfaces meet: interpolating would put points between them.
 MAX_STEP: Final = 0.05
-
-
-def _identity() -> NDArray[np.float64]:
-    return np.eye(3)
-
-
-def _origin() -> NDArray[np.float64]:
-    return np.zeros(3)
 
 
 @dataclass(frozen=True, eq=False)
 class DepthMap:
-    """Depth as the camera saw it, and where the camera stood.
+    """A depth map, with the intrinsics and the pose of its camera.
 
-    Pixel (u, v) is column, row; (0, 0) is the middle of the top left one. The camera looks along its -z,
-    with y up and x to the right of the picture. The world is in metres, y up, gravity-aligned.
+    Pixel (u, v) is column, row; (0, 0) is the centre of the top left pixel. Camera axes are those of
+    `Intrinsics`. The world is in metres, y up, aligned with gravity.
 
     Attributes:
         depth: (H, W) float32 metres along the camera's axis, 0 = no measurement.
-        confidence: (H, W) float32, 0..1, or None where the sensor gives none.
-        intrinsics: of a picture of this size.
+        confidence: (H, W) float32, 0..1, or None if the sensor gives none.
+        intrinsics: of the depth camera, for a picture of this size.
         rotation: (3, 3) float64, camera to world.
         translation: (3,) float64, the camera's position in the world, metres.
-        pose_known: False where the phone did not know its pose; rotation and translation are then the
-            identity and nothing tells which way is up.
+        pose_known: False if the phone did not know its pose. Then rotation and translation are the identity,
+            and the direction of gravity is unknown.
     """
 
     depth: NDArray[np.float32]
     confidence: NDArray[np.float32] | None
     intrinsics: Intrinsics
-    rotation: NDArray[np.float64] = field(default_factory=_identity)
-    translation: NDArray[np.float64] = field(default_factory=_origin)
+    rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    translation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     pose_known: bool = False
 
     @property
@@ -58,14 +50,14 @@ class DepthMap:
 
     @property
     def missing(self) -> float:
-        """Share of the pixels without depth, 0..1."""
+        """The share of pixels without depth, 0..1."""
         return 1.0 - float(np.count_nonzero(self.depth)) / self.depth.size
 
     @property
     def camera_angle_deg(self) -> float | None:
-        """Angle between the camera's axis and the horizontal: -90 looks straight down, 90 straight up.
+        """The angle of the camera's view above the horizontal in degrees: -90 is straight down.
 
-        None where the pose is unknown.
+        None if the pose is unknown.
         """
         if not self.pose_known:
             return None
@@ -73,14 +65,18 @@ class DepthMap:
         return math.degrees(math.asin(max(-1.0, min(1.0, -float(self.rotation[1, 2])))))
 
     def points(self) -> NDArray[np.float64]:
-        """World point of each pixel, (H, W, 3) float64 metres.
+        """Return the world point of each pixel, (H, W, 3) float64 metres.
 
         A pixel without depth gives the camera's position.
+
+        >>> flat = DepthMap(np.full((48, 64), 2, np.float32), None, Intrinsics(100, 100, 32, 24, 64, 48))
+        >>> flat.points()[24, 32]
+        array([ 0.,  0., -2.])
         """
         return self.unproject(np.arange(self.width), np.arange(self.height)[:, None], self.depth)
 
     def unproject(self, u: ArrayLike, v: ArrayLike, depth: ArrayLike) -> NDArray[np.float64]:
-        """Return the world points (..., 3) float64, in metres, that pixels with these depths show.
+        """Return the world points, (..., 3) float64 metres, that pixels with these depths show.
 
         Args:
             u, v, depth: as of `Intrinsics.unproject`.
@@ -96,24 +92,27 @@ class DepthMap:
             points: (..., 3) metres.
 
         Returns:
-            u, v (columns and rows, not rounded, maybe outside the picture) and d (depth in metres), each
-            (...,) float64. u and v are NaN where a point is not in front of the camera (d <= 0).
+            u, v (columns and rows, not rounded, possibly outside the picture) and d (depth in metres), each
+            (...,) float64. u and v are NaN for a point that is not in front of the camera (d <= 0).
         """
         # p_world = R p_cam + t, so p_cam = R^T (p_world - t), which in rows is a product with R.
         local = (np.asarray(points, np.float64) - self.translation) @ self.rotation
         return *self.intrinsics.project(local), -local[..., 2]
 
     def resized(self, width: int, height: int) -> DepthMap:
-        """The same view with width x height pixels, resampled bilinearly.
+        """Return the same view with width x height pixels, interpolated bilinearly.
 
-        With x = W / width and y = H / height, pixel (u, v) of the result lies at u x and, as cy counts from
-        the bottom row, H - 1 - (height - 1 - v) y here: its ray is exactly the one that its intrinsics say.
-        It has no depth where one of its four source pixels has none or two of them differ by more than
-        0.05 m, so no points are made up between a body and what is behind it. Beyond the middle of the
-        last column and the first row these are repeated.
+        The rays of the new pixels are exactly those of the new intrinsics (`Intrinsics.resized`): with
+        x = W / width and y = H / height, pixel (u, v) is sampled at (u x, H - 1 - (height - 1 - v) y). A
+        pixel has no depth if one of its four source pixels has none, or if two of them differ by more than
+        0.05 m: no points are invented between a body and the background. Outside the pixel centres the
+        border is repeated.
+
+        Raises:
+            ValueError: width or height is less than 1.
         """
         if width < 1 or height < 1:
-            raise ValueError(f"{width}x{height} is no size")
+            raise ValueError(f"size is {width}x{height}, expected at least 1x1")
         columns = np.arange(width) * (self.width / width)
         rows = self.height - 1 - np.arange(height - 1, -1, -1) * (self.height / height)
         sampler = Sampler(columns, rows, self.depth.shape)

@@ -1,8 +1,7 @@
-"""Between the sensor's orientation and upright, for pictures and for points.
+"""Turn pictures and points between sensor orientation and upright.
 
-A phone is held upright and its sensors lie across, so both artefacts of a frame arrive as landscape. How
-far a picture must be turned to bring the head up follows from the scan's step, if that is a known one, or
-else from a person in it.
+The phone is held upright but its sensors lie across, so pictures and depth maps arrive in landscape format.
+How far a picture must be turned follows from the scan's step, or from a person in it if the step is unknown.
 """
 
 from __future__ import annotations
@@ -25,16 +24,23 @@ _UPPER: Final = (*kp.HEAD, kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER)
 _LOWER: Final = tuple(range(kp.LEFT_HIP, kp.COUNT))  # hips, knees, ankles
 
 
-def is_known(step: int) -> bool:
-    """Whether a step says which way is up and which posture the child was in."""
+def is_known_step(step: int) -> bool:
+    """Whether the step is a known one: it then tells the posture, and which way is up in the picture.
+
+    >>> is_known_step(104), is_known_step(105)
+    (True, False)
+    """
     return step in STANDING_STEPS or step in LYING_STEPS
 
 
 def turns_for_step(step: int) -> int:
-    """How many quarter turns clockwise bring a picture of this step upright: 1 standing, 3 lying.
+    """Return how many quarter turns clockwise bring a picture of this step upright: 1 standing, 3 lying.
 
     Raises:
-        InvalidManifest: no such step.
+        InvalidManifest: the step is unknown.
+
+    >>> turns_for_step(100), turns_for_step(200)
+    (1, 3)
     """
     if step in STANDING_STEPS:
         return _STANDING_TURNS
@@ -44,17 +50,17 @@ def turns_for_step(step: int) -> int:
 
 
 def turns_of_person(keypoints: ArrayLike, scores: ArrayLike) -> int:
-    """How many quarter turns clockwise bring a person's head up, as far as quarter turns can.
+    """Return how many quarter turns clockwise bring a person's head up, as far as quarter turns can.
 
-    The body's axis runs from the middle of hips, knees and ankles to that of head and shoulders, where each
-    keypoint weighs as much as its score.
+    The axis of the body goes from the mean of hips, knees and ankles to the mean of head and shoulders, both
+    weighted by the scores.
 
     Args:
         keypoints: (17, 2), u and v.
-        scores: (17,); what is not above 0 does not count.
+        scores: (17,); keypoints of a score of 0 or less are ignored.
 
     Returns:
-        0 to 3; 0 too where only one half of the body is seen.
+        0 to 3; also 0 if only one half of the body has scores.
     """
     uv, weights = np.asarray(keypoints, np.float64), np.maximum(np.asarray(scores, np.float64), 0)
     upper, lower = list(_UPPER), list(_LOWER)
@@ -68,23 +74,30 @@ def turns_of_person(keypoints: ArrayLike, scores: ArrayLike) -> int:
 
 
 def turn_picture(picture: NDArray[Any], turns: int) -> NDArray[Any]:
-    """Turn an (H, W, ...) array by `turns` quarter turns clockwise; a view, not a copy.
+    """Return an (H, W, ...) array turned by `turns` quarter turns clockwise. This is a view, not a copy.
 
     Turn by `-turns` to undo it.
+
+    >>> turn_picture(np.array([[1, 2], [3, 4]]), 1)
+    array([[3, 1],
+           [4, 2]])
     """
     return np.rot90(picture, -turns)
 
 
 def turn_points(points: ArrayLike, turns: int, width: int, height: int) -> NDArray[np.float64]:
-    """Where points of a picture lie after `turn_picture(picture, turns)`.
+    """Return where points of a picture are after `turn_picture(picture, turns)`.
 
     Args:
-        points: (..., 2), u (column) and v (row); pixel centres are at integers.
+        points: (..., 2), u (column) and v (row), with pixel centres at integers.
         turns: quarter turns clockwise.
         width, height: size of the picture before it is turned (sensor orientation).
 
     Returns:
         (..., 2) float64, in the turned picture.
+
+    >>> turn_points([0, 0], 1, width=64, height=48)
+    array([47.,  0.])
     """
     uv = np.asarray(points, np.float64)
     u, v = uv[..., 0], uv[..., 1]
@@ -94,18 +107,17 @@ def turn_points(points: ArrayLike, turns: int, width: int, height: int) -> NDArr
 
 
 def unturn_points(points: ArrayLike, turns: int, width: int, height: int) -> NDArray[np.float64]:
-    """The exact inverse of `turn_points`, with the same arguments.
+    """Return where points of a turned picture were before: the exact inverse of `turn_points`.
 
     Args:
         points: (..., 2), in the turned picture.
-        turns: quarter turns clockwise that had been made.
-        width, height: size of the picture before it was turned (sensor orientation).
+        turns, width, height: the same as for `turn_points`.
 
     Returns:
-        (..., 2) float64, in the picture as it was.
+        (..., 2) float64, in the picture before it was turned.
+
+    >>> unturn_points([47, 0], 1, width=64, height=48)
+    array([0., 0.])
     """
-    uv = np.asarray(points, np.float64)
-    u, v = uv[..., 0], uv[..., 1]
-    right, bottom = width - 1, height - 1
-    back = ((u, v), (v, bottom - u), (right - u, bottom - v), (right - v, u))[turns % 4]
-    return np.stack(back, axis=-1)
+    turned_size = (height, width) if turns % 2 else (width, height)
+    return turn_points(points, -turns, *turned_size)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pose.errors import FaceDetectorMissing
 from pose.geometry.orientation import turn_picture, unturn_points
 from pose.geometry.view import View
-from pose.lifting.anatomy import TALLEST, Build
+from pose.lifting.anatomy import MAX_STATURE, Build
 from pose.privacy.place_head import head_radius
 from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
 
@@ -40,7 +40,7 @@ _MIN_RADIUS: Final = 0.5  # the circle within the box
 _MIDDLE: Final = 0.5
 _MIN_MASKED: Final = 0.9
 
-_LARGEST_HEAD: Final = head_radius(Build(TALLEST))  # metres
+_LARGEST_HEAD: Final = head_radius(Build(MAX_STATURE))  # metres
 _STRAY_DEPTHS: Final = 0.05  # share of the depths in a box that may be noise in front of what it shows
 _MIN_WITH_DEPTH: Final = 0.5  # share of a box that must have depth to tell its size in metres
 

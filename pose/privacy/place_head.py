@@ -188,7 +188,7 @@ def _head_size(keypoints: _Keypoints, depthmap: DepthMap, default_stature: float
         raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
     pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,)
     points = np.column_stack((keypoints.at / pixels_per_metre[:, None], found.depth))
-    build = fit_build(points, found.observed & keypoints.usable, otherwise=default_stature)
+    build = fit_build(points, found.observed & keypoints.usable, default=default_stature)
     radius, surface = head_radius(build), _head_depth(found, keypoints)
     centre = surface + _CENTRE_BEHIND_SURFACE * build["head_depth"]
     return _HeadSize(radius, radius * depthmap.intrinsics.fx / centre, surface, centre)

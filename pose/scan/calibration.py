@@ -61,11 +61,11 @@ class Calibration:
 
     def color_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Intrinsics of a colour picture of this size."""
-        return scaled(self.color, width, height)
+        return to_intrinsics(self.color, width, height)
 
     def depth_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Intrinsics of a depth map of this size."""
-        return scaled(self.depth, width, height)
+        return to_intrinsics(self.depth, width, height)
 
 
 def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
@@ -131,7 +131,7 @@ def _in_range(value: float, limits: tuple[float, float], file: str, name: str) -
     return value
 
 
-def scaled(values: Normalised, width: int, height: int) -> Intrinsics:
+def to_intrinsics(values: Normalised, width: int, height: int) -> Intrinsics:
     """Return the camera of a picture of this size, from the four numbers of a calibration file."""
     fx, fy, cx, cy = values
     # The file counts rows from the bottom one, which is 0. Everywhere else rows count from the top.

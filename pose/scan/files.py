@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pose.errors import InvalidManifest, InvalidScan
-from pose.scan.manifest import CALIBRATION, DEPTH_FOLDER, MANIFEST, MAX_FILES, RGB_FOLDER, is_inside
+from pose.scan.manifest import CALIBRATION, DEPTH_FOLDER, MANIFEST, MAX_FILES, RGB_FOLDER, is_safe_path
 
 # A name that a folder cannot hold, or that leads nowhere.
 _NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
@@ -79,7 +79,7 @@ class FolderFiles:
 
     def exists(self, name: str) -> bool:
         # A link that leads outside is there too: reading it is what must be refused.
-        return is_inside(name) and os.path.lexists(os.path.join(self._root, name))
+        return is_safe_path(name) and os.path.lexists(os.path.join(self._root, name))
 
     def read(self, name: str, limit: int, file: str, error: type[InvalidScan]) -> bytes:
         if not self.exists(name):

@@ -126,7 +126,7 @@ def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name:
         files = frames.setdefault(artefact.order, {})
         if role in files:
             problems.setdefault(artefact.order, f"more than one {role}")
-        elif not is_inside(name):
+        elif not is_safe_path(name):
             problems.setdefault(artefact.order, f"the file of its {role} is no name inside the scan")
         else:
             inner = f"{role}/{name}"
@@ -199,7 +199,7 @@ def _parse_record(data: bytes) -> _Record:
         raise InvalidManifest(MANIFEST, field, *_FIELD_ERRORS[field]) from None
 
 
-def is_inside(name: Any) -> bool:
+def is_safe_path(name: Any) -> bool:
     """Whether this is a plain relative name, "/" separated, that stays inside its folder."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
         return False

@@ -1,4 +1,4 @@
-"""State dicts brought to one naming, and refused unless they are exactly those of the network."""
+"""Convert state dicts to one naming, and check that they fit the network exactly."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pose.hrnet import VARIANTS, build_hrnet
 from pose.weights.checkpoint import some
 
 WIDTHS: Final = (32, 48)
-_COUNTER: Final = "num_batches_tracked"  # of a batch norm in training; nothing reads it afterwards
+_COUNTER: Final = "num_batches_tracked"  # of a batch norm; used in training only
 
 
 def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """An HRNet's state dict with the authors' names, and the network's width: 32 or 48.
+    """Return an HRNet's state dict with the authors' names, and the width of the network: 32 or 48.
 
     Args:
-        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); either may have
-            the `module.` of a network that was trained on several GPUs in front.
+        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); with
+            `module.` before either, if the network was trained on several GPUs.
 
     Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape. The names are those of
-            the file. Only the counters of batch norms may be missing.
+        InvalidWeights: a tensor is missing, unknown, or has another shape. The message has the names in the
+            file. Only the counters of batch norms may be missing.
     """
     original = {_authors_name(name, _prefixes(state)): name for name in state}
     tensors = {ours: state[name] for ours, name in original.items()}
@@ -47,16 +47,16 @@ def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
 
 
 def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """A detector's state dict with the names that the installed torchvision gives it.
+    """Return a detector's state dict with the names of the installed torchvision.
 
-    Files that were published before torchvision renamed some of its layers say so by their version, or by
-    its absence, and are renamed as torchvision does.
+    Files from before torchvision renamed some layers are recognised by their version, or because they have
+    none, and are renamed as torchvision does.
 
     Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape.
+        InvalidWeights: a tensor is missing, unknown, or has another shape.
         ValueError: there is no such detector.
     """
-    from pose.detectors import build_detector  # it loads torchvision
+    from pose.detectors import build_detector  # it imports torchvision
 
     with torch.device("meta"):
         network = build_detector(name)
@@ -66,7 +66,7 @@ def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 def _fitted(
     network: nn.Module, state: Mapping[str, Tensor], name_in_file: Callable[[str], str]
 ) -> dict[str, Tensor]:
-    """`state` as the network, on the meta device, has it; refused unless it fits exactly."""
+    """Return `state` with the names of the network (on the meta device), if it fits exactly."""
     wanted = network.state_dict()
     wrong = [
         f"{name_in_file(name)} is {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
@@ -83,7 +83,7 @@ def _fitted(
     if wrong:
         raise InvalidWeights(f"weights: tensors of another shape ({len(wrong)}): {some(wrong, '; ')}")
     try:
-        # Assigned, not copied: the tensors keep their bits and their precision.
+        # Assign the tensors, do not copy them: they keep their bits and precision.
         found = network.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:
         raise InvalidWeights(f"weights: {' '.join(str(error).split())[:500]}") from None
@@ -99,13 +99,13 @@ def _fitted(
             tensor = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InvalidWeights(f"weights: {name_in_file(name)} holds numbers that are not finite")
-        # A copy of its own: in a file several may lie in one storage.
+        # Copy: in a file, several tensors may share one storage.
         fitted[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
     return fitted
 
 
 def _prefixes(state: Collection[str]) -> tuple[str, bool]:
-    """What all names have in front of them, and whether they are mmpose's after that."""
+    """Return the prefix of all names, and whether they are mmpose's after it."""
     module = "module." if state and all(name.startswith("module.") for name in state) else ""
     return module, f"{module}backbone.conv1.weight" in state
 
@@ -118,9 +118,9 @@ def _authors_name(name: str, prefixes: tuple[str, bool]) -> str:
     for prefix, rest in (("backbone.", ""), ("head.final_layer.", "final_layer.")):
         if bare.startswith(prefix):
             return rest + bare.removeprefix(prefix)
-    return f"?{bare}"  # none of the network's, and so one too many
+    return f"?{bare}"  # not of the network: reported as unknown
 
 
 def _is_counter(name: str, wanted: Collection[str]) -> bool:
-    # Frozen batch norms have none; torchvision drops it too.
+    # Frozen batch norms have no counter; torchvision drops it too.
     return name.endswith(f".{_COUNTER}") and name.removesuffix(_COUNTER) + "running_mean" in wanted

@@ -22,7 +22,7 @@ from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import MAX_PIXELS, parse_header
 from pose.scan.frame import Scan
-from pose.scan.manifest import MAX_FRAMES, Manifest, is_inside, manifest_from_json, manifest_from_names
+from pose.scan.manifest import MAX_FRAMES, Manifest, is_safe_path, manifest_from_json, manifest_from_names
 from pose.scan.reader import read_scan, read_scan_files
 from tools.fuzz import seeds, strategies
 from tools.fuzz.mutations import Seed
@@ -120,7 +120,7 @@ def read_manifest(data: bytes) -> None:
     manifest = manifest_from_json(data, there.__contains__)
     _check_manifest(manifest)
     names = [name for entry in manifest.entries for name in (entry.rgb, entry.depth) if name is not None]
-    promise(all(is_inside(name) for name in names), "names inside the scan")
+    promise(all(is_safe_path(name) for name in names), "names inside the scan")
 
 
 def read_names(data: bytes) -> None:

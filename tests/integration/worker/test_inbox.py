@@ -93,7 +93,7 @@ def test_scans_are_announced_in_the_order_in_which_they_came(client, inbox, anno
     assert client.keys() == []
 
 
-def test_without_an_arrival_it_waits_and_says_so(inbox):
+def test_an_empty_inbox_is_waited_for(inbox):
     assert not inbox.process_next(1)
 
 
@@ -114,7 +114,7 @@ def test_what_is_right_in_a_bad_entry_is_announced(client, inbox, announced):
     assert client.llen("arrived:work") == 0
 
 
-def test_an_entry_that_finds_a_fault_of_ours_is_set_aside_and_does_not_come_again(client, inbox, announced):
+def test_an_entry_that_raises_an_unexpected_error_becomes_a_dead_letter(client, inbox, announced):
     announced.error = RuntimeError("a fault")
     put(client, {"scan_id": "a"})
     inbox.process_next(1)
@@ -135,7 +135,7 @@ def test_while_storage_is_away_the_entry_stays_on_the_list_behind_the_others(cli
     assert announced.scans == ["b", "a"]
 
 
-def test_an_entry_that_is_in_work_at_two_looks_is_taken_up_again(client, inbox, announced):
+def test_an_entry_that_is_in_work_at_two_checks_is_moved_back(client, inbox, announced):
     client.lpush("arrived:work", json.dumps({"scan_id": "left-behind"}))
     assert inbox.requeue_stale() == 0
     assert inbox.requeue_stale() == 1
@@ -144,7 +144,7 @@ def test_an_entry_that_is_in_work_at_two_looks_is_taken_up_again(client, inbox, 
     assert client.keys() == []
 
 
-def test_one_that_is_done_between_two_looks_is_left_alone(client, inbox):
+def test_an_entry_that_is_done_between_two_checks_is_left_alone(client, inbox):
     client.lpush("arrived:work", b"one")
     inbox.requeue_stale()
     client.delete("arrived:work")
@@ -153,9 +153,7 @@ def test_one_that_is_done_between_two_looks_is_left_alone(client, inbox):
     assert client.lrange("arrived:work", 0, -1) == [b"two"]
 
 
-def test_a_scan_that_s3_told_of_is_announced_once_nothing_of_it_came_for_a_while(
-    client, inbox, announced, clock
-):
+def test_a_scan_with_new_objects_is_announced_after_a_quiet_time(client, inbox, announced, clock):
     for name in ("rgb/1", "depth/1"):
         put(client, stored(f"scan-1/{name}"))
         inbox.process_next(1)
@@ -202,7 +200,7 @@ def test_scans_whose_announcer_died_are_announced_by_the_next_a_minute_later(cli
     assert announced.scans == ["scan-1"]
 
 
-def test_a_scan_that_cannot_be_announced_keeps_no_other_from_that(client, inbox, announced, clock):
+def test_one_scan_that_cannot_be_announced_does_not_hold_up_the_others(client, inbox, announced, clock):
     for scan_id in ("a", "b", "c"):
         put(client, stored(f"{scan_id}/x"))
         inbox.process_next(1)
@@ -220,7 +218,7 @@ def test_a_scan_that_cannot_be_announced_keeps_no_other_from_that(client, inbox,
     assert client.zrange("arrived:settling", 0, -1) == [b"a"]
 
 
-def test_it_outlives_a_redis_that_goes_away_and_one_that_holds_something_else(announced):
+def test_the_inbox_survives_a_redis_that_goes_away_or_holds_another_type(announced):
     stop = threading.Event()
     with RedisServer() as server, redis.Redis.from_url(server.url()) as client:
         settings = read_settings(redis_url=server.url(), arrivals_list="arrived")

@@ -71,7 +71,7 @@ def test_it_prints_the_ten_metrics_in_percent_and_nothing_else(perfect, folder):
     assert 95 < float(metrics["AP"]) <= 100
 
 
-def test_it_says_what_is_measured_before_it_begins(perfect, folder):
+def test_it_prints_what_is_measured_before_it_begins(perfect, folder):
     done = evaluate(folder)
     boxes = sum(len(task.boxes) for task in true_boxes(read_annotations(folder / ANNOTATIONS)))
     assert done.stderr.startswith(f"model: perfect; {boxes} annotated boxes in ")
@@ -142,7 +142,7 @@ def test_a_file_of_another_model_than_asked_for_is_refused(folder, weights):
     assert "an HRNet of width 32, expected 48" in done.stderr
 
 
-def test_weights_that_are_not_there_end_it_with_the_command_that_gets_them(folder, tmp_path):
+def test_missing_weights_are_an_error_with_the_command_to_get_them(folder, tmp_path):
     done = evaluate(folder, "--weights-url", tmp_path, "--device", "cpu")
     assert done.exit_code == 2
     assert "pose weights pull hrnet-w48-384x288" in done.stderr
@@ -153,28 +153,28 @@ def test_weights_that_are_not_there_end_it_with_the_command_that_gets_them(folde
     [
         (["--model", "depth-hrnet"], "unknown model 'depth-hrnet', expected one of hrnet-w48-384x288"),
         (["--boxes", "none.json"], "none.json: No such file"),
-        (["--images", "nowhere"], "pictures are not there, first 000"),
+        (["--images", "nowhere"], "pictures are missing, the first is 000"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--out", "no/such/folder/keypoints.json"], "cannot be written"),
         (["--out", "."], "cannot be written"),
         (["--weights", "none.pth"], "none.pth"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_any_work(folder, options, reason):
+def test_invalid_options_are_reported_before_any_work(folder, options, reason):
     done = evaluate(folder, *options)
     assert done.exit_code == 2
     assert reason in done.stderr
     assert done.stdout == ""
 
 
-def test_annotations_that_are_none_are_refused(folder, tmp_path):
+def test_invalid_annotations_are_refused(folder, tmp_path):
     (tmp_path / "bad.json").write_text("{")
     done = evaluate(folder, annotations=tmp_path / "bad.json")
     assert done.exit_code == 2
     assert "pose evaluate: bad.json: not JSON" in done.stderr
 
 
-def test_a_device_without_enough_memory_is_told_with_what_helps(monkeypatch, folder):
+def test_the_error_for_too_little_device_memory_says_what_to_do(monkeypatch, folder):
     class Full:
         input_size = (192, 256)
 

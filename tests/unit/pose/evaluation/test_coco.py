@@ -66,13 +66,13 @@ def cut_by_the_authors(bbox, width, height):
     return left, top, right - left, bottom - top
 
 
-def test_pictures_come_in_the_files_order(read):
+def test_pictures_are_in_the_order_of_the_file(read):
     annotations = read(data_set(person()))
     assert list(annotations.pictures) == [7, 3]
     assert annotations.known == {7, 3}
 
 
-def test_a_limit_cuts_pictures_and_what_is_annotated_in_them(read):
+def test_a_limit_applies_to_pictures_and_their_annotations(read):
     annotations = read(data_set(person(1, 7), person(2, 3)), limit=1)
     assert list(annotations.pictures) == [7]
     assert [each["id"] for each in annotations.record["annotations"]] == [1]
@@ -82,7 +82,7 @@ def test_a_limit_cuts_pictures_and_what_is_annotated_in_them(read):
 @pytest.mark.parametrize(
     "bbox", [(10, 20, 30, 40), (-5, -8.5, 30, 40), (90, 70, 30, 40), (10.25, 0, 0.5, 9), (0, 0, 100, 80)]
 )
-def test_true_boxes_are_cut_to_the_picture_as_the_authors_cut_them(read, bbox):
+def test_true_boxes_are_clipped_as_the_authors_clip_them(read, bbox):
     (task,) = true_boxes(read(data_set(person(bbox=bbox))))
     x, y, w, h = cut_by_the_authors(bbox, 100, 80)
     assert task.image_id == 7

@@ -44,7 +44,7 @@ def displaced(points, area, similarity):
     return points[:, :2] + np.sqrt(squared)[:, None] * (0.6, 0.8)
 
 
-def test_a_perfect_network_has_nearly_full_figures(data_set, tasks, folder):
+def test_a_perfect_network_has_nearly_full_metrics(data_set, tasks, folder):
     metrics = metrics_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
     assert tuple(metrics) == METRICS
     assert metrics["AP"] > 0.95
@@ -71,7 +71,7 @@ def test_a_network_that_is_off_by_a_known_amount_falls_as_similarity_says(
 
 
 @pytest.mark.parametrize(("similarity", "least", "most"), [(0.725, 0.45, 0.52), (0.525, 0.05, 0.12)])
-def test_so_it_does_through_crop_and_heatmap(data_set, tasks, folder, similarity, least, most):
+def test_it_does_so_through_crop_and_heatmap_too(data_set, tasks, folder, similarity, least, most):
     # A keypoint that is off by so much that it leaves its crop is not drawn, and is found still farther off.
     off = [displaced(points, area, similarity) for points, area in people(data_set)]
     metrics = metrics_with(data_set, tasks, folder, off)
@@ -94,7 +94,7 @@ def test_boxes_of_all_pictures_share_batches_and_pictures_come_a_few_at_a_time(d
     assert 1 < len(done) < len(tasks)
 
 
-def test_how_many_boxes_come_at_a_time_changes_nothing(data_set, tasks, folder):
+def test_the_number_of_boxes_at_a_time_does_not_change_the_result(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     found = [
         predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES, boxes_at_once=count)
@@ -103,7 +103,7 @@ def test_how_many_boxes_come_at_a_time_changes_nothing(data_set, tasks, folder):
     assert found[0] == found[1] == found[2]
 
 
-def test_results_are_what_coco_takes(data_set, tasks, folder):
+def test_results_are_in_cocos_format(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     assert json.loads(json.dumps(results)) == results
@@ -174,7 +174,7 @@ def test_evaluating_changes_neither_annotations_nor_results_and_prints_nothing(
     assert capsys.readouterr().out == ""
 
 
-def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, folder):
+def test_a_metric_without_people_is_minus_one(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     large = [each for each in data_set.record["annotations"] if each["area"] > 96**2]
@@ -185,7 +185,7 @@ def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, fold
 def test_missing_pictures_are_counted_before_any_work(data_set, tasks, folder, tmp_path):
     find_pictures(data_set, tasks, folder / IMAGES)
     with pytest.raises(
-        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are not there, first 0000"
+        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are missing, the first is 0000"
     ):
         find_pictures(data_set, tasks, tmp_path)
 
@@ -204,7 +204,7 @@ def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tm
         predict(poser, data_set, tasks, tmp_path)
 
 
-def test_a_picture_that_is_none_is_refused(data_set, tasks, tmp_path):
+def test_a_file_that_is_no_picture_is_refused(data_set, tasks, tmp_path):
     name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(b"no picture")
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])

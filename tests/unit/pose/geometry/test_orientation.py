@@ -8,7 +8,7 @@ import pytest
 from pose import keypoints as kp
 from pose.errors import InvalidManifest
 from pose.geometry.orientation import (
-    is_known,
+    is_known_step,
     turn_picture,
     turn_points,
     turns_for_step,
@@ -22,12 +22,12 @@ WIDTH, HEIGHT = 5, 3
 @pytest.mark.parametrize(("step", "turns"), [(100, 1), (104, 1), (200, 3), (204, 3)])
 def test_standing_scans_turn_clockwise_and_lying_ones_counter_clockwise(step: int, turns: int):
     assert turns_for_step(step) == turns
-    assert is_known(step)
+    assert is_known_step(step)
 
 
 @pytest.mark.parametrize("step", [0, 99, 105, 199, 205, -100, 10**30])
 def test_an_unknown_step_is_refused(step: int):
-    assert not is_known(step)
+    assert not is_known_step(step)
     with pytest.raises(InvalidManifest, match="step"):
         turns_for_step(step)
 

@@ -36,4 +36,4 @@ def test_a_hidden_leg_does_not_change_the_size():
 
 
 def test_without_bones_the_size_is_the_one_asked_for():
-    assert fit_build(np.zeros((17, 3)), np.zeros(17, bool), otherwise=1.6).stature == 1.6
+    assert fit_build(np.zeros((17, 3)), np.zeros(17, bool), default=1.6).stature == 1.6

@@ -32,20 +32,20 @@ def test_the_published_sizes_load_too(width):
     assert same(tensors, state)
 
 
-def test_what_loaded_is_taken_by_the_network_strictly(thin):
+def test_converted_weights_load_into_the_network_strictly(thin):
     build_hrnet("w32").load_state_dict(hrnet_state(as_mmpose(thin))[0], strict=True)
 
 
 @pytest.mark.parametrize(
     ("rename", "place"), [(dict, ""), (as_mmpose, "backbone."), (as_trained_on_several, "module.")]
 )
-def test_a_tensor_that_is_missing_is_named_as_in_the_file(thin, rename, place):
+def test_a_missing_tensor_is_named_as_in_the_file(thin, rename, place):
     state = rename({name: value for name, value in thin.items() if name != "layer1.0.bn2.weight"})
     with pytest.raises(InvalidWeights, match=rf"tensors missing \(1\): {place}layer1\.0\.bn2\.weight$"):
         hrnet_state(state)
 
 
-def test_a_tensor_that_is_missing_in_mmposes_head_is_named(thin):
+def test_a_missing_tensor_of_the_head_is_named_as_in_mmpose(thin):
     state = as_mmpose({name: value for name, value in thin.items() if name != "final_layer.bias"})
     with pytest.raises(InvalidWeights, match=r"tensors missing \(1\): head\.final_layer\.bias$"):
         hrnet_state(state)
@@ -53,7 +53,7 @@ def test_a_tensor_that_is_missing_in_mmposes_head_is_named(thin):
 
 @pytest.mark.parametrize("name", ["extra.weight", "head.deconv_layers.0.weight", "backbone.extra"])
 @pytest.mark.parametrize("rename", [dict, as_mmpose])
-def test_a_tensor_too_many_is_named(thin, name, rename):
+def test_an_unknown_tensor_is_named(thin, name, rename):
     with pytest.raises(InvalidWeights, match=r"tensors not of this network \(1\)"):
         hrnet_state({**rename(thin), name: torch.ones(1)})
 
@@ -67,7 +67,7 @@ def test_a_tensor_of_another_shape_is_named(thin):
         hrnet_state(as_mmpose(wrong))
 
 
-def test_of_many_that_are_wrong_the_first_are_named_and_all_counted(thin):
+def test_the_first_of_many_wrong_tensors_are_named_and_all_are_counted(thin):
     few = {name: value for name, value in thin.items() if not name.startswith("stage4")}
     count = sum(name.startswith("stage4") and not name.endswith("tracked") for name in thin)
     with pytest.raises(InvalidWeights, match=rf"missing \({count}\): stage4.* and {count - 5} more$"):
@@ -95,7 +95,7 @@ def test_numbers_that_are_not_finite_are_refused(thin, value):
         hrnet_state(thin)
 
 
-def test_whole_numbers_in_place_of_weights_are_refused(thin):
+def test_integers_in_place_of_weights_are_refused(thin):
     with pytest.raises(InvalidWeights, match=r"bn1\.bias holds int64"):
         hrnet_state({**thin, "bn1.bias": thin["bn1.bias"].long()})
 
@@ -119,7 +119,7 @@ def test_a_detectors_weights_load_bit_by_bit(tmp_path, detector):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torchvisions_names_from_before_are_brought_to_todays(tmp_path, detector, zipped):
+def test_old_names_of_torchvision_are_converted_to_the_present_ones(tmp_path, detector, zipped):
     # torchvision 0.3 to 0.12: no list of layers in the pyramid and in the proposals' head.
     old = {
         re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.0\.", r"\1.\2.", name).replace(
@@ -132,7 +132,7 @@ def test_torchvisions_names_from_before_are_brought_to_todays(tmp_path, detector
     assert same(detector_state(state, DETECTOR), detector)
 
 
-def test_counters_that_frozen_norms_have_no_use_for_are_dropped(detector):
+def test_counters_of_frozen_norms_are_dropped(detector):
     extra = {**detector, "backbone.body.0.1.num_batches_tracked": torch.tensor(7)}
     assert "backbone.body.0.1.running_mean" in detector
     assert same(detector_state(extra, DETECTOR), detector)
