@@ -1,4 +1,4 @@
-"""What the depth map shows around a head, and the hole of one that it does not show."""
+"""The hole that a head left in the depth map."""
 
 from dataclasses import replace
 
@@ -36,26 +36,26 @@ def test_a_hole_as_large_as_a_head_is_taken_whole():
     assert np.ptp(points[:, 0]) == pytest.approx(24, abs=4)
 
 
-def test_a_hole_that_is_narrower_than_a_head_is_none():
+def test_a_hole_narrower_than_a_head_is_ignored():
     assert len(hole_of((80, 50, 3))) == 0
 
 
-def test_a_hole_that_does_not_touch_the_head_is_none():
+def test_a_hole_that_does_not_touch_the_head_is_ignored():
     assert len(hole_of((80, 25, 12))) == 0
 
 
-def test_a_hole_below_the_head_is_none_where_it_is_known_what_is_below():
+def test_a_hole_below_the_head_is_ignored_if_the_direction_of_the_body_is_known():
     assert len(hole_of((80, 80, 12))) == 0
     assert len(hole_of((80, 80, 12), up=None)) > 0
 
 
-def test_of_a_hole_that_is_larger_than_any_head_only_that_is_taken_where_one_may_be():
+def test_a_hole_larger_than_any_head_is_cut_to_where_the_head_can_be():
     points = hole_of((80, 0, 55))
     assert len(points) > 0
     assert np.linalg.norm(points - MIDDLE, axis=1).max() < 4 * BALL.radius_px
     assert points[:, 1].max() < MIDDLE[1] + BALL.radius_px
 
 
-def test_nothing_is_taken_where_everything_is_seen_or_the_head_is_far_outside():
+def test_there_is_no_outline_without_holes_or_far_outside_the_map():
     assert len(hole_of()) == 0
     assert len(hole_outline(depthmap_with(), replace(BALL, centre=np.array([900.0, 900.0])), UP)) == 0

@@ -1,4 +1,4 @@
-"""Covering parts of a picture for good."""
+"""Regions of a picture are redacted for good."""
 
 from dataclasses import asdict
 
@@ -32,17 +32,17 @@ def segments(data):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_far_from_the_mask_stays_as_it_was(picture, mask, method):
+def test_pixels_far_from_the_mask_are_not_changed(picture, mask, method):
     before = picture.copy()
-    covered = redact(picture, mask, method)
+    redacted = redact(picture, mask, method)
     assert (picture == before).all()
     v, u = np.mgrid[:200, :300]
     far = (u - 140) ** 2 + (v - 90) ** 2 > 70**2
-    assert (covered[far] == picture[far]).all()
-    assert not np.shares_memory(covered, picture)
+    assert (redacted[far] == picture[far]).all()
+    assert not np.shares_memory(redacted, picture)
 
 
-def test_solid_leaves_nothing(picture, mask):
+def test_solid_keeps_no_tone(picture, mask):
     assert (redact(picture, mask, "solid")[mask] == SOLID_COLOUR).all()
 
 
@@ -55,7 +55,7 @@ def test_blur_is_smooth_and_mosaic_is_tiles(picture, mask):
 
 
 @pytest.mark.parametrize("method", ["blur", "mosaic"])
-def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
+def test_only_a_tone_is_kept_with_noise_about_it(mask, method):
     """Covered sources of all kinds lie about as many means as there are levels, and show no pattern."""
     rng = np.random.default_rng(1)
     u = np.arange(300)[None, :].repeat(200, axis=0)
@@ -77,27 +77,27 @@ def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
     assert abs(np.mean(slopes)) < 3 * np.std(slopes) / np.sqrt(len(slopes))
 
 
-def test_a_part_is_light_or_dark_as_it_was(mask):
+def test_light_regions_stay_light_and_dark_ones_dark(mask):
     for value, light in ((60, False), (200, True)):
         shown = redact(np.full((200, 300, 3), value, np.uint8), mask)[mask].mean()
         assert (shown > 126) == light
 
 
-def test_a_tone_comes_from_the_covered_part_only(mask):
+def test_the_tone_comes_from_masked_pixels_only(mask):
     picture = np.zeros((200, 300, 3), np.uint8)
     picture[~mask] = 255
     assert redact(picture, mask)[mask].mean() < 126
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_result_can_say_what_a_method_leaves(method):
+def test_a_result_can_hold_what_a_method_keeps(method):
     said = asdict(redaction_parameters(method))
     assert RedactionResult(method=method, **said, regions=(((1, 2), (3, 4), (5, 0)),)).second_look == 0
     assert (said["levels"] == 1) == (method == "solid")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_was_under_a_cover_changes_nothing_around_it_not_even_in_the_file(picture, mask, method):
+def test_masked_pixels_change_nothing_around_them_not_even_in_the_file(picture, mask, method):
     other = picture.copy()
     other[mask] = 255 - other[mask]
     files = [encode_jpeg(redact(one, mask, method)) for one in (picture, other)]
@@ -113,22 +113,22 @@ def test_equal_pictures_give_equal_bytes(picture, mask):
     assert (redact(picture, mask) == redact(picture.copy(), mask.copy())).all()
 
 
-def test_parts_that_touch_are_covered_as_one_and_others_alone(picture):
+def test_each_of_several_regions_is_redacted(picture):
     mask = np.zeros((200, 300), bool)
     mask[20:60, 20:60] = mask[50:90, 50:90] = True
     mask[120:160, 200:260] = True
-    covered = redact(picture, mask)
-    assert (covered[mask] != picture[mask]).any(axis=1).mean() > 0.99
+    redacted = redact(picture, mask)
+    assert (redacted[mask] != picture[mask]).any(axis=1).mean() > 0.99
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 200), (200, 300)])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_mask_of_any_size_is_covered(picture, size, method):
+def test_a_mask_of_any_size_is_redacted(picture, size, method):
     mask = np.zeros((200, 300), bool)
     mask[: size[0], : size[1]] = True
-    covered = redact(picture, mask, method)
-    assert covered.shape == picture.shape
-    assert (covered[mask] != picture[mask]).any()
+    redacted = redact(picture, mask, method)
+    assert redacted.shape == picture.shape
+    assert (redacted[mask] != picture[mask]).any()
 
 
 def test_an_empty_mask_changes_nothing(picture):
@@ -144,7 +144,7 @@ def test_an_empty_mask_changes_nothing(picture):
         (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), bool), "pixelate"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(rgb, mask, method):
+def test_wrong_arguments_raise_an_error(rgb, mask, method):
     with pytest.raises(ValueError, match="expected"):
         redact(rgb, mask, method)
 
