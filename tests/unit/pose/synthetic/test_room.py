@@ -1,4 +1,4 @@
-"""Rooms leave the child and the view of it free."""
+"""Rooms leave the child in view."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rooms(count=40, **options):
     ]
 
 
-def test_nothing_stands_between_the_phone_and_the_child():
+def test_no_object_is_between_the_phone_and_the_child():
     (pixel,), (distance,) = CAMERA.project(MIDDLE[None])
     column, row = pixel.round().astype(int)
     for room in rooms():
@@ -29,7 +29,7 @@ def test_nothing_stands_between_the_phone_and_the_child():
         assert hits.depth[row - 2 : row + 3, column - 2 : column + 3].min() > distance
 
 
-def test_no_wall_stands_between_them_either():
+def test_no_wall_is_between_the_phone_and_the_child():
     walls = [shape for room in rooms(200) for shape in room if shape.part == "wall"]
     assert len(walls) > 100
     for wall in walls:
@@ -53,7 +53,7 @@ def test_an_empty_room_has_more_things_in_it():
     assert np.mean([things(room) for room in rooms(crowded=True)]) > 2 * np.mean([*map(things, rooms())])
 
 
-def test_all_of_a_room_belongs_to_the_room():
+def test_every_shape_of_a_room_belongs_to_the_room():
     assert {shape.owner for room in rooms(crowded=True) for shape in room} == {-1}
 
 
