@@ -46,6 +46,7 @@ def served(tmp_path_factory, redis_server, s3_server, bucket) -> World:
             "SCANS_URL": f"{place}/scans",
             "RESULTS_URL": f"{place}/results",
             "RETRY_BASE_S": "0.2",
+            "LOCK_TTL_S": "5",  # until the scan of a killed process is free
             **s3_server.environment,
         },
     )
