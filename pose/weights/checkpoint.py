@@ -104,9 +104,12 @@ class _Ignored:
     def __setstate__(self, _: object) -> None: ...
 
 
-# mmpose's `meta` contains NumPy arrays (the sigmas of the data set), and mmengine's log buffers of them. They
-# are not needed, so the reader makes an `_Ignored` in place of each of these.
+# mmpose's `meta` contains NumPy arrays (the sigmas of the data set), and mmengine's log buffers of them.
+# Training programs, such as torchvision's references, store their command line. None of it is needed, so the
+# reader makes an `_Ignored` in place of each of these.
 _IGNORED: Final = (
+    "argparse.Namespace",
+    *(f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")),
     *(f"numpy.{core}.multiarray.{what}" for core in ("core", "_core") for what in ("_reconstruct", "scalar")),
     *(f"numpy.dtypes.{kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32", "Bool")),
     "numpy.ndarray",
@@ -114,13 +117,24 @@ _IGNORED: Final = (
     "mmengine.logging.history_buffer.HistoryBuffer",
     "builtins.getattr",  # pickled methods of that buffer
 )
+# Where training programs put the state dict in a checkpoint, the one to use first.
+_STATE_DICTS: Final = ("state_dict", "model_state_dict", "model")
+_MAX_DEPTH: Final = 4  # of dicts in dicts; a file can contain a dict that contains itself
+_STRIP: Final = (
+    'to keep only the weights, on a computer where you trust the file: python -c "import torch; '
+    "file = torch.load('FILE', map_location='cpu', weights_only=False); "
+    "torch.save(file['model'], 'weights.pth')\", with the file's own key in place of 'model', "
+    "or file.state_dict() if it holds a whole network"
+)
 _one_reader = threading.Lock()  # torch has one list of allowed names in each process
 
 
 def read_pth(
     path: Path | str, max_bytes: int = MAX_PUBLISHED_BYTES
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a file of torch.save: a state dict, or a dict that contains one as "state_dict".
+    """Read a file of torch.save: a state dict, or a checkpoint of a training program that contains one.
+
+    A checkpoint has it as "state_dict", "model_state_dict" or "model", or under another key as its only one.
 
     Returns:
         The state dict, with names and versions (`_metadata`) as in the file; and its "meta", {} if none.
@@ -137,13 +151,28 @@ def read_pth(
     except Exception as error:  # the reader can raise anything for a damaged file
         raise InvalidWeights(f"weights {path.name}: {_reason(error)}") from None
     meta = loaded.get("meta") if isinstance(loaded, Mapping) else None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    state = _find_state_dict(loaded)
     if not isinstance(state, dict) or not state:
         raise InvalidWeights(f"weights {path.name}: contains no state dict")
     others = [str(name) for name, value in state.items() if not _is_weight(name, value)]
     if others:
         raise InvalidWeights(f"weights {path.name}: not tensors: {some(others)}")
     return state, meta if isinstance(meta, dict) else {}
+
+
+def _find_state_dict(loaded: Any) -> Any:
+    """Return the state dict in what a file contains, or what is in its place."""
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(loaded, dict):
+            break
+        inner = {name: value for name, value in loaded.items() if isinstance(value, dict) and value}
+        found = [inner[name] for name in _STATE_DICTS if name in inner][:1] or [
+            value for value in inner.values() if all(_is_weight(*each) for each in value.items())
+        ]
+        if len(found) != 1:
+            break
+        loaded = found[0]
+    return loaded
 
 
 def stated_input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -165,14 +194,18 @@ def check_file(path: Path, max_bytes: int) -> None:
         raise InvalidWeights(f"weights {path.name}: there is no such file")
     size = path.stat().st_size
     if size > max_bytes:
-        raise InvalidWeights(f"weights {path.name}: {size} bytes, expected at most {max_bytes}")
+        raise InvalidWeights(
+            f"weights {path.name}: {size} bytes, expected at most {max_bytes}; a training program's "
+            "checkpoint is larger than its weights alone: store the state dict without the optimizer's"
+        )
 
 
 def _reason(error: Exception) -> str:
     """Return why torch.load refused the file, without its advice to trust the file."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
-        return f"refers to {printable(refused[1])}, which does not belong in weights; no code was run"
+        what = printable(refused[1])
+        return f"refers to {what}, which does not belong in weights; no code was run; {_STRIP}"
     return f"not a file of torch.save, or damaged ({type(error).__name__})"
 
 

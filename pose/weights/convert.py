@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -14,20 +15,29 @@ from pose.weights.checkpoint import some
 
 WIDTHS: Final = (32, 48)
 _COUNTER: Final = "num_batches_tracked"  # of a batch norm; used in training only
+_AVERAGED: Final = "n_averaged"  # counter of torch's AveragedModel
+_WRAPPERS: Final = ("module", "_orig_mod")  # DataParallel and torch.compile, around any part of a network
+_MMPOSE_HEADS: Final = ("head.", "keypoint_head.")  # of mmpose 1.x and 0.x
+_MMPOSE: Final = ("backbone.", *_MMPOSE_HEADS)
 
 
 def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
     """Return an HRNet's state dict with the authors' names, and the width of the network: 32 or 48.
 
     Args:
-        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); with
-            `module.` before either, if the network was trained on several GPUs.
+        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); with the
+            prefixes that wrappers add (`module.`, `_orig_mod.`, `model.`, …).
 
     Raises:
         InvalidWeights: a tensor is missing, unknown, or has another shape. The message has the names in the
             file. Only the counters of batch norms may be missing.
     """
-    original = {_authors_name(name, _prefixes(state)): name for name in state}
+    with torch.device("meta"):
+        networks = {width: build_hrnet(VARIANTS[f"w{width}"]) for width in WIDTHS}
+    bare, lead = _bare_names(state, {*networks[WIDTHS[0]].state_dict(), *_MMPOSE})
+    head = next((name for name in _MMPOSE_HEADS if any(each.startswith(name) for each in bare)), "head.")
+    mmpose = "backbone.conv1.weight" in bare
+    original = {_authors_name(name, head) if mmpose else name: file_name for name, file_name in bare.items()}
     tensors = {ours: state[name] for ours, name in original.items()}
     last = tensors.get("final_layer.weight")
     if last is None or last.ndim != 4:
@@ -35,15 +45,12 @@ def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
     width = int(last.shape[1])
     if width not in WIDTHS:
         raise InvalidWeights(f"weights: an HRNet of width {width}, expected {' or '.join(map(str, WIDTHS))}")
-    module, scheme = _prefixes(state)
 
     def theirs(ours: str) -> str:
-        place = ("head." if ours.startswith("final_layer.") else "backbone.") if scheme else ""
-        return original.get(ours, module + place + ours)
+        place = (head if ours.startswith("final_layer.") else "backbone.") if mmpose else ""
+        return original.get(ours, lead + place + ours)
 
-    with torch.device("meta"):
-        network = build_hrnet(VARIANTS[f"w{width}"])
-    return _fitted(network, tensors, theirs), width
+    return _fitted(networks[width], tensors, theirs), width
 
 
 def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -60,7 +67,14 @@ def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
     with torch.device("meta"):
         network = build_detector(name)
-    return _fitted(network, state, str)
+    bare, lead = _bare_names(state, network.state_dict())
+    tensors = OrderedDict((ours, state[file_name]) for ours, file_name in bare.items())
+    versions = getattr(state, "_metadata", {})  # of each module; without them the names count as old ones
+    if versions:
+        tensors._metadata = {  # type: ignore[attr-defined]  # as torch's own state dicts
+            _without_wrappers(f"{module}.", lead).rstrip("."): value for module, value in versions.items()
+        }
+    return _fitted(network, tensors, lambda ours: bare.get(ours, lead + ours))
 
 
 def _fitted(
@@ -104,21 +118,42 @@ def _fitted(
     return fitted
 
 
-def _prefixes(state: Collection[str]) -> tuple[str, bool]:
-    """Return the prefix of all names, and whether they are mmpose's after it."""
-    module = "module." if state and all(name.startswith("module.") for name in state) else ""
-    return module, f"{module}backbone.conv1.weight" in state
+def _bare_names(state: Collection[str], own: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return the names in the file by the names without a wrapper's prefixes, and the prefix of all names.
+
+    Args:
+        own: names of the network; their first parts are no wrapper's.
+
+    Raises:
+        InvalidWeights: two names are the same without prefixes.
+    """
+    names = [name for name in state if name != _AVERAGED]
+    firsts = {name.partition(".")[0] for name in own}
+    lead = ""
+    while len(first := {name[len(lead) :].partition(".")[0] for name in names}) == 1 and not first & firsts:
+        (part,) = first
+        if any(len(name) <= len(lead) + len(part) for name in names):  # nothing would be left
+            break
+        lead += f"{part}."
+    bare: dict[str, str] = {}
+    for name in names:
+        ours = _without_wrappers(name, lead)
+        if ours in bare:
+            raise InvalidWeights(f"weights: two tensors for one place: {some([bare[ours], name])}")
+        bare[ours] = name
+    return bare, lead
 
 
-def _authors_name(name: str, prefixes: tuple[str, bool]) -> str:
-    module, mmpose = prefixes
-    bare = name.removeprefix(module)
-    if not mmpose:
-        return bare
-    for prefix, rest in (("backbone.", ""), ("head.final_layer.", "final_layer.")):
-        if bare.startswith(prefix):
-            return rest + bare.removeprefix(prefix)
-    return f"?{bare}"  # not of the network: reported as unknown
+def _without_wrappers(name: str, lead: str) -> str:
+    return ".".join(part for part in name.removeprefix(lead).split(".") if part not in _WRAPPERS)
+
+
+def _authors_name(name: str, head: str) -> str:
+    """Return the authors' name of one of mmpose's."""
+    for prefix, rest in (("backbone.", ""), (f"{head}final_layer.", "final_layer.")):
+        if name.startswith(prefix):
+            return rest + name.removeprefix(prefix)
+    return f"?{name}"  # not of the network: reported as unknown
 
 
 def _is_counter(name: str, wanted: Collection[str]) -> bool:

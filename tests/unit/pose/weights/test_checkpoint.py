@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import json
 import os
 import shutil
 import struct
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +195,63 @@ def test_the_replacement_of_getattr_returns_nothing(tmp_path):
     path = write_pth(tmp_path / "w.pth", {"a": torch.ones(2), "meta": Evil(getattr, torch.ones(1), "numpy")})
     with pytest.raises(InvalidWeights, match="not tensors: meta"):
         read_pth(path)
+
+
+class Settings:
+    """A class that no reader of weights knows."""
+
+
+WEIGHTS = {"a": torch.ones(2), "b": torch.zeros(1)}
+TRAINING = {"epoch": 7, "best": torch.tensor(0.7), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *({key: WEIGHTS} for key in ("state_dict", "model_state_dict", "model", "net", "weights")),
+        {"model": WEIGHTS, "model_ema": {"module.a": torch.zeros(2)}},
+        {"model": "pose_hrnet", "state_dict": WEIGHTS, "best_state_dict": {"a": torch.zeros(2)}},
+        {"model": {"state_dict": WEIGHTS}},
+    ],
+)
+def test_the_state_dict_of_a_training_checkpoint_is_found(tmp_path, content):
+    assert same(read_pth(write_pth(tmp_path / "w.pth", {**TRAINING, **content}))[0], WEIGHTS)
+
+
+def test_one_of_several_unknown_state_dicts_is_not_chosen(tmp_path):
+    path = write_pth(tmp_path / "w.pth", {"one": WEIGHTS, "two": WEIGHTS})
+    with pytest.raises(InvalidWeights, match="not tensors: one, two"):
+        read_pth(path)
+
+
+def test_a_checkpoint_that_contains_itself_is_refused(tmp_path):
+    endless: dict[str, object] = {}
+    endless["model"] = endless
+    with pytest.raises(InvalidWeights, match="not tensors: model"):
+        read_pth(write_pth(tmp_path / "w.pth", endless))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_command_line_in_a_checkpoint_of_torchvisions_references_is_ignored(tmp_path, zipped):
+    arguments = argparse.Namespace(model="fasterrcnn", lr=0.02, lr_steps=[16, 22], output_dir=Path("/out"))
+    schedule = {"milestones": collections.Counter([16, 22]), "gamma": 0.1}
+    content = {**TRAINING, "model": WEIGHTS, "lr_scheduler": schedule, "args": arguments, "scaler": {}}
+    assert same(read_pth(write_pth(tmp_path / "w.pth", content, zipped))[0], WEIGHTS)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_inside_a_command_line_is_refused_too(tmp_path, zipped):
+    mark = tmp_path / "mark"
+    arguments = argparse.Namespace(evil=Evil(os.system, f"touch {mark}"))
+    with pytest.raises(InvalidWeights, match=r"refers to posix\.system"):
+        read_pth(write_pth(tmp_path / "w.pth", {"model": WEIGHTS, "args": arguments}, zipped))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("content", [{"model": WEIGHTS, "cfg": Settings()}, torch.nn.Linear(1, 1)])
+def test_a_refused_file_says_how_to_keep_only_its_weights(tmp_path, content):
+    with pytest.raises(InvalidWeights, match=r"to keep only the weights, .*weights_only=False"):
+        read_pth(write_pth(tmp_path / "w.pth", content))
 
 
 def test_allowed_names_are_allowed_while_one_file_is_read(tmp_path):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from pose.detectors import build_detector
 from pose.errors import InvalidWeights
@@ -43,6 +44,41 @@ def test_a_missing_tensor_is_named_as_in_the_file(thin, rename, place):
     state = rename({name: value for name, value in thin.items() if name != "layer1.0.bn2.weight"})
     with pytest.raises(InvalidWeights, match=rf"tensors missing \(1\): {place}layer1\.0\.bn2\.weight$"):
         hrnet_state(state)
+
+
+LEADS = ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net.module."]
+
+
+@pytest.mark.parametrize("lead", LEADS)
+@pytest.mark.parametrize("rename", [dict, as_mmpose])
+def test_prefixes_of_wrappers_around_an_hrnet_are_dropped(thin, lead, rename):
+    state = {lead + name: value for name, value in rename(thin).items()}
+    assert same(hrnet_state(state)[0], thin)
+    del state[next(name for name in state if name.endswith("layer1.0.bn2.weight"))]
+    with pytest.raises(InvalidWeights, match=rf"missing \(1\): {re.escape(lead)}.*layer1\.0\.bn2\.weight$"):
+        hrnet_state(state)
+
+
+@pytest.mark.parametrize("wrapper", ["module", "_orig_mod"])
+def test_prefixes_of_wrappers_around_a_part_of_an_hrnet_are_dropped(thin, wrapper):
+    state = {name.replace("stage3.", f"stage3.{wrapper}."): value for name, value in thin.items()}
+    assert state.keys() != thin.keys()
+    assert same(hrnet_state(state)[0], thin)
+    averaged = {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in thin.items()}}
+    assert same(hrnet_state(averaged)[0], thin)
+
+
+def test_the_names_of_mmpose_0_are_known(thin):
+    state = {
+        name.replace("head.", "keypoint_head.") if name.startswith("head.") else name: value
+        for name, value in as_mmpose(thin).items()
+    }
+    assert same(hrnet_state(state)[0], thin)
+
+
+def test_two_tensors_for_one_place_are_refused(thin):
+    with pytest.raises(InvalidWeights, match=r"two tensors for one place: conv1\.weight, module\.conv1"):
+        hrnet_state({**thin, "module.conv1.weight": thin["conv1.weight"]})
 
 
 def test_a_missing_tensor_of_the_head_is_named_as_in_mmpose(thin):
@@ -129,6 +165,28 @@ def test_old_names_of_torchvision_are_converted_to_the_present_ones(tmp_path, de
     }
     assert sum(name not in detector for name in old) == 10
     state, _ = read_pth(write_pth(tmp_path / "w.pth", old, zipped))
+    assert same(detector_state(state, DETECTOR), detector)
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_prefixes_of_wrappers_around_a_detector_are_dropped(detector, lead):
+    state = {lead + name: value for name, value in detector.items()}
+    # Without versions of its modules a file's names are renamed as old ones, and those fit as they are.
+    assert same(detector_state(state, DETECTOR), detector)
+    name = "roi_heads.box_predictor.cls_score.weight"
+    with pytest.raises(InvalidWeights, match=rf"another shape \(1\): {re.escape(lead + name)} is"):
+        detector_state({**state, lead + name: torch.ones(2, 1024)}, DETECTOR)
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.compile, AveragedModel])
+def test_a_wrapped_detector_keeps_the_versions_of_its_modules(tmp_path, wrap):
+    network = build_detector(DETECTOR)
+    state, _ = read_pth(write_pth(tmp_path / "w.pth", {"model": wrap(network).state_dict()}))
+    assert same(detector_state(state, DETECTOR), network.state_dict())
+
+
+def test_a_detector_with_a_compiled_backbone_is_read(detector):
+    state = {name.replace("backbone.", "backbone._orig_mod.", 1): value for name, value in detector.items()}
     assert same(detector_state(state, DETECTOR), detector)
 
 
