@@ -15,7 +15,15 @@ from typing import Annotated, Any, Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from pose import keypoints as kp
 from pose.errors import PoseError
@@ -44,6 +52,10 @@ def _visibility(values: list[float]) -> list[float]:
     return values
 
 
+def _flag(value: object) -> object:
+    return int(value) if isinstance(value, bool | float) and value in (0, 1) else value
+
+
 _Id = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 _Pixels = Annotated[int, Field(strict=True, ge=1, le=2**16)]
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -64,7 +76,10 @@ class Picture(BaseModel):
 
 
 class Annotation(BaseModel):
-    """One annotated object. The last three fields are needed for people only."""
+    """One annotated object. `keypoints` and `num_keypoints` are needed for people only.
+
+    `iscrowd` may be a boolean, or missing, which means 0.
+    """
 
     id: Annotated[_Id, Field(ge=1)]  # pycocotools takes an annotation with id 0 as "not matched"
     image_id: _Id
@@ -73,7 +88,7 @@ class Annotation(BaseModel):
     area: _Number
     keypoints: _Keypoints | None = None
     num_keypoints: Annotated[int, Field(strict=True, ge=0, le=kp.COUNT)] | None = None
-    iscrowd: Annotated[int, Field(strict=True, ge=0, le=1)] | None = None
+    iscrowd: Annotated[int, Field(strict=True, ge=0, le=1), BeforeValidator(_flag)] | None = 0
 
     @model_validator(mode="after")
     def _check_person(self) -> Self:
@@ -158,7 +173,11 @@ def read_annotations(path: Path | str, limit: int | None = None) -> Annotations:
             place = f"{path.name}: annotations[{number}].image_id"
             raise InvalidDataset(f"{place}: {each.image_id} is none of the file's images")
     chosen = dict(list(pictures.items())[:limit])
-    kept = [each for each in record["annotations"] if each["image_id"] in chosen]
+    kept = [
+        {**each, "iscrowd": checked.iscrowd}  # pycocotools needs the field to evaluate
+        for each, checked in zip(record["annotations"], file.annotations, strict=True)
+        if checked.image_id in chosen
+    ]
     return Annotations(
         {**record, "images": record["images"][:limit], "annotations": kept},
         [each for each in file.annotations if each.image_id in chosen],

@@ -100,6 +100,8 @@ def test_true_boxes_of_one_picture_are_one_task(read):
     "other",
     [
         {"iscrowd": 1},
+        {"iscrowd": True},
+        {"iscrowd": 1.0},
         {"keypoints": [0, 0, 0] * 17, "num_keypoints": 0},
         {"area": 0},
         {"bbox": [150, 20, 30, 40]},  # outside the picture
@@ -112,6 +114,17 @@ def test_crowds_and_people_without_keypoints_or_size_have_no_true_box(read, othe
     assert len(task.boxes) == 1
     with pytest.raises(InvalidDataset, match="nobody"):
         true_boxes(read(data_set(person(2, **other))))
+
+
+def without_crowd(each):
+    return {name: value for name, value in each.items() if name != "iscrowd"}
+
+
+@pytest.mark.parametrize("one", [person(iscrowd=False), person(iscrowd=0.0), without_crowd(person())])
+def test_who_is_in_no_crowd_may_be_told_by_a_boolean_or_not_at_all(read, one):
+    annotations = read(data_set(one))
+    assert len(true_boxes(annotations)) == 1
+    assert annotations.record["annotations"] == [person()]  # pycocotools needs the field
 
 
 def test_another_category_needs_no_keypoints(read):
@@ -171,6 +184,7 @@ def test_detections_must_be_a_list(detect):
         ({"keypoints": [True, *POINTS[1:]]}, ".keypoints[0]: Input should be a valid number, got True"),
         ({"num_keypoints": 18}, ".num_keypoints: Input should be less than or equal to 17, got 18"),
         ({"iscrowd": 2}, ".iscrowd: Input should be less than or equal to 1, got 2"),
+        ({"iscrowd": "0"}, ".iscrowd: Input should be a valid integer, got '0'"),
         ({"bbox": [1, 2, 3, float("inf")]}, ".bbox[3]: Input should be a finite number, got inf"),
         ({"area": "9"}, ".area: Input should be a valid number, got '9'"),
         *(
@@ -184,7 +198,7 @@ def test_wrong_annotations_are_refused_with_their_place(read, other, reason):
         read(data_set(person(1), person(2) | other))
 
 
-@pytest.mark.parametrize("key", ["keypoints", "num_keypoints", "iscrowd", "area", "bbox", "category_id"])
+@pytest.mark.parametrize("key", ["keypoints", "num_keypoints", "area", "bbox", "category_id"])
 def test_a_missing_field_is_named(read, key):
     without = {name: value for name, value in person().items() if name != key}
     with pytest.raises(InvalidDataset, match=rf"annotations\[0\](: |\.){key}: (missing|Field required)"):

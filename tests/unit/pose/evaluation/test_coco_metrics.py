@@ -70,6 +70,20 @@ def test_a_network_that_is_off_by_a_known_amount_falls_as_similarity_says(
     assert evaluate(data_set, exact)["AP"] == pytest.approx(met / 10, abs=1e-9)
 
 
+@pytest.mark.parametrize("crowd", [{"iscrowd": False}, {}])
+def test_annotations_with_a_boolean_or_no_iscrowd_give_the_same_metrics(
+    data_set, tasks, folder, tmp_path, crowd
+):
+    record = json.loads((folder / ANNOTATIONS).read_text())
+    for each in record["annotations"]:
+        assert each.pop("iscrowd") == 0
+        each.update(crowd)
+    (tmp_path / "annotations.json").write_text(json.dumps(record))
+    other = read_annotations(tmp_path / "annotations.json")
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    assert metrics_with(other, tasks, folder, truths) == metrics_with(data_set, tasks, folder, truths)
+
+
 @pytest.mark.parametrize(("similarity", "least", "most"), [(0.725, 0.45, 0.52), (0.525, 0.05, 0.12)])
 def test_it_does_so_through_crop_and_heatmap_too(data_set, tasks, folder, similarity, least, most):
     # A keypoint that is off by so much that it leaves its crop is not drawn, and is found still farther off.
