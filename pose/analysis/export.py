@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,6 +19,8 @@ from pose.lifting.skeleton import Skeleton
 from pose.results import FrameResult, PersonResult, ScanResult
 
 RESULT: Final = "result.json"
+OLDER_RESULT: Final = "result.older.json"
+_DRAFT: Final = ".draft-"  # start of the name of the folder in which results are written first
 BLURRED, OVERLAY, SKELETON, POSE = "blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"
 ARTEFACTS: Final = (BLURRED, OVERLAY, SKELETON, POSE)
 
@@ -59,18 +65,33 @@ def csv_columns() -> list[str]:
     return [*_SCAN_COLUMNS, *_FRAME_COLUMNS, *_PERSON_COLUMNS, *of_points]
 
 
-def csv_rows(result: ScanResult) -> Iterator[dict[str, Any]]:
-    """One row a person and frame; one without a person for a frame where nobody was found."""
+@dataclass(frozen=True)
+class FailedScan:
+    """A scan without a result, for the table: what it is called there, and why it failed."""
+
+    scan_id: str
+    reason: str
+
+
+def csv_rows(result: ScanResult | FailedScan) -> Iterator[dict[str, Any]]:
+    """One row a person and frame; one without a person for a frame where nobody was found.
+
+    A failed scan has one row: `status` is "failed", and `reason` says why.
+    """
+    if isinstance(result, FailedScan):
+        yield {"scan_id": result.scan_id, "status": "failed", "reason": result.reason}
+        return
     for frame in result.frames:
         people: tuple[PersonResult | None, ...] = frame.people or (None,)
         for number, person in enumerate(people):
             yield _csv_row(result, frame, number, person)
 
 
-def write_csv(file: IO[str], results: Iterable[ScanResult]) -> None:
-    """Write results to an open text file (`newline=""`), with a header."""
+def write_csv(file: IO[str], results: Iterable[ScanResult | FailedScan], *, header: bool = True) -> None:
+    """Write results to an open text file (`newline=""`), after a header unless that is there already."""
     writer = csv.DictWriter(file, csv_columns(), restval="", lineterminator="\n")
-    writer.writeheader()
+    if header:
+        writer.writeheader()
     for result in results:
         writer.writerows(csv_rows(result))
 
@@ -110,24 +131,39 @@ def _csv_row(
 def save(folder: Path, result: ScanResult, artefacts: Mapping[str, bytes]) -> None:
     """Write a scan's results into a folder of its own; `result.json` is there only if all the rest is.
 
-    Results that the folder held before are taken away first: a picture that is withheld now must not
-    remain from then.
+    All files are written beside and renamed at the end, the result last. Results that the folder held before
+    are taken away: a picture that is withheld now must not remain from then. If the new ones cannot be
+    written, the older result is put aside, as by `set_aside`.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    (folder / RESULT).unlink(missing_ok=True)
-    for name in ARTEFACTS:
-        for old in folder.glob(f"frames/*/{name}"):
-            old.unlink()
-    for name, data in artefacts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{RESULT}.{os.getpid()}"
+    files = {**artefacts, RESULT: (result.model_dump_json(indent=2) + "\n").encode()}
     try:
-        temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / RESULT)
-    finally:
-        temporary.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_DRAFT}*"):  # by a process that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as made:
+            drafts = Path(made)
+            for name, data in files.items():
+                for place in (folder / name, drafts / name):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                (drafts / name).write_bytes(data)
+            # From here on, files are only renamed and removed: that needs no space on the disk.
+            for name in (RESULT, OLDER_RESULT, *(f"frames/*/{artefact}" for artefact in ARTEFACTS)):
+                for old in folder.glob(name):
+                    old.unlink()
+            for name in files:
+                os.replace(drafts / name, folder / name)
+    except OSError:
+        set_aside(folder)
+        raise
+
+
+def set_aside(folder: Path) -> None:
+    """Rename the `result.json` of an earlier run to `result.older.json`, as the scan failed in this one.
+
+    Do nothing if there is none, or if the folder cannot be written.
+    """
+    with suppress(OSError):
+        os.replace(folder / RESULT, folder / OLDER_RESULT)

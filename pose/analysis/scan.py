@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
 
 from pose.analysis.aggregate import Measured, aggregate_frames
 from pose.analysis.drift import LIMIT, Drift, compare
@@ -16,12 +18,14 @@ from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
-from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
+from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
 # Raised whenever equal input may give other output, so that scans are not taken as done already.
 ANALYSIS_VERSION: Final = 4
 BATCH: Final = 16  # frames that an estimator is given at once
+
+_SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +69,8 @@ def analyse_scan(
         FaceDetectorMissing: this OpenCV has no cascades.
         PoseError: what the estimators raise.
     """
+    if scan_id is not None:
+        _SCAN_ID.validate_python(scan_id)
     load_cascades()  # said before a long analysis rather than after it
     options = options or Options()
     watch = Stopwatch()
