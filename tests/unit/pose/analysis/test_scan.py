@@ -269,9 +269,10 @@ def test_a_scan_is_called_after_its_content_where_no_id_is_given():
     assert analysis.result.scan_id == DIGEST[:32]
 
 
-def test_a_scan_id_that_is_none_is_refused():
+def test_a_scan_id_that_is_none_is_refused_before_any_work():
+    scan, _ = scan_of(good())
     with pytest.raises(ValidationError):
-        pose.analyse_scan(*scan_of(good()), scan_id="../elsewhere")
+        pose.analyse_scan(scan, None, scan_id="../elsewhere")  # type: ignore[arg-type]
 
 
 def test_a_fingerprint_tells_what_decides_a_result():
