@@ -23,7 +23,7 @@ from worker.config.settings import load_settings
 from worker.intake.inbox import InboxStep
 from worker.models.loading import get_estimator, limit_threads
 from worker.models.weights import fetch_weights
-from worker.runtime.heartbeat import Heartbeat
+from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels, report_ready
@@ -51,7 +51,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep))
-app.steps["consumer"].update((GracefulShutdown, Heartbeat, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, RestoreTimeLimits))
 
 
 class _Started:

@@ -1,1 +1,1 @@
-"""From 2D keypoints and depth to a skeleton in metres, and the posture."""
+"""From 2D keypoints and a depth map to a 3D skeleton and its posture."""

@@ -1,8 +1,8 @@
-"""People's measures by their size: what lengths bones have, and how large a head and a trunk are.
+"""Body measures by stature: lengths of bones, and the size of head and trunk.
 
-The proportions change with age: a newborn's head is a quarter of its length and its thigh a seventh, an
-adult's an eighth and a quarter. So all measures are rows of a table over stature, read off growth references
-and rounded, and one number, the stature, is fitted to what is seen of a body.
+Proportions change with age: a newborn's head is a quarter of its stature and its thigh a seventh, an adult's
+an eighth and a quarter. So each measure is a row of a table over stature, rounded from growth references,
+and only one number, the stature, is fitted to a body.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _METRES: Final = {
 }  # fmt: skip
 MIN_STATURE: Final = 0.45
 MAX_STATURE: Final = 1.90
-USUAL_STATURE: Final = 0.90  # of the children who are scanned; taken where nothing tells
+USUAL_STATURE: Final = 0.90  # of the children who are scanned
 
-# Bones whose length tells the size, and how much each one is worth. Breadths are seen foreshortened.
+# Bones that the stature is fitted to, and their weights. Breadths are left out: they are often foreshortened.
 _BONES: Final = (
     (kp.LEFT_HIP, kp.LEFT_KNEE, "thigh", 1.0), (kp.RIGHT_HIP, kp.RIGHT_KNEE, "thigh", 1.0),
     (kp.LEFT_KNEE, kp.LEFT_ANKLE, "shank", 1.0), (kp.RIGHT_KNEE, kp.RIGHT_ANKLE, "shank", 1.0),
@@ -53,22 +53,25 @@ _BONES: Final = (
     (kp.RIGHT_SHOULDER, kp.RIGHT_ELBOW, "upper_arm", 0.7),
     (kp.LEFT_ELBOW, kp.LEFT_WRIST, "forearm", 0.7), (kp.RIGHT_ELBOW, kp.RIGHT_WRIST, "forearm", 0.7),
 )  # fmt: skip
-_SPREAD: Final = 0.12  # of a bone's length among people of one stature
-_OUTLIER: Final = 4.0  # a bone that fits worse than this many squared spreads is hidden or wrong
+_LENGTH_SIGMA: Final = 0.12  # of a bone's length among people of one stature, as a share of the length
+_MAX_PENALTY: Final = 4.0  # in squared sigmas: a bone that fits worse is an outlier, occluded or wrong
 
 
 @dataclass(frozen=True)
 class Build:
-    """A body's measures in metres.
+    """The body measures of a person, in metres.
 
     Attributes:
-        stature: that the measures belong to; not a measurement of the body's height.
+        stature: the stature to which these measures belong. It is not a measurement of the person's height.
+
+    >>> round(Build(0.9)["thigh"], 3)
+    0.155
     """
 
     stature: float
 
     def __getitem__(self, measure: str) -> float:
-        """A measure by its name in the table above."""
+        """Return a measure by its name in the table above."""
         value = float(np.interp(self.stature, _STATURE, _METRES[measure]))
         if self.stature < _STATURE[0]:
             return value * self.stature / _STATURE[0]
@@ -78,12 +81,12 @@ class Build:
 def fit_build(
     points: NDArray[np.float64], usable: NDArray[np.bool_], default: float = USUAL_STATURE
 ) -> Build:
-    """The build that most of a body's bones agree with.
+    """Return the build that fits most of a body's bones.
 
     Args:
-        points: (17, 3) metres in any axes, on the skin or inside; a hidden joint does no harm.
-        usable: (17,) bool, where they are known.
-        default: the stature to take where no bone is known.
+        points: (17, 3) metres in any axes, on the surface or inside the body. A few wrong ones do no harm.
+        usable: (17,) bool, which points are known.
+        default: the stature if no bone is known.
     """
     statures, table = _grid()
     ends = np.array([bone[:2] for bone in _BONES])
@@ -92,16 +95,16 @@ def fit_build(
         return Build(default)
     lengths = np.linalg.norm(points[ends[known, 0]] - points[ends[known, 1]], axis=1)
     weights = np.array([bone[3] for bone in _BONES])[known]
-    misfit = (lengths / table[:, known] - 1) / _SPREAD  # (statures, bones)
-    cost = np.minimum(misfit**2, _OUTLIER) @ weights
-    # Usual sizes are likelier; this only decides where next to nothing is seen.
+    misfit = (lengths / table[:, known] - 1) / _LENGTH_SIGMA  # (statures, bones)
+    cost = np.minimum(misfit**2, _MAX_PENALTY) @ weights
+    # Prior: usual statures are more likely. It matters only if very few bones are known.
     cost += 0.1 * (np.log(statures / USUAL_STATURE) / 0.35) ** 2
     return Build(float(statures[int(np.argmin(cost))]))
 
 
 @cache
 def _grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Statures (N,), and what each bone should measure at each, (N, bones)."""
+    """Return statures, (N,), and the length of each bone at each of them, (N, bones)."""
     statures = np.geomspace(MIN_STATURE, MAX_STATURE, 60)
     table = [[Build(float(stature))[bone[2]] for bone in _BONES] for stature in statures]
     return statures, np.array(table)

@@ -1,8 +1,8 @@
-"""2D keypoints and a depth map → a skeleton in metres.
+"""Lift 2D keypoints to a 3D skeleton in metres, with a depth map.
 
-`inside`, the default, finds the depth of the body's surface at each keypoint, with the whole body in view,
-and goes on from there to the joint inside. `surface` stops at the surface. `nearest` is the method of the
-original system: one joint at a time, it takes a point of the surface near the keypoint.
+There are three methods. "inside", the default, finds the depth of the body's surface at all keypoints
+together, and from there the joints inside the body. "surface" stops at the surface. "nearest" is the method
+of the original system: for each joint by itself, it takes a depth pixel near the keypoint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
 from pose.geometry.view import View
 from pose.lifting.joints import joint_depth
-from pose.lifting.nearest import MAX_DISTANCE_PX, NEAREST_WIDTH, nearest_depth
+from pose.lifting.nearest import MAX_DISTANCE_PX, NEAREST_WIDTH, nearest_points
 from pose.lifting.skeleton import Skeleton
 from pose.lifting.surface import surface_depth
 
@@ -38,24 +38,24 @@ def lift(
     """Lift one person's keypoints into the world.
 
     Args:
-        depthmap: a depth map of any size that covers the picture's view.
-        keypoints: (17, 2), u and v in pixels of the picture, which may lie outside of it.
+        depthmap: a depth map of any size that shows the same view as the picture.
+        keypoints: (17, 2), u and v in pixels of the picture, possibly outside it.
         scores: (17,), 0..1.
         picture_size: width, height of the picture.
-        method: "inside" (the default) gives the joints inside the body. "surface" gives the points of the
-            body's surface in front of them. "nearest" is the original system's method: the depth pixel that
-            minimises |Δu| + |Δv| + 10 · depth, among those of at least 0.2 m, at a picture width of 640.
-        floor: world y of the floor in metres. Without it, the floor is looked for in the depth map (for
-            "nearest" with the original system's method).
-        color: the colour camera, for a picture of this size (`Frame.color`). Not needed on most devices,
-            where both cameras share one view.
+        method: "inside" (the default) gives the joints inside the body. "surface" gives the points on the
+            body's surface in front of them. "nearest" is the method of the original system: the depth pixel
+            that minimises |Δu| + |Δv| + 10 · depth, among those of at least 0.2 m, at a picture width of 640.
+        floor: world y of the floor in metres. If it is None, the floor is searched for in the depth map (for
+            "nearest", with the method of the original system).
+        color: the colour camera, for a picture of this size (`Frame.color`). Most devices do not need it:
+            their two cameras have one view.
 
     Returns:
-        A Skeleton. Its `floor` is None if no floor was found; its joints are NaN if there is no depth at any
-        of the keypoints.
+        A Skeleton. Its `floor` is None if no floor was found. Its joints are NaN if there is no depth at any
+        keypoint.
 
     Raises:
-        ValueError: an array has another shape or is not finite, or there is no such method.
+        ValueError: an array has the wrong shape or is not finite, or there is no such method.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
@@ -77,26 +77,26 @@ def lift_in_view(
         floor: world y of the floor in metres; None if the frame shows no floor.
 
     Raises:
-        ValueError: an array has another shape or is not finite.
+        ValueError: an array has the wrong shape or is not finite.
     """
     uv = np.asarray(keypoints, np.float64)
     score = np.asarray(scores, np.float64)
     _check(uv, score)
     depthmap, (width, height) = view.depthmap, view.picture_size
-    at = view.to_depth(uv)
-    inside = ((uv > -0.5) & (uv < (width - 0.5, height - 0.5))).all(axis=1)
+    depth_uv = view.to_depth(uv)
+    in_picture = ((uv > -0.5) & (uv < (width - 0.5, height - 0.5))).all(axis=1)
 
     if method == "nearest":
-        joints, distance = nearest_depth(depthmap, at)
+        joints, distance = nearest_points(depthmap, depth_uv)
         observed = np.isfinite(distance) & (distance <= MAX_DISTANCE_PX)
     else:
-        found = surface_depth(depthmap, at, score)
+        found = surface_depth(depthmap, depth_uv, score)
         depth, observed, distance = found.depth, found.observed, found.distance
         if method == "inside" and observed.any():
-            depth, observed, distance = joint_depth(depthmap.intrinsics, at, found)
-        joints = depthmap.unproject(at[:, 0], at[:, 1], depth)
+            depth, observed, distance = joint_depth(depthmap.intrinsics, depth_uv, found)
+        joints = depthmap.unproject(depth_uv[:, 0], depth_uv[:, 1], depth)
         distance = distance * NEAREST_WIDTH / depthmap.width
-    observed = observed & inside
+    observed = observed & in_picture
     if not observed.any():
         joints = np.full((len(uv), 3), np.nan)
     joints[:, 1] -= floor or 0.0

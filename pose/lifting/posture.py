@@ -1,8 +1,8 @@
-"""Standing or lying, from a skeleton in 3D.
+"""Classify the posture, standing or lying, from a 3D skeleton.
 
 The original system compares the eyes' height above the floor with the body's length. That needs the floor,
-and calls a child who lies on a bed standing. Here every segment of the body votes with how steeply it
-rises, and the head's height above the floor confirms or doubts them.
+and classifies a child who lies on a bed as standing. Here each segment of the body votes with how steeply it
+rises, and the head's height above the floor can lower the confidence.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pose.lifting.skeleton import Skeleton
 
 
 class Posture(StrEnum):
-    """How a child is placed in a scan."""
+    """The posture of a child in a scan."""
 
     STANDING = "standing"
     LYING = "lying"
     UNKNOWN = "unknown"
 
 
-# A lower and an upper set of joints, and the weight of the segment between their middles.
+# Segments: the lower joints, the upper joints, and the weight of the segment between their means.
 _SEGMENTS: Final = (
     ((kp.LEFT_ANKLE, kp.RIGHT_ANKLE), kp.HEAD, 1.0),
     ((kp.LEFT_HIP, kp.RIGHT_HIP), (kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER), 1.0),
@@ -35,26 +35,29 @@ _SEGMENTS: Final = (
     ((kp.LEFT_ANKLE,), (kp.LEFT_KNEE,), 0.5),
     ((kp.RIGHT_ANKLE,), (kp.RIGHT_KNEE,), 0.5),
 )  # fmt: skip
-_ALL_WEIGHT: Final = sum(weight for *_, weight in _SEGMENTS)
+_TOTAL_WEIGHT: Final = sum(weight for *_, weight in _SEGMENTS)
 
-# The share of its length by which a segment rises. A child held upright scores 0.9 and more, a lying one
-# under 0.3; a sitting one, whose trunk rises and whose legs do not, falls between and is not told.
-_STANDING_FROM: Final = 0.62
-_LYING_TO: Final = 0.45
-_MIDDLE: Final = (_STANDING_FROM + _LYING_TO) / 2
-_SURE: Final = 0.3  # this far from the middle, nothing is left to doubt
-_ENOUGH: Final = 0.3  # share of the segments' weight that must be observed
+# The mean rise of the segments, as a share of their length: 0.9 or more for a child held upright, below 0.3
+# for a lying one. A sitting child, whose trunk rises but not the legs, is in between: its posture is unknown.
+_MIN_STANDING: Final = 0.62
+_MAX_LYING: Final = 0.45
+_UNDECIDED: Final = (_MIN_STANDING + _MAX_LYING) / 2
+_FULL_CONFIDENCE: Final = 0.3  # distance of the rise from undecided at which the confidence is 1
+_MIN_OBSERVED: Final = 0.3  # share of the segments' weight
 
 
 class PostureEstimate(str):
-    """A posture and how sure it is. It is a `str` too, equal to "standing", "lying" or "unknown".
+    """A posture with its confidence. It is also a `str`: "standing", "lying" or "unknown".
 
     Attributes:
         posture: a `Posture`.
-        confidence: 0..1: the distance of the vote from undecided, times the share of the body that was
-            observed. 0 for `unknown`.
-        rise: mean share of its length by which a segment of the body rises, -1..1; None where too little
-            was observed.
+        confidence: 0..1: how far the rise is from undecided, times the share of the body that was observed.
+            0 for `unknown`.
+        rise: the mean rise of the segments of the body as a share of their length, -1..1; None if too few
+            were observed.
+
+    >>> PostureEstimate(Posture.LYING, 0.8) == "lying"
+    True
     """
 
     posture: Posture
@@ -77,15 +80,15 @@ _UNKNOWN: Final = PostureEstimate(Posture.UNKNOWN)
 
 
 def classify_posture(skeleton: Skeleton) -> PostureEstimate:
-    """Whether a person stands or lies.
+    """Return whether a person stands or lies.
 
-    Only observed joints vote. Neither the floor nor a complete body is needed, but the direction of
-    gravity is: `unknown` where the camera's pose is, where less than a third of the body is observed, and
-    where the body neither rises nor lies flat, as when a child sits.
+    Only observed joints count. The floor and a complete body are not needed, but the direction of gravity is.
+    The posture is `unknown` if the camera's pose is unknown, if less than a third of the body was observed,
+    or if the body is neither upright nor flat, for example sitting.
     """
     if not skeleton.gravity_known:
         return _UNKNOWN
-    votes: list[tuple[float, float]] = []
+    votes: list[tuple[float, float]] = []  # rise and weight
     for lower, upper, weight in _SEGMENTS:
         bottom, top = _middle(skeleton, lower), _middle(skeleton, upper)
         if bottom is None or top is None:
@@ -94,30 +97,31 @@ def classify_posture(skeleton: Skeleton) -> PostureEstimate:
         if length > 0.02:
             votes.append((float(top[1] - bottom[1]) / length, weight))
     weight = sum(weight for _, weight in votes)
-    if weight < _ENOUGH * _ALL_WEIGHT:
+    if weight < _MIN_OBSERVED * _TOTAL_WEIGHT:
         return _UNKNOWN
     rise = sum(vote * weight for vote, weight in votes) / weight
-    if _LYING_TO < rise < _STANDING_FROM:
+    if _MAX_LYING < rise < _MIN_STANDING:
         return PostureEstimate(Posture.UNKNOWN, 0.0, rise)
-    posture = Posture.STANDING if rise >= _STANDING_FROM else Posture.LYING
-    sure = min(1.0, abs(rise - _MIDDLE) / _SURE) * min(1.0, weight / (0.9 * _ALL_WEIGHT))
-    return PostureEstimate(posture, sure * _agreement(skeleton, posture), rise)
+    posture = Posture.STANDING if rise >= _MIN_STANDING else Posture.LYING
+    decided = min(1.0, abs(rise - _UNDECIDED) / _FULL_CONFIDENCE)
+    confidence = decided * min(1.0, weight / (0.9 * _TOTAL_WEIGHT))
+    return PostureEstimate(posture, confidence * _agreement(skeleton, posture), rise)
 
 
 def _agreement(skeleton: Skeleton, posture: Posture) -> float:
-    """1, or less where the head's height above the floor speaks against the vote."""
+    """Return 1, or less if the head's height above the floor contradicts the posture."""
     head = _middle(skeleton, kp.HEAD)
     length = skeleton.body_length
     if skeleton.floor is None or head is None or not length > 0:
         return 1.0
     high = float(head[1]) / length > 0.5
-    # A standing child's head is never low; a lying one's may be high, on a bed.
+    # The head of a standing child is never low. That of a lying child can be high: on a bed.
     if posture is Posture.STANDING:
         return 1.0 if high else 0.5
     return 0.8 if high else 1.0
 
 
 def _middle(skeleton: Skeleton, joints: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """Mean of those joints that were observed; None without any."""
+    """Return the mean of those joints that were observed, or None if none was."""
     index = [joint for joint in joints if skeleton.observed[joint]]
     return skeleton.joints[index].mean(axis=0) if index else None

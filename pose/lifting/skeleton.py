@@ -1,4 +1,4 @@
-"""A person's joints in metres."""
+"""A person's joints in 3D."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Skeleton:
     """The 17 COCO joints in 3D, in the order of `keypoints.NAMES`.
 
     Attributes:
-        joints: (17, 3) float64 metres, x, y, z of the world, y up and counted from the floor. NaN only
-            where `measured` is False.
+        joints: (17, 3) float64 metres, x, y, z in the world, y up and 0 at the floor. All are NaN if
+            `measured` is False.
         scores: (17,) float64, of the 2D keypoints.
-        distance_px: (17,) float64, |Δu| + |Δv| from the keypoint to the depth that was used, in pixels of
-            a picture 640 wide.
-        observed: (17,) bool. False where there is no depth of the person at the keypoint, where another
-            part of the body hides the joint, where its bone would be of a length that nobody has, and
-            where the keypoint lies outside the picture. The joint is then a guess.
-        floor: world y of the floor; None where it is not known. Then y is the height above the world's
-            origin, and lengths are right all the same.
-        gravity_known: whether y is up. False where the camera's pose is unknown; axes are the camera's.
+        distance_px: (17,) float64, |Δu| + |Δv| from the keypoint to the depth pixel that was used, in pixels
+            of a picture 640 wide.
+        observed: (17,) bool. False if there is no depth of the person at the keypoint, if another part of the
+            body occludes the joint, if its bone would have an impossible length, or if the keypoint is
+            outside the picture. The joint's position is then an estimate.
+        floor: world y of the floor, or None if it is unknown. Then y counts from the origin of the world;
+            lengths do not depend on it.
+        gravity_known: whether y is up. False if the camera's pose is unknown; the axes are then the camera's.
     """
 
     joints: NDArray[np.float64]
@@ -42,25 +42,25 @@ class Skeleton:
 
     @property
     def measured(self) -> bool:
-        """Whether any joint was observed. All are NaN otherwise."""
+        """Whether any joint was observed."""
         return bool(self.observed.any())
 
     def lengths(self) -> tuple[float, float]:
-        """Lengths in metres of the chains eye, hip, knee, ankle, left and right, as straight segments."""
+        """Return the lengths in metres of the left and the right chain: eye, hip, knee, ankle."""
         return self._length(kp.LEFT_CHAIN), self._length(kp.RIGHT_CHAIN)
 
     @property
     def body_length(self) -> float:
-        """The longer chain in metres. What stands for a child's size, without the top of the head."""
+        """The length of the longer chain in metres: the child's size without the top of the head."""
         return max(self.lengths())
 
     @property
     def reliable_length(self) -> float:
-        """The longer of those chains that were wholly observed.
+        """The length in metres of the longer chain, of those whose joints were all observed.
 
-        Where neither was, the chain is made of the segments of both sides: the mean of those that were
-        observed, else the shorter one. A joint that was guessed can make its chain far too long, and the
-        longer of two would take the errors of both.
+        If there is no such chain, it is the sum over both sides' segments: of each the mean of the observed
+        ones, or the shorter one if none was observed. A joint that is only estimated can make its chain far
+        too long.
         """
         whole = [self._length(chain) for chain in _CHAINS if self.observed[list(chain)].all()]
         if whole:
@@ -68,13 +68,13 @@ class Skeleton:
         total = 0.0
         for (a, b), (c, d) in zip(*map(pairwise, _CHAINS), strict=True):
             sides = np.linalg.norm(self.joints[[a, c]] - self.joints[[b, d]], axis=1)
-            seen = sides[self.observed[[a, c]] & self.observed[[b, d]]]
-            total += float(seen.mean() if seen.size else sides.min())
+            observed = sides[self.observed[[a, c]] & self.observed[[b, d]]]
+            total += float(observed.mean() if observed.size else sides.min())
         return total
 
     @property
     def chain_observed(self) -> bool:
-        """Whether all joints of at least one of the two chains were observed."""
+        """Whether all joints of at least one chain were observed."""
         return any(bool(self.observed[list(chain)].all()) for chain in _CHAINS)
 
     def _length(self, chain: Sequence[int]) -> float:

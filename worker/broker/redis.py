@@ -1,8 +1,7 @@
-"""Celery's broker on Redis, which sets entries aside that are no message, instead of ending with them.
+"""Celery's broker on Redis. It puts entries that are not messages on the dead list; kombu's own would end.
 
-It reads and writes the same lists as `kombu.transport.redis`. An entry that another program, or a hand, put
-there and that kombu could not read goes to `<queue>:dead` with the reason. Redis takes an entry off its list
-before anybody can look at it, so one that is too large is in memory once.
+It reads and writes the same lists as `kombu.transport.redis`. An entry has left its list before its size can
+be checked, so an entry that is too large is in memory once.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """Checks each entry between Redis and kombu."""
+    """Check each entry before kombu sees it."""
 
     QoS = QoS
     max_message_bytes: int | None = None
     from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
 
     def send_to_dead_list(self, queue: str, reason: str, entry: bytes | str) -> None:
-        """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
+        """Put an entry on the queue's dead list. It is lost if Redis is away."""
         log.error("message_refused", queue=queue, reason=reason)
         try:
             with self.conn_or_acquire() as client:
@@ -65,7 +64,7 @@ class Channel(redis.Channel):
         return client
 
     def _checked(self, parse_response: Callable[..., Any]) -> Callable[..., Any]:
-        """Redis' answers, of which the entries of a queue are messages."""
+        """Return a `parse_response` that returns None, as if nothing came, for a bad entry."""
 
         def parse(connection: Any, command: str, **options: Any) -> Any:
             answer = parse_response(connection, command, **options)
@@ -73,7 +72,7 @@ class Channel(redis.Channel):
                 return answer
             key, entry = answer
             queue = key.decode().rsplit(self.sep, 1)[0]
-            # Events, and answers to `inspect`, are as long as they are.
+            # Events and answers to `inspect` have no limit.
             limit = (
                 None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
             )
@@ -81,7 +80,7 @@ class Channel(redis.Channel):
                 check_envelope(entry, limit)
             except InvalidMessage as error:
                 self.send_to_dead_list(queue, str(error), entry)
-                return None  # as when nothing came
+                return None
             return answer
 
         return parse
@@ -90,8 +89,8 @@ class Channel(redis.Channel):
 class Transport(redis.Transport):
     """The transport behind `redis://` and `rediss://`, see `worker.app`.
 
-    A Redis that answers with an error is full, has become a replica, or lets us do less than before. To kombu
-    that is a mistake of whoever asked, and the worker would end; here it is away, until it answers otherwise.
+    Treat an error from Redis as a lost connection. Redis is full, has become a replica, or has taken rights
+    away. Kombu treats it as an error of the command, and the worker would end.
     """
 
     Channel = Channel

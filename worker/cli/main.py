@@ -169,12 +169,12 @@ def health(
 ) -> None:
     """Check whether the worker of this machine does its work. The exit code is 1 if it does not."""
     from worker.app import app
-    from worker.cli.health import Unhealthy, check, read_sign, waiting_messages
-    from worker.runtime.heartbeat import file_of
+    from worker.cli.health import Unhealthy, check_worker, read_heartbeat, waiting_messages
+    from worker.runtime.heartbeat import heartbeat_file
 
     try:
-        path = file_of(load_settings(), node)
-        check(lambda: read_sign(path), lambda queues: waiting_messages(app, queues))
+        path = heartbeat_file(load_settings(), node)
+        check_worker(lambda: read_heartbeat(path), lambda queues: waiting_messages(app, queues))
     except Unhealthy as error:
         typer.echo(f"unhealthy: {error}")
         raise typer.Exit(1) from None

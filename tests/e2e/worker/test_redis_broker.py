@@ -91,7 +91,7 @@ MALFORMED: dict[str, Any] = {
     "a list": (b"[1, 2]", "not an object"),
     "a string": (b'"x"', "not an object"),
     "null": (b"null", "not an object"),
-    "raw JSON without the envelope": (b'{"scan_id": "a"}', "no message of Celery's: body: Field required"),
+    "raw JSON without the envelope": (b'{"scan_id": "a"}', "not a Celery message: body: Field required"),
     "an empty object": (b"{}", "body: Field required"),
     "no properties": ({"properties": ...}, "properties: Field required"),
     "no tag": ({"properties": {"delivery_tag": ...}}, "properties.delivery_tag: Field required"),

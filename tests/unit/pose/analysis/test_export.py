@@ -13,7 +13,7 @@ import pytest
 import pose
 from pose import Skeleton
 from pose import keypoints as kp
-from pose.analysis.export import FailedScan, artefact_name, csv_columns, save, skeleton_obj, write_csv
+from pose.analysis.export import CSV_COLUMNS, FailedScan, artefact_name, save, skeleton_obj, write_csv
 from pose.scan.frame import Scan
 from tests.support.rendered import KnowingEstimator, two_people, with_face
 
@@ -58,7 +58,7 @@ def test_a_csv_has_one_row_a_person_and_frame():
     file = io.StringIO(newline="")
     write_csv(file, results)
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
-    assert list(rows[0]) == csv_columns()
+    assert list(rows[0]) == list(CSV_COLUMNS)
     assert [(row["scan_id"], row["person"]) for row in rows] == [("one", "0"), ("two", "0"), ("two", "1")]
     someone = results[0].frames[0].people[0]
     assert someone.skeleton is not None

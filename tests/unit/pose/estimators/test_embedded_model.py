@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pose
-from pose.evaluation.estimator import frame_of
+from pose.evaluation.harness import to_frame
 from pose.hrnet import VARIANTS
 from pose.synthetic.render import render
 from pose.weights.checkpoint import MAX_BYTES, embedded_path, read_checkpoint
@@ -29,7 +29,7 @@ def estimator():
 @cache
 def scans(posture, count, **options):
     renderings = [render(FIRST_SEED + i, posture, **options) for i in range(count)]
-    return renderings, [frame_of(rendering, i) for i, rendering in enumerate(renderings)]
+    return renderings, [to_frame(rendering, i) for i, rendering in enumerate(renderings)]
 
 
 def errors(estimator, posture, count=12, **options):

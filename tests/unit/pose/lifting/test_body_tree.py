@@ -5,14 +5,14 @@ import itertools
 import numpy as np
 
 from pose import keypoints as kp
-from pose.lifting import body_tree as bodytree
+from pose.lifting import body_tree
 
 
 def test_every_joint_but_the_root_hangs_on_one_that_comes_later():
-    joints = [joint for joint, _ in bodytree.PARENTS]
-    assert sorted([*joints, bodytree.ROOT]) == list(range(kp.COUNT))
-    for place, (_, parent) in enumerate(bodytree.PARENTS):
-        assert parent == bodytree.ROOT or parent in joints[place + 1 :]
+    joints = [joint for joint, _ in body_tree.PARENTS]
+    assert sorted([*joints, body_tree.ROOT]) == list(range(kp.COUNT))
+    for place, (_, parent) in enumerate(body_tree.PARENTS):
+        assert parent == body_tree.ROOT or parent in joints[place + 1 :]
 
 
 def test_the_choice_is_the_best_of_all():
@@ -21,7 +21,7 @@ def test_the_choice_is_the_best_of_all():
         sizes = np.ones(kp.COUNT, int)
         sizes[rng.choice(kp.COUNT, 8, replace=False)] = 2
         costs = [rng.random(size) for size in sizes]
-        pairs = {pair: rng.random((sizes[pair[0]], sizes[pair[1]])) for pair in bodytree.PARENTS}
+        pairs = {pair: rng.random((sizes[pair[0]], sizes[pair[1]])) for pair in body_tree.PARENTS}
 
         def total(choice, costs=costs, pairs=pairs):
             own = sum(cost[i] for cost, i in zip(costs, choice, strict=True))
@@ -30,7 +30,7 @@ def test_the_choice_is_the_best_of_all():
         def of_pair(joint, parent, pairs=pairs):
             return pairs[joint, parent]
 
-        found = bodytree.choose(costs, of_pair)
+        found = body_tree.choose(costs, of_pair)
         best = min(total(choice) for choice in itertools.product(*(range(size) for size in sizes)))
         assert np.isclose(total(found), best)
 
@@ -38,7 +38,7 @@ def test_the_choice_is_the_best_of_all():
 def test_a_joint_without_choices_cuts_the_tree_and_the_rest_is_still_chosen():
     costs = [np.array([1.0, 0.0]) for _ in range(kp.COUNT)]
     costs[kp.LEFT_HIP] = np.empty(0)
-    chosen = bodytree.choose(costs, lambda joint, parent: np.zeros((costs[joint].size, costs[parent].size)))
+    chosen = body_tree.choose(costs, lambda joint, parent: np.zeros((costs[joint].size, costs[parent].size)))
     assert chosen[kp.LEFT_HIP] is None
     assert all(choice == 1 for joint, choice in enumerate(chosen) if joint != kp.LEFT_HIP)
 
@@ -46,8 +46,8 @@ def test_a_joint_without_choices_cuts_the_tree_and_the_rest_is_still_chosen():
 def test_values_spread_along_the_body():
     values = np.full(kp.COUNT, np.nan)
     values[kp.LEFT_KNEE], values[kp.LEFT_SHOULDER] = 2.0, 1.0
-    filled = bodytree.spread(values)
+    filled = body_tree.fill_missing(values)
     assert filled[kp.LEFT_ANKLE] == 2.0
     assert filled[kp.LEFT_HIP] == 1.5
     assert filled[kp.NOSE] == 1.0
-    assert np.isnan(bodytree.spread(np.full(kp.COUNT, np.nan))).all()
+    assert np.isnan(body_tree.fill_missing(np.full(kp.COUNT, np.nan))).all()

@@ -5,7 +5,7 @@ import pytest
 
 from pose import keypoints as kp
 from pose.lifting.anatomy import Build
-from pose.lifting.joints import depth_under_skin
+from pose.lifting.joints import depth_below_surface
 
 BUILD = Build(0.9)
 
@@ -30,20 +30,20 @@ def seen(degrees):
 
 
 def test_from_the_front_a_nose_is_skin_and_a_hip_is_inside():
-    under = depth_under_skin(seen(0), BUILD)
+    under = depth_below_surface(seen(0), BUILD)
     assert under[kp.NOSE] < 0.01
     assert under[kp.LEFT_HIP] == pytest.approx(under[kp.RIGHT_HIP], abs=1e-6)
     assert 0.04 < under[kp.LEFT_HIP] < 0.1
 
 
 def test_from_behind_the_nose_is_on_the_other_side_of_the_head():
-    under = depth_under_skin(seen(180), BUILD)
+    under = depth_below_surface(seen(180), BUILD)
     assert 0.15 < under[kp.NOSE] < 0.2
 
 
 @pytest.mark.parametrize(("degrees", "near", "far"), [(90, "right", "left"), (-90, "left", "right")])
 def test_from_the_side_the_far_joints_are_behind_the_near_ones(degrees, near, far):
-    under = depth_under_skin(seen(degrees), BUILD)
+    under = depth_below_surface(seen(degrees), BUILD)
     for joint, breadth in (("shoulder", BUILD["shoulders"]), ("hip", BUILD["hips"])):
         apart = under[kp.INDEX[f"{far}_{joint}"]] - under[kp.INDEX[f"{near}_{joint}"]]
         assert apart == pytest.approx(breadth, rel=0.1)
@@ -51,11 +51,11 @@ def test_from_the_side_the_far_joints_are_behind_the_near_ones(degrees, near, fa
 
 @pytest.mark.parametrize("degrees", range(-180, 180, 15))
 def test_no_joint_is_ever_in_front_of_the_skin_or_outside_the_body(degrees):
-    under = depth_under_skin(seen(degrees), BUILD)
+    under = depth_below_surface(seen(degrees), BUILD)
     assert (under > 0).all()
     assert (under < 0.3).all()
 
 
 def test_points_that_say_nothing_give_half_the_depth():
-    under = depth_under_skin(np.zeros((17, 3)), BUILD)
+    under = depth_below_surface(np.zeros((17, 3)), BUILD)
     assert np.isfinite(under).all()

@@ -61,6 +61,15 @@ def test_a_low_confidence_detection_with_a_body_is_placed_as_a_person_is():
     assert found.regions[1].placed_by == "low confidence"
 
 
+def test_every_keypoint_of_a_low_confidence_detection_counts():
+    truth = two_people()
+    child, helper = truth.people
+    found, mask = heads_of(truth, [child], [replace(helper, scores=helper.scores * 0.05)])
+    assert truth.face[mask].sum() > 0.97 * truth.face.sum()
+    x0, _, x1, _ = helper.box
+    assert found.regions[1].radius_px < (x1 - x0) / 2  # its head, not its whole box
+
+
 def test_of_a_low_confidence_detection_whose_head_cannot_be_placed_the_whole_box_is_covered():
     truth = with_face()
     nothing = replace(person(truth.people[0].keypoints, 0.0), box=(200.0, 100.0, 260.0, 180.0))
