@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -15,6 +19,8 @@ from pose.lifting.skeleton import Skeleton
 from pose.results import FrameResult, JointResult, KeypointResult, PersonResult, ScanResult
 
 RESULT: Final = "result.json"
+OLDER_RESULT: Final = "result.older.json"
+_DRAFT: Final = ".draft-"  # start of the name of the folder in which results are written first
 BLURRED, OVERLAY, SKELETON, POSE = "blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"
 ARTEFACTS: Final = (BLURRED, OVERLAY, SKELETON, POSE)
 
@@ -64,14 +70,27 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def write_csv(file: IO[str], results: Iterable[ScanResult]) -> None:
+@dataclass(frozen=True)
+class FailedScan:
+    """A scan without a result: its name in the CSV file, and why it failed."""
+
+    scan_id: str
+    reason: str
+
+
+def write_csv(file: IO[str], results: Iterable[ScanResult | FailedScan], *, header: bool = True) -> None:
     """Write results to an open text file (`newline=""`): a header, then one row per frame and person.
 
-    A frame without people gets one row. Cells are empty where a value is null.
+    A frame without people gets one row. So does a failed scan: its `status` is "failed", and `reason` says
+    why. Cells are empty where a value is null.
     """
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    if header:
+        writer.writeheader()
     for result in results:
+        if isinstance(result, FailedScan):
+            writer.writerow({"scan_id": result.scan_id, "status": "failed", "reason": result.reason})
+            continue
         for frame in result.frames:
             cells = _frame_cells(result, frame)
             if not frame.people:
@@ -108,23 +127,39 @@ def _person_cells(number: int, person: PersonResult) -> dict[str, Any]:
 def save(folder: Path, result: ScanResult, artefacts: Mapping[str, bytes]) -> None:
     """Write the results of one scan into a folder; `result.json` is written last.
 
-    Earlier results in the folder are deleted first: a picture that is withheld now must not remain.
+    All files are written beside and renamed at the end. Earlier results in the folder are deleted then: a
+    picture that is withheld now must not remain. If the new results cannot be written, the earlier
+    `result.json` is put aside, as by `set_aside`.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    (folder / RESULT).unlink(missing_ok=True)
-    for name in ARTEFACTS:
-        for old in folder.glob(f"frames/*/{name}"):
-            old.unlink()
-    for name, data in artefacts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{RESULT}.{os.getpid()}"
+    files = {**artefacts, RESULT: (result.model_dump_json(indent=2) + "\n").encode()}
     try:
-        temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder / RESULT)
-    finally:
-        temporary.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{_DRAFT}*"):  # by a process that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=folder) as made:
+            drafts = Path(made)
+            for name, data in files.items():
+                for place in (folder / name, drafts / name):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                (drafts / name).write_bytes(data)
+            # From here on, files are only renamed and removed: that needs no space on the disk.
+            for name in (RESULT, OLDER_RESULT, *(f"frames/*/{artefact}" for artefact in ARTEFACTS)):
+                for old in folder.glob(name):
+                    old.unlink()
+            for name in files:
+                os.replace(drafts / name, folder / name)
+    except OSError:
+        set_aside(folder)
+        raise
+
+
+def set_aside(folder: Path) -> None:
+    """Rename the `result.json` of an earlier run to `result.older.json`, as the scan failed in this one.
+
+    Do nothing if there is none, or if the folder cannot be written.
+    """
+    with suppress(OSError):
+        os.replace(folder / RESULT, folder / OLDER_RESULT)

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
 
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
@@ -16,12 +18,14 @@ from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
-from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
+from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
 ANALYSIS_VERSION: Final = 4
 BATCH: Final = 16  # frames that an estimator gets at once
+
+_SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
 
 Progress = Callable[[int, int], None]
 
@@ -68,7 +72,10 @@ def analyse_scan(
         FaceDetectorMissing: this OpenCV has no cascades.
         PoseError: raised by the estimators.
     """
-    load_cascades()  # fail before a long analysis, not after it
+    # Fail before a long analysis, not after it.
+    if scan_id is not None:
+        _SCAN_ID.validate_python(scan_id)
+    load_cascades()
     options = options or Options()
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id

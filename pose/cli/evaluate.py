@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from pose.cli.output import OutputFile, error_text, make_console
 from pose.errors import PoseError
 from pose.estimators.loading import choose_device
 from pose.evaluation import coco, coco_metrics
@@ -49,32 +50,42 @@ def evaluate(
     ] = None,
     weights_url: Annotated[str | None, typer.Option(envvar="WEIGHTS_URL", help=_STORE)] = None,
 ) -> None:
-    """Measure a model's keypoint AP with COCO's own code. Exit code 2: it cannot be measured.
+    """Measure a model's keypoint AP with COCO's own code.
+
+    Exit code 1: the file of keypoints could not be written. Exit code 2: the AP cannot be measured.
 
     Published AP values are for val2017, with the flip test and the boxes of the authors' detector
     (COCO_val2017_detections_AP_H_56_person.json). With annotated boxes the AP is slightly higher.
     """
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors = make_console(stderr=True)
+    file: OutputFile | None = None
     try:
         if model is not None and model not in POSE_MODELS:
             raise ValueError(f"unknown model {model!r}, expected one of {', '.join(POSE_MODELS)}")
         if out is not None and (out.is_dir() or not out.parent.is_dir()):
             raise ValueError(f"{out} cannot be written, expected a file in an existing folder")
+        file = None if out is None else OutputFile(out)
         data_set = coco.read_annotations(annotations, limit)
         tasks = coco.true_boxes(data_set) if boxes is None else coco.detected_boxes(boxes, data_set)
         coco_metrics.find_pictures(data_set, tasks, images)
         about, poser = _load(model, weights, weights_url, device, flip_test, batch_size)
         count = sum(len(task.boxes) for task in tasks)
         kind = "annotated" if boxes is None else "detected"
-        errors.print(f"model: {about}; {count} {kind} boxes in {len(tasks)} pictures", markup=False)
+        errors.print(f"model: {about}; {count} {kind} boxes in {len(tasks)} pictures")
         results = _predict(poser, data_set, tasks, images, batch_size, errors)
-        if out is not None:
-            out.write_text(json.dumps(results) + "\n")
+        if file is not None:
+            file.write(json.dumps(results) + "\n")
         metrics = coco_metrics.evaluate(data_set, results)
     except (PoseError, ValueError, OSError) as error:
-        errors.print(f"pose evaluate: {error}", markup=False)
+        errors.print(f"pose evaluate: {error_text(error)}")
         raise typer.Exit(2) from None
+    finally:
+        if file is not None:
+            file.close()
     _print(metrics)
+    if file is not None and file.problem:
+        errors.print(f"pose evaluate: {file.problem}")
+        raise typer.Exit(1)
 
 
 def _load(

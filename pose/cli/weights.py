@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from pose.cli.output import error_text, make_console, one_line
 from pose.errors import PoseError
 from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, first_published
 
@@ -33,7 +34,7 @@ _Url = Annotated[
     ),
 ]
 _Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME…]", help="Names, as in `pose weights list`.")
+    list[str] | None, typer.Argument(metavar="[NAME...]", help="Names, as in `pose weights list`.")
 ]
 
 
@@ -133,22 +134,22 @@ def _open(
             first_published(name)
         return open_weights(url)
     except (PoseError, ValueError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {error}", markup=False)
+        make_console(stderr=True).print(f"pose weights {command}: {error_text(error)}")
         raise typer.Exit(2) from None
 
 
 def _each(command: str, names: list[str], one: Callable[[str], str]) -> None:
     """Print one line for each name. Exit with code 1 if any of them failed."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     failed = False
     for name in names:
         try:
-            console.print(f"{name}  {one(name)}", markup=False)
+            console.print(f"{name}  {one(name)}")
         except (PoseError, OSError) as error:
             failed = True
             # An OSError's own text contains the whole path.
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-            Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {reason}", markup=False)
+            make_console(stderr=True).print(f"pose weights {command}: {one_line(reason)}")
     if failed:
         raise typer.Exit(1)
 

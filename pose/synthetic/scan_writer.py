@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,12 +86,17 @@ def write_scan(
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty; choose an empty or new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
     truth: dict[str, Any] = {"posture": posture, "frames": []}
-    for name, data in scan_files(seed, posture, frames, truth=truth, second_person=second_person):
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    (out / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    # Written beside and renamed at the end: a folder that is there is a whole scan.
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+        draft = Path(beside) / "scan"
+        for name, data in scan_files(seed, posture, frames, truth=truth, second_person=second_person):
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        (draft / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+        os.replace(draft, os.path.realpath(out))
     return out
 
 

@@ -1,8 +1,11 @@
 """OBJ, CSV and a scan's folder of results."""
 
 import csv
+import errno
 import io
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import pytest
 import pose
 from pose import Skeleton
 from pose import keypoints as kp
-from pose.analysis.export import CSV_COLUMNS, artefact_name, save, skeleton_obj, write_csv
+from pose.analysis.export import CSV_COLUMNS, FailedScan, artefact_name, save, skeleton_obj, write_csv
 from pose.scan.frame import Scan
 from tests.support.rendered import KnowingEstimator, two_people, with_face
 
@@ -103,3 +106,38 @@ def test_there_is_no_result_if_an_artefact_could_not_be_written(tmp_path):
     with pytest.raises(OSError):
         save(tmp_path, made.result, {**made.artefacts, "frames/1/pose.json": b"{}"})
     assert not (tmp_path / "result.json").exists()
+
+
+def test_a_failed_scan_has_a_row_with_its_reason():
+    file = io.StringIO(newline="")
+    write_csv(file, [FailedScan("one", "there is no such folder")])
+    (row,) = csv.DictReader(io.StringIO(file.getvalue()))
+    filled = {name: value for name, value in row.items() if value}
+    assert filled == {"scan_id": "one", "status": "failed", "reason": "there is no such folder"}
+
+
+def test_a_full_disk_leaves_the_older_files_and_puts_the_older_result_aside(tmp_path, monkeypatch):
+    made = analysis(with_face())
+    save(tmp_path, made.result, made.artefacts)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, made.result, made.artefacts)
+    before[tmp_path / "result.older.json"] = before.pop(tmp_path / "result.json")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_the_user_and_of_no_run_remain_and_drafts_of_killed_runs_do_not(tmp_path):
+    made = analysis(with_face())
+    (tmp_path / "frames/0").mkdir(parents=True)
+    (tmp_path / "frames/0/notes.txt").write_text("mine")
+    (tmp_path / ".draft-killed/frames").mkdir(parents=True)
+    (tmp_path / "result.older.json").write_text("{}")
+    save(tmp_path, made.result, made.artefacts)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"frames/0/notes.txt", "result.json", *made.artefacts}
+    assert not (tmp_path / ".draft-killed").exists()

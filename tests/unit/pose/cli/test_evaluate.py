@@ -167,6 +167,13 @@ def test_invalid_options_are_reported_before_any_work(folder, options, reason):
     assert done.stdout == ""
 
 
+def test_keypoints_that_cannot_be_written_do_not_cost_the_metrics(perfect, folder):
+    done = evaluate(folder, "--out", "/dev/full")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == "pose evaluate: /dev/full: No space left on device"
+    assert "AP" in metrics_of(done.stdout)
+
+
 def test_invalid_annotations_are_refused(folder, tmp_path):
     (tmp_path / "bad.json").write_text("{")
     done = evaluate(folder, annotations=tmp_path / "bad.json")

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,148 @@ def test_run_writes_a_csv(knowing, folders, tmp_path):
     assert done.exit_code == 0
     with (tmp_path / "all.csv").open(newline="") as file:
         assert [row["scan_id"] for row in csv.DictReader(file)] == ["a-1", "b_2"]
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def failing_for(name, error):
+    """Reads every scan but that in the folder of this name."""
+    read = pose.read_scan
+
+    def read_or_fail(folder):
+        if folder.name == name:
+            raise error
+        return read(folder)
+
+    return read_or_fail
+
+
+def test_the_csv_may_lie_in_a_folder_that_out_makes(knowing, folders, tmp_path):
+    out = tmp_path / "new/out"
+    assert run(folders[0], "--out", out, "--csv", out / "tables/all.csv").exit_code == 0
+    assert [row["scan_id"] for row in rows_of(out / "tables/all.csv")] == ["a-1"]
+
+
+def test_a_failed_scan_has_its_row_in_the_csv_with_the_reason(knowing, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        pose, "read_scan", failing_for("a-1", pose.InvalidManifest("scan.json", "frames", "none"))
+    )
+    (tmp_path / "with space").mkdir()
+    scans = [tmp_path / "missing", tmp_path / "with space", *folders]
+    assert run(*scans, "--out", tmp_path / "out", "--csv", tmp_path / "all.csv").exit_code == 1
+    rows = [(row["scan_id"], row["status"], row["reason"][:30]) for row in rows_of(tmp_path / "all.csv")]
+    assert rows[:3] == [
+        ("missing", "failed", "there is no such folder"),
+        ("scan 2", "failed", "the folder's name is no scan i"),
+        ("a-1", "failed", "scan.json: frames: none"),
+    ]
+    assert rows[3][:2] == ("b_2", "ok")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(5, "Input/output error", "/secret"), "a file cannot be read or written: Input/output error"),
+        (MemoryError(), "the memory is too small for this scan: choose a smaller --batch-size"),
+        (KeyError("secret"), "unexpected KeyError in test_main.py, line "),
+        (ValueError("two\nlines"), "two lines"),
+    ],
+)
+def test_no_error_stops_the_scans_that_follow(knowing, folders, tmp_path, monkeypatch, error, reason):
+    monkeypatch.setattr(pose, "read_scan", failing_for("a-1", error))
+    done = run(*folders, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"a-1  failed: {reason}") and "secret" not in first
+    assert second.startswith("b_2  standing")
+
+
+@pytest.mark.parametrize("fails", ["reading", "writing", "no folder"])
+def test_a_scan_that_fails_now_has_no_older_result(knowing, folders, tmp_path, monkeypatch, fails):
+    out = tmp_path / "out"
+    assert run(*folders, "--out", out).exit_code == 0
+    before = (out / "a-1/result.json").read_bytes()
+    if fails == "reading":
+        monkeypatch.setattr(pose, "read_scan", failing_for("a-1", OSError(5, "Input/output error")))
+    elif fails == "no folder":
+        folders[0].rmdir()
+    else:
+        shutil.rmtree(out / "a-1/frames")
+        (out / "a-1/frames").write_text("a file where a folder is needed")
+    assert run(*folders, "--out", out).exit_code == 1
+    assert not (out / "a-1/result.json").exists()
+    assert (out / "a-1/result.older.json").read_bytes() == before
+    assert (out / "b_2/result.json").is_file()
+
+
+def test_a_second_scan_of_the_same_name_leaves_the_result_of_the_first(knowing, folders, tmp_path):
+    assert run(folders[0], folders[0], "--out", tmp_path / "out").exit_code == 1
+    assert (tmp_path / "out/a-1/result.json").is_file()
+
+
+def test_a_file_is_not_called_a_missing_folder(knowing, folders, tmp_path):
+    (tmp_path / "scan.zip").write_bytes(b"PK")
+    done = run(tmp_path / "scan.zip", "--out", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (
+        1, "scan 1  failed: not a folder, expected a folder with one scan\n",
+    )  # fmt: skip
+
+
+def test_a_link_to_itself_is_a_failed_scan(knowing, folders, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    done = run(tmp_path / "loop", folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_the_scan_id_can_be_given(knowing, tmp_path):
+    folder = tmp_path / "2024.05.01 first"
+    folder.mkdir()
+    assert run(folder, "--out", tmp_path / "out", "--scan-id", "first").exit_code == 0
+    assert json.loads((tmp_path / "out/first/result.json").read_text())["scan_id"] == "first"
+
+
+@pytest.mark.parametrize("scan_id", ["", "two words", "../up", "x" * 129, "a\n"])
+def test_a_scan_id_that_is_none_is_refused_before_any_work(folders, tmp_path, scan_id):
+    done = run(folders[0], "--out", tmp_path / "out", "--scan-id", scan_id)
+    assert done.exit_code == 2
+    assert "--scan-id" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_one_scan_id_for_several_scans_is_refused(folders, tmp_path):
+    done = run(*folders, "--out", tmp_path / "out", "--scan-id", "one")
+    assert done.exit_code == 2
+    assert "2 are given" in done.stderr
+
+
+@pytest.mark.parametrize("csv_file", ["new/out", "new"])
+def test_a_csv_in_the_place_of_a_folder_is_refused_before_any_work(knowing, folders, tmp_path, csv_file):
+    done = run(folders[0], "--out", tmp_path / "new/out", "--csv", tmp_path / csv_file)
+    assert done.exit_code == 2
+    assert not (tmp_path / "new").exists()
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_results_inside_the_scan_are_refused(knowing, folders):
+    done = run(folders[0], "--out", folders[0])
+    assert done.exit_code == 1
+    assert "into the scan itself" in done.stdout
+    assert not list(folders[0].iterdir())
+
+
+def test_an_output_folder_that_cannot_be_written_is_reported_before_any_work(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)  # root may write anything
+    done = run(folders[0], "--out", tmp_path / "new/out")
+    assert done.exit_code == 2
+    assert done.stderr == f"pose run: {tmp_path}: Permission denied\n"
+
+
+def test_the_version_is_printed():
+    done = runner.invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"pose {version('pose-worker')}\n")
 
 
 def test_heads_can_be_redacted_in_three_ways(knowing, folders, tmp_path):

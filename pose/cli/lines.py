@@ -1,0 +1,52 @@
+"""The lines that `pose run` prints about a scan."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from pose.cli.output import one_line
+from pose.errors import PoseError
+from pose.results import DriftResult, FrameStatus, ScanResult
+
+
+def summary(result: ScanResult, seconds: float) -> str:
+    """Return one line about a scan."""
+    length = "-" if result.body_length_m is None else f"{result.body_length_m * 100:.1f} cm"
+    counts = [f"{result.frames_used} of {len(result.frames)} frames used"]
+    for status in FrameStatus:
+        number = sum(frame.status is status for frame in result.frames)
+        if status is not FrameStatus.OK and number:
+            counts.append(f"{number} {status.value.replace('_', ' ')}")
+    withheld = sum(frame.picture is None for frame in result.frames)
+    if withheld:
+        counts.append(f"{withheld} without picture")
+    posture = f"{result.posture.value} ({result.posture_confidence:.2f})"
+    return f"{result.scan_id}  {posture}  body length {length}  {', '.join(counts)}  {seconds:.1f} s"
+
+
+def drift_line(scan_id: str, drift: DriftResult) -> str:
+    """Return one line about how far the detections of two models are apart in a scan."""
+    start = f"{scan_id}  drift against {drift.model.name}: "
+    if drift.distance is None or drift.offset_px is None:
+        return start + "nothing to compare"
+    alarm = "ALARM: " if drift.alarm else ""
+    du, dv = drift.offset_px
+    return (
+        f"{start}{alarm}{drift.distance:.3f} torso lengths (limit {drift.limit}), "
+        f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, "
+        f"{drift.frames} frames"
+    )
+
+
+def failure(error: Exception) -> str:
+    """Return why a scan failed, in one line and without a path: it may contain a person's code."""
+    if isinstance(error, OSError):
+        return f"a file cannot be read or written: {error.strerror or type(error).__name__}"
+    if isinstance(error, PoseError | ValueError):
+        return one_line(str(error))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return "the memory is too small for this scan: choose a smaller --batch-size"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return f"unexpected {type(error).__name__} in {place}; please report it"
