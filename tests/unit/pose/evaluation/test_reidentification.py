@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pose.evaluation.reidentification import SIZE, WAYS, Heads, measure, sample_heads
+from pose.evaluation.reidentification import PICTURE, SIZE, WAYS, Heads, _cropped, measure, sample_heads
 from pose.privacy.redact import METHODS
 
 
@@ -27,6 +27,15 @@ def test_the_head_is_in_the_middle_and_most_of_what_is_shown():
     for mask in heads().mask:
         assert mask[SIZE // 2 - 8 : SIZE // 2 + 8, SIZE // 2 - 8 : SIZE // 2 + 8].all()
         assert 0.35 < mask.mean() < 0.9
+
+
+def test_a_part_of_a_picture_is_seen_by_the_same_camera():
+    left, top, side = 50, 20, 64
+    fx, fy, cx, cy = (side * value for value in _cropped((0.8, 0.6, 0.5, 0.4), left, top, side))
+    width, height = PICTURE
+    assert (fx, fy) == pytest.approx((0.8 * width, 0.6 * height))
+    # cy counts from the lower edge.
+    assert (left + cx, height - top - side + cy) == pytest.approx((0.5 * width, 0.4 * height))
 
 
 def test_lessons_and_questions_are_of_the_same_children_elsewhere():
