@@ -10,6 +10,7 @@ import functools
 import io
 import os
 import shutil
+import signal
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ cv2.setNumThreads(1)
 # boto3 parses two megabytes of JSON anew for each client.
 _parsed = functools.cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _parsed(path)  # type: ignore[method-assign, assignment]
+
+# A shell that runs the tests in the background ignores SIGINT, and so would the commands that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CALIBRATION = b"""Color camera intrinsic:
 0.6786797 0.90489584 0.49585155 0.5035042
