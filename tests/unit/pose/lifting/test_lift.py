@@ -8,7 +8,6 @@ import pytest
 import pose
 from pose import keypoints as kp
 from pose.geometry.camera import Intrinsics
-from pose.geometry.view import View
 from pose.lifting.anatomy import Build
 from pose.lifting.lift import METHODS
 from tests.support.rendered import first, rendered, with_face
@@ -122,15 +121,6 @@ def test_nearest_works_on_a_real_scan(plush):
     skeleton = pose.lift(frame.depthmap, uv, np.ones(17), frame.picture_size, "nearest")
     assert skeleton.floor == pytest.approx(-0.9706, abs=0.005)
     assert np.isfinite(skeleton.joints).all()
-
-
-def test_points_go_to_the_depth_map_and_back():
-    truth = with_face()
-    color = Intrinsics(230.0, 226.0, 150.0, 121.0, 320, 240)
-    points = np.random.default_rng(0).uniform(0, 240, (50, 2))
-    for camera in (None, color):
-        view = View.of(truth.frame.depthmap, (320, 240), camera)
-        assert view.to_picture(view.to_depth(points)) == pytest.approx(points)
 
 
 def test_a_colour_camera_of_its_own_is_respected():

@@ -6,6 +6,7 @@ import json
 import struct
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose.errors import InvalidCalibration, InvalidManifest, InvalidScan
-from pose.geometry.depthmap import DepthMap
-from pose.scan import reader as scan_module
+from pose.scan import reader
 from pose.scan.calibration import Calibration
-from pose.scan.frame import Frame
 from pose.scan.reader import read_scan, read_scan_files
 
 ScanBuilder = Callable[..., dict[str, bytes]]
@@ -201,9 +200,9 @@ def test_a_scan_of_too_many_pixels_or_bytes_keeps_only_what_fits(
     make_scan: ScanBuilder, monkeypatch: pytest.MonkeyPatch
 ):
     files = make_scan(frames=4)
-    monkeypatch.setattr(scan_module, "MAX_SCAN_PIXELS", 2 * 64 * 48)
+    monkeypatch.setattr(reader, "MAX_SCAN_PIXELS", 2 * 64 * 48)
     assert [broken.order for broken in read_scan_files(files).broken] == [2, 3]
-    monkeypatch.setattr(scan_module, "MAX_SCAN_BYTES", sum(map(len, files.values())) // 2)
+    monkeypatch.setattr(reader, "MAX_SCAN_BYTES", sum(map(len, files.values())) // 2)
     assert [broken.order for broken in read_scan_files(files).broken] == [1, 2, 3]
 
 
@@ -220,39 +219,11 @@ def test_a_picture_that_claims_forty_thousand_pixels_a_side_allocates_nothing(ma
     assert "40000x40000" in scan.broken[0].reason
 
 
-# Between the two cameras.
-
-
-def frame(calibration: Calibration | None, make_scan: ScanBuilder) -> Frame:
-    first = read_scan_files(make_scan(frames=1)).frames[0]
-    return Frame(0, 100, first.rgb, first.depthmap, calibration)
-
-
-def test_where_cameras_share_a_view_the_picture_is_only_scaled(make_scan: ScanBuilder):
-    read = read_scan_files(make_scan(frames=1)).frames[0]
-    points = np.array([[0.0, 0.0], [32.0, 24.0], [63.0, 47.0]])
-    # The last row lies on the last row, because a calibration's cy counts from there.
-    assert read.view.to_depth(points) == pytest.approx(
-        np.column_stack([points[:, 0] * 24 / 64, 17 - (47 - points[:, 1]) * 18 / 48])
-    )
-    assert frame(None, make_scan).view.to_depth(points) == pytest.approx(read.view.to_depth(points))
-    assert read.color.width == 64
-
-
-def test_where_cameras_differ_their_intrinsics_count(make_scan: ScanBuilder):
-    color, depth = (0.8, 1.0, 0.5, 0.5), (0.4, 0.5, 0.5, 0.5)
-    first = read_scan_files(make_scan(frames=1)).frames[0]
-    camera = Calibration(color, depth)
-    depthmap = DepthMap(first.depthmap.depth, None, camera.depth_intrinsics(24, 18))
-    lenovo = Frame(0, 100, first.rgb, depthmap, camera)
-    # The depth camera sees twice as much, so the picture covers the middle half of the depth map.
-    assert lenovo.view.to_depth([[0.0, 47.0], [32.0, 23.0]]) == pytest.approx(np.array([[6, 12.5], [12, 8]]))
-
-
-def test_to_picture_is_the_exact_inverse_of_to_depth(make_scan: ScanBuilder):
-    lenovo = frame(Calibration((0.8, 1.0, 0.5, 0.45), (0.6, 0.7, 0.52, 0.5)), make_scan)
-    points = np.random.default_rng(0).uniform(-10, 80, (5, 2))
-    assert np.allclose(lenovo.view.to_picture(lenovo.view.to_depth(points)), points, atol=1e-9)
+def test_a_frame_maps_pixels_by_its_calibration_if_it_has_one(make_scan: ScanBuilder):
+    (frame,) = read_scan_files(make_scan(frames=1)).frames
+    calibration = Calibration((0.8, 1.0, 0.5, 0.45), (0.6, 0.7, 0.52, 0.5))
+    assert replace(frame, calibration=calibration).view.color == calibration.color_intrinsics(64, 48)
+    assert replace(frame, calibration=None).view.color == frame.depthmap.intrinsics.resized(64, 48)
 
 
 # Scans that nobody recorded.
