@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pose.errors import InvalidDepthFile, InvalidScan
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration, parse_calibration
-from pose.scan.depth_file import MAX_TRAILING, parse_depth, write_depth
+from pose.scan.depth_file import MAX_BYTES, MAX_TRAILING, Encoding, parse_depth, write_depth
 
 DepthBuilder = Callable[..., bytes]
 ZipBuilder = Callable[..., bytes]
@@ -99,6 +99,12 @@ def test_a_file_without_a_line_end_is_refused(make_zip: ZipBuilder):
         parse_depth(make_zip(b"240x180" * 1000), CALIBRATION)
     with pytest.raises(InvalidDepthFile, match="header"):
         parse_depth(make_zip(b""), CALIBRATION)
+
+
+@pytest.mark.parametrize("encoding", ["zip", "ir"])
+def test_a_file_that_is_too_large_is_not_opened(encoding: Encoding):
+    with pytest.raises(InvalidDepthFile, match=f"at most {MAX_BYTES}"):
+        parse_depth(b"PK\x03\x04" + bytes(MAX_BYTES), CALIBRATION, encoding=encoding)
 
 
 def test_an_error_calls_the_file_what_the_caller_calls_it(make_zip: ZipBuilder):
