@@ -1,12 +1,16 @@
-# `make` or `make help` lists the targets. PYTHON=… takes another Python, ARGS=… adds arguments to a command.
+# `make` or `make help` lists the targets. PYTHON=… takes another Python, ARGS=… adds arguments to a command,
+# PROCESSES=… runs tests in so many processes (0: in one, as `--pdb` needs it).
 
 PYTHON ?= python3
 ARGS ?=
+PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A file of tests stays in one process, since its tests share servers, workers and rendered scans.
+PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-unit fuzz chaos lint format bench evaluate faces reidentify drift train pictures lock audit clean servers
@@ -20,10 +24,10 @@ demo: $(RUNTIME) ## See it work: a worker takes two rendered scans
 	$(BIN)/python -m worker.demo $(ARGS)
 
 test: $(DEVELOPMENT) servers lint ## All checks and tests; sets up what they need
-	$(BIN)/python -m pytest --durations=10 $(ARGS)
+	$(PYTEST) --durations=10 $(ARGS)
 
 test-unit: $(DEVELOPMENT) ## The quick tests: no server, no subprocess
-	$(BIN)/python -m pytest tests/unit $(ARGS)
+	$(PYTEST) tests/unit $(ARGS)
 	@echo "Left out: tests/integration (Redis, S3), tests/e2e (workers, packaging, README), tools (fuzz, chaos), lint."
 
 fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads (ARGS="--count 20000 --target depth")

@@ -1,20 +1,19 @@
-"""How long reading takes, in milliseconds: the median of many times, on whatever runs beside it.
+"""Measure the median time to read a depth map, in ms: `python benchmarks/reading.py [FILE.depth]`.
 
-    python benchmarks/reading.py [FILE.depth] [--repeats 200]
-
-Wanted: under 5 ms for a 240x180 file; the system that this one re-creates takes 106 ms. Without a file one is
-made that is as hard to inflate as a real one: a slanted floor with a sensor's noise.
+The goal is less than 5 ms for a 240x180 file; the system that this one replaces takes 106 ms. Without a file,
+the benchmark makes some that are as hard to decompress as real ones: a slanted floor with sensor noise.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
@@ -26,8 +25,8 @@ CALIBRATION = Calibration(PHONE, PHONE)
 UPRIGHT = np.array([[0.0, -1, 0], [0.8, 0, -0.6], [0.6, 0, 0.8]])
 
 
-def made(width: int, height: int) -> bytes:
-    """A `.depth` file of this size."""
+def make_depth_file(width: int, height: int) -> bytes:
+    """Return a `.depth` file of this size."""
     rng = np.random.default_rng(0)
     depth = 1 + np.linspace(0, 1, width) + 0.003 * rng.standard_normal((height, width))
     confidence = rng.integers(0, 8, (height, width)) / 7
@@ -39,25 +38,18 @@ def made(width: int, height: int) -> bytes:
 
 
 def median_ms(work: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1000
+    return statistics.median(timeit.repeat(work, number=1, repeat=repeats)) * 1000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", nargs="?", type=Path, help="a .depth file; without it some are made")
-    parser.add_argument("--repeats", type=int, default=200)
-    options = parser.parse_args()
-    if options.file is None:
-        files = [made(*size) for size in ((240, 180), (180, 135), (640, 480))]
+def main(
+    file: Annotated[Path | None, typer.Argument(help="A .depth file; without it some are made.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Measure each step so many times.")] = 200,
+) -> None:
+    """Measure the time to read a depth map and to compute its points, its floor and a larger map."""
+    if file is None:
+        files = [make_depth_file(*size) for size in ((240, 180), (180, 135), (640, 480))]
     else:
-        files = [options.file.read_bytes()]
+        files = [file.read_bytes()]
     print(f"{'size':>9}{'read':>8}{'points':>8}{'floor':>8}{'to 640x480':>12}")
     for data in files:
         depthmap = parse_depth(data, CALIBRATION)
@@ -67,10 +59,10 @@ def main() -> None:
             lambda depthmap=depthmap: floor_height(depthmap),  # type: ignore[misc]
             lambda depthmap=depthmap: depthmap.resized(640, 480),  # type: ignore[misc]
         )
-        read, points, floor, resized = (median_ms(step, options.repeats) for step in steps)
+        read, points, floor, resized = (median_ms(step, repeats) for step in steps)
         size = f"{depthmap.width}x{depthmap.height}"
         print(f"{size:>9}{read:8.2f}{points:8.2f}{floor:8.2f}{resized:12.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

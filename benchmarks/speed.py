@@ -1,6 +1,4 @@
-"""How long each step takes for one frame, on one CPU core. `make bench`, or with another device:
-`make bench ARGS="--device cuda"`.
-"""
+"""Measure the time of each step for one frame, by default on one CPU core: `make bench`."""
 
 from __future__ import annotations
 
@@ -30,15 +28,15 @@ from pose.hrnet import build_hrnet
 from pose.scan.calibration import parse_calibration
 from pose.scan.depth_file import parse_depth
 from pose.synthetic.scan_writer import write_scan
-from pose.weights.registry import DETECTORS, POSE_MODELS, slot
+from pose.weights.registry import DETECTORS, POSE_MODELS, first_published
 
 
 def main(
     model: Annotated[str, typer.Option(help="The estimator.")] = "depth-hrnet",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="Of torch, on the CPU.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="The median of so many is shown.")] = 20,
-    rgb_repeats: Annotated[int, typer.Option(min=0, help="The same of the RGB models; 0: none of them.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch on the CPU.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Show the median of so many runs.")] = 20,
+    rgb_repeats: Annotated[int, typer.Option(min=0, help="The same for RGB models; 0: none.")] = 3,
 ) -> None:
     """Measure the steps of an analysis on a rendered scan of nine frames."""
     torch.set_num_threads(threads)
@@ -70,7 +68,7 @@ def main(
             ),
             ("lift to 3D", lambda: pose.lift(frame.depthmap, person.keypoints, person.scores, size), 1),
             (
-                "make faces unrecognisable",  # in the one turn that the analysis knows, not all four
+                "redact faces",  # with the known orientation, as in an analysis
                 lambda: pose.anonymise(frame.rgb, people, frame.depthmap, turns=turns_for_step(frame.step)),
                 1,
             ),
@@ -80,7 +78,7 @@ def main(
         table = Table(title=f"{model} on {device}, {threads} thread(s), median of {repeats}")
         table.add_column("step")
         table.add_column("ms", justify="right")
-        table.add_column("of them on the CPU", justify="right")  # on a busy machine only these tell
+        table.add_column("CPU ms", justify="right")  # the one to compare on a busy machine
         for name, step, count in steps:
             wall, cpu = median_ms(step, repeats)
             table.add_row(name, f"{wall / count:.1f}", f"{cpu / count:.1f}")
@@ -90,9 +88,9 @@ def main(
 
 
 def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: int) -> Table:
-    """Detectors on a whole picture, and each HRNet on one person, with random weights.
+    """Return times of the detectors on a whole picture, and of each HRNet on one person, with random weights.
 
-    How long a network takes does not depend on its weights; what a detector does after it, a little.
+    The time of a network does not depend on its weights, that of a detector's post-processing does a little.
     """
     upright = np.ascontiguousarray(turn_picture(picture, 1))
     height, width = upright.shape[:2]
@@ -100,7 +98,7 @@ def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: in
     table = Table(title=f"RGB models on {device}, {threads} thread(s), {width}x{height}, median of {repeats}")
     table.add_column("step")
     table.add_column("ms", justify="right")
-    table.add_column("of them on the CPU", justify="right")
+    table.add_column("CPU ms", justify="right")
 
     def add(name: str, step: Callable[[], object]) -> None:
         wall, cpu = median_ms(step, repeats)
@@ -111,7 +109,7 @@ def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: in
         add(f"{name}, a picture", partial(detector.detect, [upright]))
     for name in POSE_MODELS:
         for flip_test in (False, True):
-            published = slot(name)
+            published = first_published(name)
             assert published.width and published.input_size
             weights = build_hrnet(f"w{published.width}").state_dict()
             model = TopDown(weights, published.width, published.input_size, device, flip_test)
@@ -121,7 +119,7 @@ def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: in
 
 
 def _reference(device: str) -> Callable[[], object]:
-    """One pass of the network whose 2D poses are the field's yardstick, by itself."""
+    """Return a forward pass of HRNet w32, the usual reference for 2D pose estimation."""
     network = build_hrnet("w32").eval().to(device)
     picture = torch.zeros(1, 3, 256, 192, device=device)
 
@@ -134,7 +132,7 @@ def _reference(device: str) -> Callable[[], object]:
 
 
 def median_ms(step: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Milliseconds by the clock and on the CPU, once a step is warm. What a GPU still does is waited for."""
+    """Return median wall-clock and CPU milliseconds of a step after a warm-up; wait for the GPU to finish."""
     step()
     wall, cpu = [], []
     for _ in range(repeats):

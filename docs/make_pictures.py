@@ -1,6 +1,6 @@
-"""Makes the README's pictures from rendered people: `docs/standing.jpg`, `docs/lying.jpg`. `make pictures`.
+"""Make the README's pictures, `docs/standing.jpg` and `docs/lying.jpg`, of rendered people: `make pictures`.
 
-From the left, all upright: the picture as it arrived, the one that is published, and the skeleton on it.
+From left to right, all upright: the original picture, the published one, and the skeleton drawn on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pose.geometry.orientation import turn_picture, turns_for_step
 from pose.scan.pictures import decode_picture
 from pose.synthetic.scan_writer import write_scan
 
-# One child, wholly in view; the ones of `make demo`.
+# Scans of one child entirely in view; those of `make demo`.
 SEEDS = {"standing": 1, "lying": 7}
 HEIGHT = 480
 GAP = 8
@@ -30,17 +30,17 @@ def main() -> None:
             scan = pose.read_scan(write_scan(Path(folder) / posture, seed, posture, frames=1))
         artefacts = pose.analyse_scan(scan, estimator).artefacts
         turns = turns_for_step(scan.step)
-        arrived = turn_picture(scan.frames[0].rgb, turns)
+        original = turn_picture(scan.frames[0].rgb, turns)
         published = turn_picture(decode_picture(artefacts["frames/0/blurred.jpg"]), turns)
         overlay = decode_picture(artefacts["frames/0/overlay.jpg"])
-        row = cv2.cvtColor(side_by_side([arrived, published, overlay]), cv2.COLOR_RGB2BGR)
+        row = cv2.cvtColor(side_by_side([original, published, overlay]), cv2.COLOR_RGB2BGR)
         out = Path(__file__).with_name(f"{posture}.jpg")
         cv2.imwrite(str(out), row, [cv2.IMWRITE_JPEG_QUALITY, 85])
         print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
 def side_by_side(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The (H, W, 3) pictures in a row, at one height, on white."""
+    """Return the (H, W, 3) pictures in a row, scaled to one height, with white gaps."""
     row: list[NDArray[np.uint8]] = []
     for picture in pictures:
         width = round(picture.shape[1] * HEIGHT / picture.shape[0])

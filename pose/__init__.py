@@ -1,6 +1,6 @@
 """A child's 3D skeleton, posture and face-free pictures from a phone's RGB and depth scan.
 
-The names below are stable. Importing them loads no torch: that comes with the first estimator.
+The names below are stable. Importing this package does not import torch; the first estimator does.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # These bring torch with them.
+    # Imported on first use, because they import torch.
     if name == "hrnet":
         import pose.hrnet as hrnet
 

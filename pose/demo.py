@@ -1,4 +1,4 @@
-"""The shortest example: `python -m pose.demo [SCAN_FOLDER]`. Without a folder it renders a scan first."""
+"""The shortest example: `python -m pose.demo [SCAN_FOLDER]`. Without a folder, it renders a scan first."""
 
 import sys
 import tempfile

@@ -1,8 +1,8 @@
-"""The four person detectors of torchvision, built for the weights that torchvision publishes.
+"""The four person detectors of torchvision, in the form that fits the weights torchvision publishes.
 
 Ren, He, Girshick, Sun: "Faster R-CNN", NIPS 2015 (arXiv 1506.01497), on a feature pyramid (arXiv 1612.03144);
 SSDLite as in "Searching for MobileNetV3" (arXiv 1905.02244). Each network is built as torchvision builds it
-for its published weights (batch norms are frozen), but nothing is downloaded.
+for its published weights (with frozen batch norms), but nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 from torchvision.ops import FrozenBatchNorm2d
 
-CLASSES: Final = 91  # of COCO as torchvision counts them, the background among them
+CLASSES: Final = 91  # COCO's, as torchvision counts them, with the background
 
 
 def _resnet50() -> nn.Module:
@@ -48,7 +48,7 @@ def _mobilenet_with(**options: int) -> nn.Module:
 
 
 def _ssdlite() -> nn.Module:
-    # Its batch norms are not frozen, so without weights it is the same network.
+    # Its batch norms are not frozen, so it is the same network with and without weights.
     network: nn.Module = ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=CLASSES
     )
@@ -64,7 +64,7 @@ DETECTORS: Final[dict[str, Callable[[], nn.Module]]] = {
 
 
 def build_detector(name: str) -> nn.Module:
-    """A detector with fresh weights, in training mode, as torchvision builds it for its published ones.
+    """Return a detector with random weights, in training mode.
 
     Raises:
         ValueError: there is no such detector.

@@ -1,17 +1,31 @@
-"""What can be wrong with what we are given. The type tells what to do; the text is for a person."""
+"""The errors that this library raises on purpose. Their type tells a program what to do.
+
+PoseError
+├── InvalidScan: something in a scan cannot be used; do not try again
+│   ├── InvalidDepthFile
+│   ├── InvalidCalibration
+│   ├── InvalidPicture
+│   └── InvalidManifest
+├── InvalidWeights
+├── DownloadError: weights could not be downloaded; try again later
+│   ├── WeightsNotFound
+│   └── NoNetwork
+├── FaceDetectorMissing
+└── DeviceUnavailable
+"""
 
 from __future__ import annotations
 
 
 class PoseError(Exception):
-    """Any error that this library raises on purpose."""
+    """Base class of all errors that this library raises on purpose."""
 
 
 class InvalidScan(PoseError):
-    """Something in a scan cannot be used. Trying again will not help.
+    """Raised when something in a scan cannot be used. Trying again does not help.
 
-    The message names the file, the field and what was expected. It never holds the person's code that
-    stands in a file name: callers give `file` as the artefact's role ("depth of frame 3").
+    The message names the file, the field and what was expected. It never contains the person's code from a
+    file name: `file` is the role of the file ("depth of frame 3").
     """
 
     def __init__(self, file: str, field: str, problem: str, expected: str = "") -> None:
@@ -25,45 +39,45 @@ class InvalidScan(PoseError):
         super().__init__(text)
 
     def __reduce__(self) -> tuple[type[InvalidScan], tuple[str, str, str, str]]:
-        # Exceptions with their own signature do not survive the way between processes without this.
+        # Without this, an exception with its own signature cannot be pickled and sent to another process.
         return type(self), (self.file, self.field, self.problem, self.expected)
 
 
 class InvalidDepthFile(InvalidScan):
-    """A `.depth` file that cannot be read, or that lies about itself."""
+    """Raised when a `.depth` file cannot be read, or its content contradicts its header."""
 
 
 class InvalidCalibration(InvalidScan):
-    """A `camera_calibration.txt` that cannot be used."""
+    """Raised when a `camera_calibration.txt` cannot be used."""
 
 
 class InvalidPicture(InvalidScan):
-    """An RGB picture that cannot be decoded, or that is too large to be decoded safely."""
+    """Raised when an RGB picture cannot be decoded, or is too large to be decoded safely."""
 
 
 class InvalidManifest(InvalidScan):
-    """A `scan.json`, or a folder's file names, from which no frames can be paired."""
+    """Raised when `scan.json`, or the file names of a folder, do not tell which files make a frame."""
 
 
 class InvalidWeights(PoseError):
-    """Weights that are missing, damaged, or that belong to another network."""
+    """Raised when weights are missing, damaged, or of another network."""
 
 
 class DownloadError(PoseError):
-    """Weights could not be fetched. What arrived is kept where going on from it can help."""
+    """Raised when weights could not be downloaded. A later download continues where this one ended."""
 
 
 class WeightsNotFound(DownloadError):
-    """The server or bucket holds no such file."""
+    """Raised when the server or bucket has no such file."""
 
 
 class NoNetwork(DownloadError):
-    """The server cannot be reached at all."""
+    """Raised when no connection to the server can be made."""
 
 
 class FaceDetectorMissing(PoseError):
-    """This OpenCV has no cascades, so no picture could be looked at a second time. That is never left out."""
+    """Raised when this OpenCV has no Haar cascades. No picture is published without the face detector."""
 
 
 class DeviceUnavailable(PoseError):
-    """A device was demanded and is not there. Never answered by quietly taking another one."""
+    """Raised when the requested device is not there. No other device is used instead."""

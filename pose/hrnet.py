@@ -2,11 +2,11 @@
 
 Sun, Xiao, Liu, Wang: "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019
 (arXiv 1902.09212). The network keeps a branch at a quarter of the input's size from its first stage to its
-last, adds branches at 1/8, 1/16 and 1/32 on the way, and lets all branches exchange what they know at the end
+last, adds branches at 1/8, 1/16 and 1/32 on the way, and exchanges features between all branches at the end
 of every module.
 
-State-dict names and shapes are those of the checkpoints that the authors published, so these load with
-`strict=True`. Small variants keep the structure and the names, with fewer channels, blocks and modules.
+Names and shapes in the state dict are those of the authors' published checkpoints, which load with
+`strict=True`. Small variants have the same structure and names, with fewer channels, blocks and modules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Variant:
-    """What one HRNet differs in from another.
+    """The parameters of an HRNet.
 
     Attributes:
         width: channels of the branch with the highest resolution; branch i has `width * 2**i`.
@@ -38,7 +38,7 @@ class Variant:
 VARIANTS: dict[str, Variant] = {
     "w32": Variant(32),
     "w48": Variant(48),
-    # Widths for a CPU. The names follow HRNet-W18-small of the same authors: fewer modules and blocks.
+    # Narrow enough for a CPU. Named like the authors' HRNet-W18-small: fewer modules and blocks.
     "w16-small": Variant(16, modules=(1, 2, 1), blocks=2, stem=32, layer1=(32, 2)),
     "w20-small": Variant(20, modules=(1, 2, 1), blocks=2, stem=32, layer1=(32, 2)),
     "w24-small": Variant(24, modules=(1, 2, 1), blocks=2, stem=32, layer1=(32, 2)),
@@ -46,7 +46,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def build_hrnet(variant: str | Variant, *, in_channels: int = 3, out_channels: int = 17) -> HRNet:
-    """A network with fresh weights, in training mode.
+    """Return a network with random weights, in training mode.
 
     Args:
         variant: a name in `VARIANTS`, or a `Variant` of your own.
@@ -54,7 +54,11 @@ def build_hrnet(variant: str | Variant, *, in_channels: int = 3, out_channels: i
         out_channels: number of heatmaps, 17 for COCO's keypoints.
 
     Raises:
-        ValueError: the name is not a variant, or a number of channels is not positive.
+        ValueError: there is no such variant, or a number of channels is not positive.
+
+    >>> import torch
+    >>> build_hrnet("w16-small")(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 17, 16, 16])
     """
     if isinstance(variant, str):
         if variant not in VARIANTS:
@@ -146,10 +150,10 @@ class Bottleneck(nn.Module):
 
 
 class ExchangeModule(nn.Module):
-    """Residual blocks on each branch, then every branch becomes the sum of all, brought to its size.
+    """Residual blocks on each branch, then each branch becomes the sum of all branches, resized to it.
 
-    The last module of the network gives the highest resolution only, as in the authors' code: the sums of
-    the others would be thrown away.
+    The last module of the network returns the highest resolution only, as in the authors' code: nothing uses
+    the others.
     """
 
     def __init__(self, widths: list[int], blocks: int, *, only_first: bool) -> None:
@@ -169,7 +173,7 @@ class ExchangeModule(nn.Module):
         fused = []
         for row in self.fuse_layers:
             assert isinstance(row, nn.ModuleList)
-            # The order of the sum is the authors', so that results agree to the last bit.
+            # Sum in the authors' order: other orders change the last bits of the result.
             total = row[0](own[0])
             for resample, x in zip(list(row)[1:], own[1:], strict=True):
                 total = total + resample(x)
@@ -178,7 +182,7 @@ class ExchangeModule(nn.Module):
 
 
 class _Stage(nn.Sequential):
-    """Modules one after the other. (`nn.Sequential` passes one argument on: here the list of branches.)"""
+    """Modules one after the other. `nn.Sequential` passes one argument on: here the list of branches."""
 
 
 def _stage(widths: list[int], modules: int, blocks: int, *, last: bool = False) -> _Stage:
@@ -188,17 +192,17 @@ def _stage(widths: list[int], modules: int, blocks: int, *, last: bool = False) 
 
 
 def _resample(widths: list[int], source: int, target: int) -> nn.Module:
-    """Branch `source` brought to the size and channels of branch `target`."""
+    """Resize branch `source` to the size and channels of branch `target`."""
     if source == target:
         return nn.Identity()
-    if source > target:  # a smaller one: 1x1 convolution, then enlarged by nearest neighbour
+    if source > target:  # enlarge: 1x1 convolution, then nearest neighbour
         return nn.Sequential(
             nn.Conv2d(widths[source], widths[target], 1, bias=False),
             nn.BatchNorm2d(widths[target]),
             nn.Upsample(scale_factor=2.0 ** (source - target), mode="nearest"),
         )
     steps: list[nn.Module] = []
-    for step in range(target - source):  # a larger one: a strided convolution per halving
+    for step in range(target - source):  # shrink: one strided convolution for each halving
         final = step == target - source - 1
         out = widths[target] if final else widths[source]
         layers = [nn.Conv2d(widths[source], out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out)]
@@ -207,7 +211,7 @@ def _resample(widths: list[int], source: int, target: int) -> nn.Module:
 
 
 def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
-    """From the branches of one stage to those of the next, which has one more."""
+    """Connect the branches of one stage to those of the next, which has one more."""
     layers: list[nn.Module] = []
     for i, width in enumerate(after):
         if i < len(before) and before[i] == width:
@@ -228,5 +232,5 @@ def _conv_bn_relu(channels: int, out: int, stride: int) -> nn.Sequential:
 
 
 def _grow(transition: nn.ModuleList, branches: list[Tensor]) -> list[Tensor]:
-    """Existing branches go on; the new one starts from the smallest."""
+    """Keep the existing branches and start the new one from the smallest."""
     return [layer(branches[i] if i < len(branches) else branches[-1]) for i, layer in enumerate(transition)]

@@ -1,7 +1,7 @@
-"""The 17 COCO keypoints: names, limbs, left and right. The only place where they stand.
+"""The 17 COCO keypoints: names, limbs, left and right.
 
 Order and names: Lin et al., "Microsoft COCO: Common Objects in Context", 2014 (keypoint challenge 2016).
-Left and right are the person's own.
+Left and right are those of the person, not of the picture.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, LEFT_ANKLE, RIGHT_ANKLE = range(11, 
 HEAD: Final = (NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR)
 TORSO: Final = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
 
-# Keypoint i of a mirrored picture is keypoint MIRRORED[i] of the picture.
+# Keypoint i of a mirrored picture is keypoint MIRRORED[i] of the original.
 MIRRORED: Final = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
-# The chains whose length stands for the body's: eye, hip, knee, ankle.
+# The length of the body is measured along these: eye, hip, knee, ankle.
 LEFT_CHAIN: Final = (LEFT_EYE, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
 RIGHT_CHAIN: Final = (RIGHT_EYE, RIGHT_HIP, RIGHT_KNEE, RIGHT_ANKLE)
 

@@ -1,8 +1,7 @@
-"""What an analysis says: the models of `result.json` and `pose.json`, and their JSON Schema.
+"""The models of `result.json` and `pose.json`, and their JSON Schema.
 
 Pixels are those of the picture as it arrived, at full size (u: column, v: row, centres at integers). Metres
-are in the world of the scan, y up, with the floor at y = 0. A figure that could not be had is null; there
-is no NaN anywhere.
+are in the world of the scan, y up, with the floor at y = 0. An unknown value is null, never NaN.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Timings = dict[str, Annotated[float, Field(ge=0)]]
 
 
 class FrameStatus(StrEnum):
-    """What became of a frame. Only `ok` frames, which show exactly one person, have 3D figures."""
+    """The status of a frame. Only `ok` frames, which show exactly one person, have 3D figures."""
 
     OK = "ok"
     NO_PERSON = "no_person"
@@ -36,7 +35,7 @@ class FrameStatus(StrEnum):
 
 
 class _Model(BaseModel):
-    # `by_alias`: one field is called `schema`, which pydantic's models use themselves.
+    # By alias, as the field `schema` would hide a method of pydantic's models.
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -56,7 +55,7 @@ class ModelInfo(_Model):
 
 
 class KeypointResult(_Model):
-    """A COCO keypoint in the picture; it may lie outside of it."""
+    """A COCO keypoint in pixels of the picture; it may lie outside the picture."""
 
     name: Literal[kp.NAMES]  # type: ignore[valid-type]
     u: Pixels
@@ -65,14 +64,14 @@ class KeypointResult(_Model):
 
 
 class JointResult(_Model):
-    """A joint in metres. `observed` is false where the depth map shows nothing there: then it is a guess."""
+    """A joint in metres. If `observed` is false, the depth map does not show it: its place is a guess."""
 
     name: Literal[kp.NAMES]  # type: ignore[valid-type]
     x: Metres
     y: Metres
     z: Metres
     score: Share
-    distance_px: float = Field(ge=0, description="from the keypoint to the depth used, at 640 x 480 pixels")
+    distance_px: float = Field(ge=0, description="from the keypoint to the depth used, in a picture 640 wide")
     observed: bool
 
 
@@ -86,86 +85,90 @@ class PersonResult(_Model):
     skeleton: tuple[JointResult, ...] | None = Field(
         min_length=kp.COUNT,
         max_length=kp.COUNT,
-        description="null where several persons are seen, or where depth or the floor's height is missing",
+        description="null if several persons are seen, or depth or the floor's height is unknown",
     )
     body_length_m: Metres | None = Field(
-        description="eye, hip, knee, ankle: the longer side of those that were wholly observed"
+        description="eye to hip to knee to ankle, on the longer side of those that were wholly observed"
     )
-    posture: Posture = Field(description="unknown where there is no 3D, or where it cannot be told")
+    posture: Posture = Field(description="unknown if there is no 3D, or the child neither stands nor lies")
 
 
 class RedactionResult(_Model):
-    """How a published picture was covered, and where."""
+    """How a published picture was redacted, and where."""
 
     method: RedactionMethod
-    grid: int = Field(ge=1, description="shades on each side of a covered part")
-    levels: int = Field(ge=1, description="tones that a covered part can have; nothing else of it is left")
+    grid: int = Field(ge=1, description="shades on each side of a redacted region")
+    levels: int = Field(ge=1, description="tones that a redacted region can have; nothing else of it is kept")
     noise: float = Field(ge=0, description="sigma of the shades about the tone, of 256")
     regions: tuple[tuple[tuple[int, int], ...], ...] = Field(
-        description="outlines (u, v) in pixels of what was covered; they may reach out of the picture"
+        description="outlines (u, v) of the redacted regions, in pixels; they may reach out of the picture"
     )
     second_look: int = Field(
         default=0,
         ge=0,
-        description="faces covered that no person's head told of, found in the picture itself",
+        description="redacted faces that only the face detector found, in the picture itself",
     )
 
 
 class FrameResult(_Model):
-    """A frame; also the content of its `pose.json`, without the timings: equal analyses, equal bytes."""
+    """A frame. Its `pose.json` is the same without the timings, so equal analyses give equal bytes."""
 
     order: int = Field(ge=0)
     status: FrameStatus
     reason: str | None = Field(description="why something is missing, for a person to read")
     people: tuple[PersonResult, ...]
     floor_height_m: Metres | None = Field(description="world y of the floor, before y = 0 was moved there")
-    camera_angle_deg: float | None = Field(description="of the view above the horizontal")
+    camera_angle_deg: float | None = Field(description="of the camera's axis above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
-    child_distance_m: Metres | None = Field(description="from the camera; with exactly one person")
+    child_distance_m: Metres | None = Field(description="from the camera; null without exactly one person")
     quality: tuple[str, ...] = Field(
         description="quality limits that the frame breaks (`pose/analysis/quality.py`)"
     )
-    picture: str | None = Field(description="key of the picture without faces; null where it was withheld")
-    covering: RedactionResult | None = Field(default=None, description="null where there is no picture")
+    picture: str | None = Field(description="key of the picture without faces; null if it was withheld")
+    covering: RedactionResult | None = Field(default=None, description="null if there is no picture")
     timings_ms: Timings = Field(default_factory=dict)
 
 
 class DriftResult(_Model):
-    """How far the people of another model lie from those of this result; see `pose/analysis/drift.py`."""
+    """How far the people of another model are from those of this result; see `pose/analysis/drift.py`."""
 
     model: ModelInfo = Field(description="the other model")
     frames: int = Field(ge=0, description="in which each model found exactly one person")
-    keypoints: int = Field(ge=0, description="compared: those that both models are sure of")
-    distance: float | None = Field(ge=0, description="median, in torso lengths; null: nothing to compare")
-    offset_px: tuple[Pixels, Pixels] | None = Field(description="median du, dv: the other's less ours")
+    keypoints: int = Field(ge=0, description="compared: those with a high score by both models")
+    distance: float | None = Field(ge=0, description="median, in torso lengths; null if nothing was compared")
+    offset_px: tuple[Pixels, Pixels] | None = Field(description="median du, dv: the other model minus ours")
     worst_joint: Literal[kp.NAMES] | None  # type: ignore[valid-type]
     worst_distance: float | None = Field(ge=0, description="median of that joint, in torso lengths")
-    limit: float = Field(gt=0, description="what the distance must not be above")
-    alarm: bool = Field(description="the distance is above the limit: has a sensor moved, is the device new?")
+    limit: float = Field(gt=0, description="the largest distance without an alarm")
+    alarm: bool = Field(description="true if the distance is above the limit: a sensor may have moved")
 
 
 class ScanResult(_Model):
-    """A scan: the content of `result.json`. Its figures are medians over the frames used."""
+    """A scan: the content of `result.json`. Its figures are medians over the frames that count."""
 
     schema_: Literal["scan-result/1"] = Field(default=SCHEMA, alias="schema")
     scan_id: str = Field(pattern=SCAN_ID)
-    fingerprint: str = Field(description="of inputs, model, version and options; equal means done already")
+    fingerprint: str = Field(description="of inputs, models and options; equal ones are not analysed again")
     model: ModelInfo
     posture: Posture
     posture_confidence: Share
-    body_length_m: Metres | None = Field(description="null where no frame is used")
+    body_length_m: Metres | None = Field(description="null if no frame counts")
     frames_used: int = Field(ge=0)
     frames: tuple[FrameResult, ...]
     artefacts: dict[str, Sha256] = Field(
         default_factory=dict,
-        description="SHA-256 of each artefact by name, as frames/0/pose.json: an object that has another one"
+        description="SHA-256 of each artefact by name, such as frames/0/pose.json; a file with another one"
         " belongs to another analysis",
     )
-    drift: DriftResult | None = Field(default=None, description="null where one model only was at work")
+    drift: DriftResult | None = Field(default=None, description="null if only one model was used")
     timings_ms: Timings
 
 
 def result_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of `result.json`."""
+    """Return the JSON Schema (2020-12) of `result.json`.
+
+    >>> result_schema()["title"]
+    'ScanResult'
+    """
     schema = ScanResult.model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -6,6 +6,7 @@ only agree with itself. They are fixtures of the whole session, so that hypothes
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import shutil
@@ -19,12 +20,20 @@ import boto3
 import cv2
 import numpy as np
 import pytest
+from botocore.loaders import JSONFileLoader
 from numpy.typing import ArrayLike
 
 from tests.support.needs import need
 from tests.support.redis_server import RedisServer
 from tests.support.s3_server import S3Server, missing_programs
 from worker.config.settings import Settings
+
+# Several processes of tests share the cores, and a number's last bits depend on how many threads compute it.
+os.environ["OMP_NUM_THREADS"] = "1"
+cv2.setNumThreads(1)
+# boto3 parses two megabytes of JSON anew for each client.
+_parsed = functools.cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda _, path: _parsed(path)  # type: ignore[method-assign, assignment]
 
 CALIBRATION = b"""Color camera intrinsic:
 0.6786797 0.90489584 0.49585155 0.5035042

@@ -1,4 +1,4 @@
-"""The worker: takes scans off a queue, has them analysed, and stores what comes out.
+"""The worker: takes scans off a queue, analyses them, and stores the results.
 
 `worker.app` is the Celery app, so `celery -A worker …` finds it.
 """

@@ -1,7 +1,7 @@
 """The Celery app: `celery -A worker worker`, `… inspect ping`, `… flower`.
 
-Importing this reads no setting and makes no folder; that happens when Celery first asks for its
-configuration. The signals below are the only code that runs at the start of a worker.
+Importing this module reads no setting and makes no folder. That happens when Celery first asks for its
+configuration. The signal handlers below are the only code that runs when a worker starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worker.config.settings import load_settings
 from worker.intake.inbox import InboxStep
 from worker.models.loading import get_estimator, limit_threads
 from worker.models.weights import fetch_weights
-from worker.runtime.heartbeat import Heartbeat
+from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels, report_ready
@@ -32,16 +32,16 @@ from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 
-EX_CONFIG: Final = 78  # as in sysexits.h
+EX_CONFIG: Final = 78  # from sysexits.h
 CANNOT_START: Final = signal.SIGRTMIN + 1
-# Same files, same URL, without the half-read messages and forgotten queues of kombu's own.
+# Kombu's own transport for files reads messages that are half written, and forgets queues.
 TRANSPORT_ALIASES["filesystem"] = "worker.broker.filesystem:Transport"
-# Kombu's own ends, for ever, with an entry that is no message.
+# Kombu's own transport for Redis ends at an entry that is no message, and again after each restart.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker.redis:Transport"
 
 
 class Loader(AppLoader):
-    """Gives Celery its configuration when it is first needed, so that importing the app needs none."""
+    """Makes Celery's configuration when it is first needed, so that importing the app reads no setting."""
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:
         settings = load_settings()
@@ -51,14 +51,14 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep))
-app.steps["consumer"].update((GracefulShutdown, Heartbeat, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, RestoreTimeLimits))
 
 
-class _Start:
-    """What the parent knows and its children, forked from it, read."""
+class _Started:
+    """What the parent process sets, and the child processes inherit."""
 
     parent: int | None = None
-    process: int | None = None  # the one that was started last; in a child that is forked, its parent or none
+    process: int | None = None  # the last process that loaded its model; a forked child inherits its parent's
     processes: int = 1
 
 
@@ -70,8 +70,8 @@ def _setup_logging(loglevel: int, logfile: str | None = None, **_: Any) -> None:
 
 @signals.worker_init.connect
 def _before_pool(sender: Any, **_: Any) -> None:
-    _Start.parent = os.getpid()
-    _Start.processes = sender.concurrency
+    _Started.parent = os.getpid()
+    _Started.processes = sender.concurrency
 
     def stop(*_: Any) -> None:
         sender.exitcode = EX_CONFIG
@@ -81,35 +81,35 @@ def _before_pool(sender: Any, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _tell_ready(**_: Any) -> None:
-    log.info("worker_ready", processes=_Start.processes)
+def _log_ready(**_: Any) -> None:
+    log.info("worker_ready", processes=_Started.processes)
 
 
 @signals.worker_process_init.connect
-def _start_process(**_: Any) -> None:
-    """Load the model before the first scan comes. A process that cannot ends the worker, with the reason."""
-    if _Start.process == os.getpid():
+def _load_model(**_: Any) -> None:
+    """Load the model before the first scan comes. If that fails, log the reason and end the worker."""
+    if _Started.process == os.getpid():
         return
-    _Start.process = os.getpid()
+    _Started.process = os.getpid()
     settings = load_settings()
     try:
-        threads = limit_threads(settings, _Start.processes)
+        threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
         model = get_estimator(settings).name
         open_storages(settings)
         log.info("process_ready", model=model, threads=threads)
         report_ready()
     except Exception as error:
-        # Celery would log this and go on without a model. Where the reason is meant for a person, it is
-        # said without the traceback.
-        told = _told(error)
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
-        log.critical("cannot_start", reason=reason, model=settings.model, exc_info=not told)
+        # Celery would log the error and go on without a model. The traceback is left out if the text of the
+        # error is written for a person.
+        readable = _is_readable(error)
+        reason = str(error) if readable else f"{type(error).__name__}: {error}"
+        log.critical("cannot_start", reason=reason, model=settings.model, exc_info=not readable)
         _end_worker()
 
 
-def _told(error: Exception) -> bool:
-    if isinstance(error, ImportError):  # maybe of pose itself
+def _is_readable(error: Exception) -> bool:
+    if isinstance(error, ImportError):  # the import of pose may be what failed
         return False
     from pose.errors import PoseError
 
@@ -117,11 +117,11 @@ def _told(error: Exception) -> bool:
 
 
 def _end_worker() -> None:
-    if _Start.parent is None:
+    if _Started.parent is None:
         raise SystemExit(EX_CONFIG)
-    os.kill(_Start.parent, CANNOT_START)
-    if os.getpid() != _Start.parent:
-        # The parent would start a new process in place of one that ended, and so on until it reads the
-        # signal. It ends this one by killing it.
+    os.kill(_Started.parent, CANNOT_START)
+    if os.getpid() != _Started.parent:
+        # Wait until the parent has read the signal and kills this process. If this process ended before, the
+        # parent would start a new one in its place, again and again.
         time.sleep(10)
         os._exit(EX_CONFIG)

@@ -1,7 +1,7 @@
-"""The whole system, once: two rendered scans, a real worker, and what it found. `python -m worker.demo`.
+"""`python -m worker.demo`: render two scans, let a real worker analyse them, and show what it found.
 
-Each step is a command that you can type, and is run as one; all of them run in one new folder with nothing
-configured. Progress is read from `status.json` and the figures from `result.json`, as any program would.
+Each step is a command that you can type too. All commands run in one new folder, without any settings. The
+demo reads progress from `status.json` and the results from `result.json`, as any other program would.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from worker.cli.subprocesses import Command, CommandFailed, Commands, Stopped, S
 from worker.config.settings import Settings
 from worker.scans.status import ScanStatus, Status
 
-# Nothing has moved for so long: something is stuck. A frame takes well under a second.
+# Give up if there was no progress for so long. A frame takes less than a second.
 STALL_S: Final = 180.0
 
 
 class DemoFailed(Exception):
-    """What went wrong, for a person to read."""
+    """Raised when the demo cannot go on. The text says why, for a person to read."""
 
 
 @dataclass(frozen=True)
 class DemoScan:
-    """A scan to render. The seed decides on the child, the pose, the room and the view."""
+    """A scan to render. The seed determines the child, the pose, the room and the view."""
 
     scan_id: str
     posture: str
     seed: int
 
 
-# Seeds whose child is alone and wholly in view: what a person with a phone would take care of.
+# With these seeds the child is alone and completely in view, as in a scan that a careful person takes.
 SCANS: Final = (DemoScan("demo-standing", "standing", 1), DemoScan("demo-lying", "lying", 7))
 
 
 def main(
-    out: Annotated[Path | None, typer.Option(help="A new folder for all that is made.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for all files.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=99, help="Frames of each scan.")] = 9,
 ) -> None:
-    """Render two scans, let a worker analyse them, and show what it found."""
+    """Render two scans, let a worker analyse them, and show the results."""
     console = Console()
     folder = (out or Path("demo-results") / time.strftime("%Y-%m-%d_%H%M%S")).absolute()
     if folder.exists() and any(folder.iterdir()):
@@ -81,12 +81,12 @@ def main(
 
 
 def run(folder: Path, frames: int, commands: Commands, console: Console) -> None:
-    """All steps up to the results. The worker still runs then: `commands` ends it.
+    """Run all steps up to the results. The worker still runs after that, until `commands` ends it.
 
     Raises:
-        DemoFailed: a scan failed, or nothing moves any more.
-        CommandFailed: the worker or another command ended with an error.
-        Stopped: by a signal.
+        DemoFailed: A scan failed, or there is no progress.
+        CommandFailed: The worker or another command ended with an error.
+        Stopped: By a signal.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -95,33 +95,33 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
             console.print(f"$ {shown}", markup=False, highlight=False)
             return commands.start(shown, [*program, *shown.split()[1:]], log)
 
-        # `celery` and `pose` as modules: so those of this very Python are taken, whatever the PATH holds.
+        # Run `celery` and `pose` as modules of this Python, whatever the PATH holds.
         python = sys.executable
         worker = start("celery -A worker worker", [python, "-m", "celery"], "worker.log")
         rows = {scan.scan_id: progress.add_task("", total=frames) for scan in SCANS}
 
-        def follow(ready: Callable[[], bool], look: Callable[[DemoScan], tuple[str, int]]) -> None:
-            """Wait for `ready`, and show what `look` says of each scan meanwhile."""
+        def show_until(finished: Callable[[], bool], state: Callable[[DemoScan], tuple[str, int]]) -> None:
+            """Show the state of each scan, a word and the number of frames done, until `finished()`."""
             for row in rows.values():
                 progress.reset(row)
             last: list[tuple[str, int]] = []
-            moved = time.monotonic()
+            last_change = time.monotonic()
 
-            def until() -> bool:
-                nonlocal last, moved
+            def show() -> bool:
+                nonlocal last, last_change
                 worker.check_alive()
-                done_before = ready()
-                now = [look(scan) for scan in SCANS]
-                if now != last:
-                    last, moved = now, time.monotonic()
-                    for scan, (doing, done) in zip(SCANS, now, strict=True):
-                        text = f"{scan.scan_id}: {doing:<9}"
+                end = finished()
+                states = [state(scan) for scan in SCANS]  # after `finished`, so the last state is shown too
+                if states != last:
+                    last, last_change = states, time.monotonic()
+                    for scan, (word, done) in zip(SCANS, states, strict=True):
+                        text = f"{scan.scan_id}: {word:<9}"
                         progress.update(rows[scan.scan_id], description=text, completed=done)
-                if time.monotonic() - moved > STALL_S:
-                    raise DemoFailed(f"nothing has moved for {STALL_S:.0f} s")
-                return done_before
+                if time.monotonic() - last_change > STALL_S:
+                    raise DemoFailed(f"there was no progress for {STALL_S:.0f} s")
+                return end
 
-            commands.wait(until)
+            commands.wait(show)
 
         renderings = [
             start(
@@ -132,21 +132,24 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
             )
             for scan in SCANS
         ]
-        # Lists, not generators: each of them is looked at, so a failure shows at once.
-        follow(lambda: all([each.ended_well() for each in renderings]), lambda scan: rendered(folder, scan))
+        # Lists, not generators: `all` must see each command, so that a failure shows at once.
+        show_until(
+            lambda: all([each.ended_well() for each in renderings]),
+            lambda scan: rendering_state(folder, scan),
+        )
 
         ids = " ".join(scan.scan_id for scan in SCANS)
         enqueue = start(f"python -m worker enqueue {ids}", [python], "enqueue.log")
-        follow(
-            lambda: enqueue.ended_well() and all([finished(folder, scan) for scan in SCANS]),
-            lambda scan: analysed(folder, scan),
+        show_until(
+            lambda: enqueue.ended_well() and all([is_finished(folder, scan) for scan in SCANS]),
+            lambda scan: analysis_state(folder, scan),
         )
 
 
 def unconfigured_environment() -> dict[str, str]:
-    """Ours without any setting of the worker or of Celery: the demo must not meet a broker in use.
+    """Return the environment without settings of worker and Celery: the demo must not use a real broker.
 
-    Models of pictures do not know rendered people: the embedded one is at work, whatever weights are here.
+    The model is the embedded one: models of pictures do not recognise rendered people.
     """
     ours = {field.validation_alias for field in Settings.model_fields.values()}
     kept = {
@@ -157,19 +160,19 @@ def unconfigured_environment() -> dict[str, str]:
     return {**kept, "MODEL": "depth-hrnet"}
 
 
-def rendered(folder: Path, scan: DemoScan) -> tuple[str, int]:
-    """What to show of a scan while it is rendered: a word, and how many frames are there."""
+def rendering_state(folder: Path, scan: DemoScan) -> tuple[str, int]:
+    """Return what to show while a scan is rendered: a word, and the number of frames done."""
     return "rendering", len(list((folder / "scans" / scan.scan_id / "depth").glob("*.depth")))
 
 
-def analysed(folder: Path, scan: DemoScan) -> tuple[str, int]:
-    """What to show of a scan that is in the queue: what is done to it, and how many frames are done."""
+def analysis_state(folder: Path, scan: DemoScan) -> tuple[str, int]:
+    """Return what to show while a scan is analysed: its stage or status, and the number of frames done."""
     status = status_of(folder, scan)
     return (status.stage or status.status, status.frames_done) if status else ("waiting", 0)
 
 
-def finished(folder: Path, scan: DemoScan) -> bool:
-    """Whether the result is there. Raises: DemoFailed, if there will not be one."""
+def is_finished(folder: Path, scan: DemoScan) -> bool:
+    """Return whether a scan is completed. Raise `DemoFailed` if it failed."""
     status = status_of(folder, scan)
     if status and status.status is Status.FAILED:
         raise DemoFailed(f"{scan.scan_id}: {status.reason}")
@@ -177,7 +180,7 @@ def finished(folder: Path, scan: DemoScan) -> bool:
 
 
 def status_of(folder: Path, scan: DemoScan) -> ScanStatus | None:
-    """A scan's `status.json`, or None where it is not there yet."""
+    """Return the `status.json` of a scan, or None if it is not there yet."""
     try:
         return ScanStatus.model_validate_json((folder / "results" / scan.scan_id / "status.json").read_text())
     except FileNotFoundError:
@@ -185,7 +188,7 @@ def status_of(folder: Path, scan: DemoScan) -> ScanStatus | None:
 
 
 def table(folder: Path) -> Table:
-    """What was found, beside the truth that the renderer wrote down."""
+    """Return a table of the results, beside the true values that the renderer wrote down."""
     shown = Table(box=box.SIMPLE)
     for title in ("scan", "posture", "length", "truth", "off by", "used", "s/frame"):
         shown.add_column(title, justify="left" if title in ("scan", "posture") else "right")

@@ -1,12 +1,12 @@
-"""How far apart two models find the same person: an alarm for a sensor that moved, or a device that is new.
+"""Measure the drift between two models: an alarm for a sensor that moved, or for a new device.
 
-One model looks at the picture, the other at the depth map. Each may err at a joint; but where all joints of
-a scan are off together, one of the two sees something else than it was made for: the calibration no longer
-holds, the depth is another kind of depth, or the picture is.
+One model uses the picture, the other the depth map. Each may err at single joints. If all joints of a scan
+are off together, the input of one model has changed: the calibration no longer fits, or the depth or the
+picture is of another kind.
 
 Distances are in torso lengths (in the picture, from the middle of the shoulders to the middle of the hips),
-as in PCK (Yang and Ramanan, "Articulated human detection with flexible mixtures of parts", 2013), so that
-they mean the same near and far.
+as in PCK (Yang and Ramanan, "Articulated human detection with flexible mixtures of parts", 2013). So they do
+not depend on the distance from the camera.
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
 
-# Against the truth of 400 rendered scans the depth network is 0.031 away in the median and 0.102 at the 99th
-# percentile; 0.034 and 0.128 beyond the guidelines (`make drift`, and with `ARGS=--careless`). A model of
-# pictures errs as well, by how much on real scans is not known here: so twice that. Moves of 0.25 torso
-# lengths are noticed then, and those below 0.15 are not.
+# On 400 rendered scans the depth network is 0.031 away from the truth in the median, and 0.102 at the 99th
+# percentile; 0.034 and 0.128 if the guidelines are not followed (`make drift`, and with `ARGS=--careless`).
+# How far an RGB model is away on real scans is not known: so the limit is twice that. It notices a shift of
+# 0.25 torso lengths, and none below 0.15.
 LIMIT: Final = 0.2
-MIN_SCORE: Final = 0.3  # of a keypoint that is compared; below, either model only guesses
+MIN_SCORE: Final = 0.3  # compare a keypoint only if both models give it at least this score
 MIN_KEYPOINTS: Final = 12
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the people of another model lie from those of the result, over a scan.
+    """How far apart two models find the same person, over a scan. Figures are None if nothing was compared.
 
     Attributes:
-        frames: in which each model found exactly one person.
-        keypoints: of those frames, that both models are sure of.
-        distance: median over the keypoints, in torso lengths; None where nothing could be compared.
-        offset_px: (du, dv), medians of the other's position less ours, in pixels of the picture.
-        worst_joint: the keypoint whose median distance is the largest, and that distance.
-        limit: what `distance` must not be above.
-        alarm: whether it is. Never with fewer than `MIN_KEYPOINTS` keypoints.
+        frames: number of frames in which each model found exactly one person.
+        keypoints: number of keypoints compared: those with a high score by both models.
+        distance: median over the keypoints, in torso lengths.
+        offset_px: (du, dv), median position by the other model minus ours, in pixels of the picture.
+        worst_joint, worst_distance: the keypoint with the largest median distance, and that distance.
+        limit: of `distance`.
+        alarm: whether `distance` is above it; never with fewer than `MIN_KEYPOINTS` keypoints.
     """
 
     frames: int = 0
@@ -55,28 +54,32 @@ class Drift:
 
 
 def compare(ours: Sequence[Sequence[Person]], others: Sequence[Sequence[Person]]) -> Drift:
-    """Compare what two models found in the frames of one scan.
+    """Compare the people that two models found in the frames of one scan.
 
     Args:
-        ours: people of each frame, of the model whose torso is the measure.
-        others: people of the same frames, of the other model.
+        ours: the people in each frame; the unit of all distances is their torso length.
+        others: the people in the same frames, according to the other model.
 
     Raises:
-        ValueError: they are not of the same number of frames.
+        ValueError: the numbers of frames differ.
+
+    >>> compare([], []).alarm
+    False
     """
     pairs = [(a[0], b[0]) for a, b in zip(ours, others, strict=True) if len(a) == len(b) == 1]
     torso = _torso([person for person, _ in pairs])
     if torso is None:
         return Drift()
     offsets = np.stack([b.keypoints - a.keypoints for a, b in pairs])  # (frames, 17, 2)
-    sure = np.stack([np.minimum(a.scores, b.scores) >= MIN_SCORE for a, b in pairs])  # (frames, 17)
-    if not sure.any():
+    compared = np.stack([np.minimum(a.scores, b.scores) >= MIN_SCORE for a, b in pairs])  # (frames, 17)
+    if not compared.any():
         return Drift(frames=len(pairs))
     distances = np.linalg.norm(offsets, axis=2) / torso
-    by_joint = {joint: float(np.median(distances[sure[:, joint], joint])) for joint in _columns(sure)}
+    joints = np.flatnonzero(compared.any(axis=0)).tolist()
+    by_joint = {joint: float(np.median(distances[compared[:, joint], joint])) for joint in joints}
     worst = max(by_joint, key=by_joint.__getitem__)
-    distance, count = float(np.median(distances[sure])), int(sure.sum())
-    du, dv = np.median(offsets[sure], axis=0).tolist()
+    distance, count = float(np.median(distances[compared])), int(compared.sum())
+    du, dv = np.median(offsets[compared], axis=0).tolist()
     return Drift(
         frames=len(pairs),
         keypoints=count,
@@ -88,14 +91,11 @@ def compare(ours: Sequence[Sequence[Person]], others: Sequence[Sequence[Person]]
     )
 
 
-def _columns(sure: NDArray[np.bool_]) -> list[int]:
-    return [int(joint) for joint in np.flatnonzero(sure.any(axis=0))]
-
-
 def _torso(people: Sequence[Person]) -> float | None:
-    """Median length in pixels: in a single frame it may point at the camera and be next to nothing.
+    """Return the median torso length in pixels; None if it is below one pixel or there are no people.
 
-    Whatever the scores: from the side two of its corners are hidden, and a guess serves as a measure.
+    The median, as a torso that points at the camera is short in one frame. All scores count: seen from the
+    side two corners are hidden, and the model's guess is good enough for a unit of length.
     """
     lengths = [
         np.linalg.norm(
@@ -104,5 +104,5 @@ def _torso(people: Sequence[Person]) -> float | None:
         )
         for person in people
     ]
-    middle = float(np.median(lengths)) if lengths else 0.0
-    return middle if middle >= 1 else None
+    median = float(np.median(lengths)) if lengths else 0.0
+    return median if median >= 1 else None

@@ -1,14 +1,13 @@
-"""A frame's chain: people → skeleton → posture → a picture without faces."""
+"""The analysis of one frame: people → skeleton → posture → a picture without faces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from pose import keypoints as kp
-from pose import results
 from pose.analysis import quality
 from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
 from pose.analysis.overlay import overlay
@@ -23,21 +22,28 @@ from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import Method as RedactionMethod
-from pose.privacy.redact import parameters
+from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
 from pose.privacy.temporal import FrameHeads
-from pose.results import FrameResult, FrameStatus, PersonResult, RedactionResult
+from pose.results import (
+    FrameResult,
+    FrameStatus,
+    JointResult,
+    KeypointResult,
+    PersonResult,
+    RedactionResult,
+)
 from pose.scan.frame import BrokenFrame, Frame
 from pose.scan.pictures import encode_jpeg
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen about an analysis.
+    """The options of an analysis.
 
     Attributes:
-        lifting: see `lift`.
-        cover: how heads are covered, see `anonymise`.
+        lifting: the method of lifting, see `lift`.
+        cover: the method of redaction, see `redact`.
         limits: which frames count for the scan's figures.
     """
 
@@ -47,29 +53,30 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Measures:
-    """What a frame's depth map tells, before its picture is looked at; the other frames may add heads to it.
+class LocatedFrame:
+    """A frame, the people in it and their heads, before heads are propagated between frames.
 
     Attributes:
-        people: all that count.
-        placed: their heads, and those of bystanders.
+        frame: as it was read.
+        placed: its people and heads.
         timings_ms: of each stage so far.
     """
 
     frame: Frame
-    people: Sequence[Person]
     placed: FrameHeads
-    floor: float | None
-    skeleton: Skeleton | None
-    posture: PostureEstimate | None
-    distance: float | None
-    reasons: tuple[str, ...]
     timings_ms: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameAnalysis:
-    """A frame's result, its artefacts as bytes by name ("frames/0/blurred.jpg"), and what they come from."""
+    """The analysis of a frame.
+
+    Attributes:
+        result: all figures.
+        artefacts: files as bytes by name ("frames/0/blurred.jpg").
+        skeleton: of the only person; None if there is not exactly one.
+        posture: of the skeleton; None if there is none, or if no joint of it was observed.
+    """
 
     result: FrameResult
     artefacts: dict[str, bytes]
@@ -90,87 +97,71 @@ def analyse_frame(
 
     Args:
         frame: a frame of a scan.
-        people: all that an estimator found in it.
-        bystanders: those who may be somebody; they are covered, and count for nothing else.
-        scan_id: stands before the picture's key; without one the key is relative to the scan's results.
-        options: what can be chosen; their `min_score` should be set for the estimator.
-        estimate_ms: how long finding the people took, for the timings.
+        people: everybody whom an estimator found in it.
+        bystanders: low-confidence detections. Their heads are redacted; they have no other effect.
+        scan_id: prefix of the picture's key; without one the key is relative to the scan's results.
+        options: default ones if not given; set their `min_score` to that of the estimator.
+        estimate_ms: how long the estimator took, for the timings.
+
+    Raises:
+        FaceDetectorMissing: this OpenCV has no cascades.
     """
-    measures = measure_frame(frame, people, bystanders, options=options, estimate_ms=estimate_ms)
-    return finish_frame(measures, measures.placed.heads, scan_id=scan_id, options=options)
+    located = locate_heads(frame, people, bystanders, estimate_ms)
+    return finish_frame(located, located.placed.heads, options or Options(), scan_id)
 
 
-def measure_frame(
-    frame: Frame,
-    people: Sequence[Person],
-    bystanders: Sequence[Person] = (),
-    *,
-    options: Options | None = None,
-    estimate_ms: float = 0.0,
-) -> Measures:
-    """The first half of `analyse_frame`: all that is not the picture."""
-    options = options or Options()
-    watch = Stopwatch({"estimate": estimate_ms})
-    reasons: list[str] = []
+def locate_heads(
+    frame: Frame, people: Sequence[Person], low_confidence: Sequence[Person], estimate_ms: float
+) -> LocatedFrame:
+    """Place the heads of a frame: the first half of `analyse_frame`."""
+    with Stopwatch()("heads") as lap:
+        heads = find_all_heads(people, low_confidence, frame.view)
+    timings = {"estimate": estimate_ms, "heads": lap.milliseconds}
+    return LocatedFrame(frame, FrameHeads(people, heads, frame.view), timings)
+
+
+def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
+    """Lift, classify, redact and draw: the second half of `analyse_frame`.
+
+    Args:
+        located: the frame and its people.
+        heads: all heads to redact, with those that other frames added.
+        options, scan_id: see `analyse_frame`.
+    """
+    frame, people, watch = located.frame, located.placed.people, Stopwatch(located.timings_ms)
     with watch("floor"):
         floor = frame.floor
     skeleton, posture, distance = None, None, None
     if len(people) == 1:
         with watch("lift"):
-            person = people[0]
+            (person,) = people
             skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
             if skeleton.measured:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
-        reasons += _missing_3d(skeleton)
-    elif people:
-        reasons.append("several persons: no 3D")
-    else:
-        reasons.append("no person was found")
-
-    with watch("heads"):
-        heads = FrameHeads(people, find_all_heads(people, bystanders, frame.view), frame.view)
-    timings = {stage: spent for stage, spent in watch.timings().items() if stage != "total"}
-    return Measures(frame, people, heads, floor, skeleton, posture, distance, tuple(reasons), timings)
-
-
-def finish_frame(
-    measures: Measures, heads: Heads, *, scan_id: str | None = None, options: Options | None = None
-) -> FrameAnalysis:
-    """The second half of `analyse_frame`: the picture, and what is told of the frame.
-
-    Args:
-        measures: of the frame.
-        heads: all that must be covered, those that other frames told of too.
-        scan_id, options: as of `analyse_frame`.
-    """
-    options = options or Options()
-    frame, people, watch = measures.frame, measures.people, Stopwatch(measures.timings_ms)
-    skeleton, posture, reasons = measures.skeleton, measures.posture, list(measures.reasons)
     with watch("cover"):
         turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
-        covered = redact_heads(frame.rgb, heads, options.cover, turns, frame.view)
-    if covered.reason is not None:
-        reasons.append(f"picture withheld: {covered.reason}")
+        redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
     with watch("draw"):
-        artefacts = _pictures(frame, people, covered)
-    if skeleton is not None and _complete(skeleton):
+        artefacts = _pictures(frame, people, redacted)
+    if skeleton is not None and _is_complete(skeleton):
         artefacts[artefact_name(frame.order, SKELETON)] = skeleton_obj(skeleton).encode()
 
+    reasons = [_why_no_3d(people, skeleton), redacted.reason and f"picture withheld: {redacted.reason}"]
     picture = artefact_name(frame.order, BLURRED)
     angle = frame.depthmap.camera_angle_deg
     result = FrameResult(
         order=frame.order,
         status=(FrameStatus.NO_PERSON, FrameStatus.OK, FrameStatus.SEVERAL_PERSONS)[min(len(people), 2)],
-        reason="; ".join(reasons) or None,
+        reason="; ".join(filter(None, reasons)) or None,
         people=tuple(_person(person, skeleton, posture) for person in people),
-        floor_height_m=_rounded(measures.floor),
-        camera_angle_deg=None if angle is None else round(angle, 3),
+        floor_height_m=_rounded(floor),
+        camera_angle_deg=_rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
-        child_distance_m=_rounded(measures.distance),
-        quality=quality.check(options.limits, frame, [person.score for person in people], measures.distance),
+        child_distance_m=_rounded(distance),
+        quality=quality.check(options.limits, frame, [person.score for person in people], distance),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
-        covering=_covering(covered, options.cover),
+        covering=_redaction(redacted, options.cover),
         timings_ms=watch.timings(),
     )
     artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
@@ -178,7 +169,7 @@ def finish_frame(
 
 
 def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
-    """What is told of a frame whose files cannot be used."""
+    """Return the analysis of a frame whose files cannot be read: the reason, and no figures."""
     result = FrameResult(
         order=frame.order,
         status=FrameStatus.INVALID,
@@ -190,7 +181,6 @@ def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
         child_distance_m=None,
         quality=(),
         picture=None,
-        timings_ms={},
     )
     return FrameAnalysis(result, {artefact_name(frame.order, POSE): _pose_json(result)})
 
@@ -199,58 +189,61 @@ def _pose_json(result: FrameResult) -> bytes:
     return (result.model_dump_json(indent=2, exclude={"timings_ms"}) + "\n").encode()
 
 
-def _complete(skeleton: Skeleton) -> bool:
-    """Whether it can be given out: y is the height above the floor in every skeleton that is."""
+def _is_complete(skeleton: Skeleton) -> bool:
+    """Return whether a skeleton may be published: it has joints, and y is their height above the floor."""
     return skeleton.measured and skeleton.floor is not None
 
 
-def _missing_3d(skeleton: Skeleton) -> list[str]:
+def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | None:
+    """Return why no skeleton is published; None if one is."""
+    if not people:
+        return "no person was found"
+    if skeleton is None:
+        return "several persons: no 3D"
     if not skeleton.measured:
-        return ["no depth at the person: no 3D"]
+        return "no depth at the person: no 3D"
     if not skeleton.gravity_known:
-        return ["the camera's pose is unknown: no skeleton"]
-    return ["no floor is seen: no skeleton"] if skeleton.floor is None else []
+        return "the camera's pose is unknown: no skeleton"
+    return "no floor is seen: no skeleton" if skeleton.floor is None else None
 
 
 def _distance(frame: Frame, skeleton: Skeleton) -> float:
-    """Metres from the camera to the middle of the joints that were observed."""
+    """Return the median distance in metres from the camera to the observed joints."""
     points = skeleton.joints[skeleton.observed] + (0.0, skeleton.floor or 0.0, 0.0)
     return float(np.median(np.linalg.norm(points - frame.depthmap.translation, axis=1)))
 
 
-def _pictures(frame: Frame, people: Sequence[Person], covered: Anonymised) -> dict[str, bytes]:
-    if covered.picture is None or covered.file is None:
+def _pictures(frame: Frame, people: Sequence[Person], redacted: Anonymised) -> dict[str, bytes]:
+    """Return the artefacts that are pictures; none if the picture is withheld."""
+    if redacted.picture is None or redacted.file is None:
         return {}
-    upright = overlay(covered.picture, people, _turns(frame.step, people))
+    upright = overlay(redacted.picture, people, _overlay_turns(frame.step, people))
     return {
-        artefact_name(frame.order, BLURRED): covered.file,
+        artefact_name(frame.order, BLURRED): redacted.file,
         artefact_name(frame.order, OVERLAY): encode_jpeg(upright),
     }
 
 
-def _covering(covered: Anonymised, method: RedactionMethod) -> RedactionResult | None:
-    if covered.picture is None:
-        return None
-    left = parameters(method)
-    return RedactionResult(
-        method=method,
-        grid=left.grid,
-        levels=left.levels,
-        noise=left.noise,
-        regions=tuple(
-            tuple((int(u), int(v)) for u, v in region.outline)
-            for region in covered.regions
-            if len(region.outline)
-        ),
-        second_look=covered.second_look,
-    )
-
-
-def _turns(step: int, people: Sequence[Person]) -> int:
-    """Quarter turns that bring a picture upright: by the step, or else by the surest person, head up."""
+def _overlay_turns(step: int, people: Sequence[Person]) -> int:
+    """Return the quarter turns that bring a picture upright: by the step, or else by the first person."""
     if is_known_step(step):
         return turns_for_step(step)
     return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
+
+
+def _redaction(redacted: Anonymised, method: RedactionMethod) -> RedactionResult | None:
+    if redacted.picture is None:
+        return None
+    return RedactionResult(
+        method=method,
+        **asdict(redaction_parameters(method)),
+        regions=tuple(
+            tuple((int(u), int(v)) for u, v in region.outline)
+            for region in redacted.regions
+            if len(region.outline)
+        ),
+        second_look=redacted.second_look,
+    )
 
 
 def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate | None) -> PersonResult:
@@ -258,10 +251,10 @@ def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate 
     joints, length = None, None
     if skeleton is not None and skeleton.measured:
         length = skeleton.reliable_length
-        if _complete(skeleton):
+        if _is_complete(skeleton):
             joints = tuple(
-                results.JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=away, observed=seen)
-                for name, (x, y, z), score, away, seen in zip(
+                JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=distance, observed=observed)
+                for name, (x, y, z), score, distance, observed in zip(
                     kp.NAMES,
                     skeleton.joints.round(5).tolist(),
                     scores,
@@ -276,7 +269,7 @@ def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate 
         box_score=round(float(np.clip(person.box_score, 0, 1)), 5),
         score=round(float(np.clip(person.score, 0, 1)), 5),
         keypoints=tuple(
-            results.KeypointResult(name=name, u=u, v=v, score=score)
+            KeypointResult(name=name, u=u, v=v, score=score)
             for name, (u, v), score in zip(kp.NAMES, person.keypoints.round(3).tolist(), scores, strict=True)
         ),
         skeleton=joints,
@@ -285,5 +278,5 @@ def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate 
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 5)
+def _rounded(value: float | None, digits: int = 5) -> float | None:
+    return None if value is None else round(value, digits)

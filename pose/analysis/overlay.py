@@ -1,4 +1,4 @@
-"""Skeletons drawn on pictures."""
+"""Draw skeletons on pictures."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from pose import keypoints as kp
 from pose.estimators.base import Person
 from pose.geometry.orientation import turn_points
 
-# RGB. The person's own left and right, and what is neither.
+# RGB of the person's own left and right, and of limbs between them.
 LEFT: Final = (64, 160, 255)
 RIGHT: Final = (255, 128, 48)
 MIDDLE: Final = (96, 224, 96)
 _RIM: Final = (24, 24, 24)
-_MIN_SCORE: Final = 0.1  # keypoints below are not drawn
+_MIN_SCORE: Final = 0.1  # do not draw keypoints below
 
 
-def overlay(blurred: NDArray[np.uint8], people: Sequence[Person], turns: int) -> NDArray[np.uint8]:
-    """The skeletons of all people on a picture, turned upright.
+def overlay(redacted: NDArray[np.uint8], people: Sequence[Person], turns: int) -> NDArray[np.uint8]:
+    """Return a picture, turned upright, with the skeletons of all people drawn on it.
 
     Args:
-        blurred: (H, W, 3) uint8 RGB, a picture in which heads are covered already.
+        redacted: (H, W, 3) uint8 RGB, a picture without faces.
         people: with keypoints in pixels of that picture.
         turns: quarter turns clockwise that bring it upright.
 
     Returns:
         (H, W, 3) or (W, H, 3) uint8 RGB, a new array.
     """
-    height, width = blurred.shape[:2]
-    canvas = _turned(blurred, turns)
+    height, width = redacted.shape[:2]
+    canvas = _turned(redacted, turns)
     thickness = max(1, round(min(height, width) / 240))
-    # Lines are drawn on a grid finer than pixels by 2 ** shift; far outside they would overflow.
+    # Draw on a grid finer than pixels by 2 ** shift. Clip points far outside: OpenCV overflows.
     shift, far = 3, 4 * max(height, width)
     for person in people:
         points = turn_points(person.keypoints, turns, width, height)
         at = np.rint(np.clip(points, -far, far) * 2**shift).astype(int)
         seen = person.scores >= _MIN_SCORE
-        for rim in (True, False):  # a dark line below each, so that it shows on any ground
+        for rim in (True, False):  # a dark line below each, visible on any background
             for a, b in kp.LIMBS:
                 if seen[a] and seen[b]:
                     colour, thick = (_RIM, thickness + 2) if rim else (_colour(a, b), thickness)
@@ -53,7 +53,7 @@ def overlay(blurred: NDArray[np.uint8], people: Sequence[Person], turns: int) ->
 
 
 def _turned(picture: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
-    """`orientation.turn_picture` into an array of its own; OpenCV does it three times as fast."""
+    """Return a turned copy: as `orientation.turn_picture`, but three times as fast as a copy of its view."""
     if turns % 4 == 0:
         return picture.copy()
     code = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[turns % 4 - 1]

@@ -1,16 +1,17 @@
-"""Which frames are good enough to count for a scan's figures.
+"""Decide which frames count for the figures of a scan.
 
-The limits are those of production. A frame that does not keep one of them still has its own figures and
-pictures; the codes of what it does not keep stand in its `quality`:
+A frame that breaks a limit still has its own figures and pictures. Its `quality` lists the codes of the
+limits that it breaks:
 
-    calibration    the picture or the depth map has another shape than its camera: turned or cropped
+    calibration    the shape of picture or depth map does not fit its camera: turned or cropped
     person_count   not exactly one person
     score          mean keypoint score too low
-    camera_pose    the camera's pose is unknown, so nothing tells which way is up
-    camera_angle   a standing child was not scanned levelly
+    camera_pose    the camera's pose is unknown, and so is the direction of gravity
+    camera_angle   the camera looked too far up or down at a standing child
     missing_depth  too many pixels without depth
     no_depth       no depth at the person
-    too_near, too_far
+    too_near       the child is nearer than the limit
+    too_far        the child is farther than the limit
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pose.scan.frame import Frame
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """Limits for a frame; those of production by default.
+    """Limits of a frame; the defaults are those of production.
 
     Attributes:
         min_score: mean keypoint score; None takes the estimator's own `min_score`.
@@ -46,11 +47,13 @@ class QualityLimits:
 def check(
     limits: QualityLimits, frame: Frame, scores: list[float], distance: float | None
 ) -> tuple[str, ...]:
-    """Codes of the limits that a frame does not keep.
+    """Return the codes of the limits that a frame breaks.
 
     Args:
+        limits: those of `QualityLimits.of`, or the default limits, which suit RGB models.
+        frame: as it was read.
         scores: mean keypoint score of each person.
-        distance: metres from the camera to the only person; None where it is not known.
+        distance: metres from the camera to the only person; None if unknown.
     """
     codes = []
     if not frame.view.fits:

@@ -1,16 +1,16 @@
-"""The chain for a scan: its frames one by one, and the figures that they give together."""
+"""The analysis of a scan: its frames one by one, and their aggregate."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from pose.analysis.aggregate import Measured, aggregate_frames
-from pose.analysis.drift import LIMIT, Drift, compare
-from pose.analysis.frame import Measures, Options, broken_frame, finish_frame, measure_frame
+from pose.analysis.aggregate import FrameFigures, aggregate_frames
+from pose.analysis.drift import LIMIT, compare
+from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.stopwatch import Stopwatch
 from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person
@@ -19,16 +19,19 @@ from pose.privacy.temporal import propagate_heads
 from pose.results import SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
-# Raised whenever equal input may give other output, so that scans are not taken as done already.
+# Raise this whenever equal input may give other output: finished scans are then analysed again.
 ANALYSIS_VERSION: Final = 4
-BATCH: Final = 16  # frames that an estimator is given at once
+BATCH: Final = 16  # frames that an estimator gets at once
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A scan's result, and all artefacts as bytes by name. Store the result last: with it, all is there."""
+    """The result of a scan, and all artefacts as bytes by name.
+
+    Store the result last: where it exists, all artefacts exist.
+    """
 
     result: ScanResult
     artefacts: dict[str, bytes]
@@ -46,82 +49,85 @@ def analyse_scan(
 ) -> Analysis:
     """Analyse all frames of a scan.
 
-    The scan's figures are medians over the frames with exactly one person that keep the quality limits.
-    If there are none, `frames_used` is 0, the body's length null, and the posture what the other frames
-    with one person say, with half the confidence (`unknown` if there are none of those either).
+    The scan's figures are medians over the frames with exactly one person that keep the quality limits. If
+    there are none, `frames_used` is 0, the body's length null, and the posture that of the other frames with
+    one person, with half the confidence (`unknown` if there are none of those either).
 
     Args:
         scan: with at least one frame.
         estimator: finds the people.
-        compare_with: another one; nothing but `drift` tells of what it finds.
+        compare_with: another estimator; what it finds decides nothing but `drift`.
         progress: called with the number of frames done and of all frames, first with 0.
-        scan_id: [A-Za-z0-9_-]{1,128}; stands in the result and in the pictures' keys. Without one, the
+        scan_id: [A-Za-z0-9_-]{1,128}; part of the result and of the pictures' keys. The default is the
             beginning of the scan's digest.
-        fingerprint: of everything that decides the result; made by `fingerprint_of` if not given.
-        options: what can be chosen.
+        fingerprint: of everything that decides the result; by default that of `fingerprint_of`.
+        options: default ones if not given.
 
     Raises:
-        pydantic.ValidationError: the scan id is none.
+        pydantic.ValidationError: the scan id is invalid.
         FaceDetectorMissing: this OpenCV has no cascades.
-        PoseError: what the estimators raise.
+        PoseError: raised by the estimators.
     """
-    load_cascades()  # said before a long analysis rather than after it
+    load_cascades()  # fail before a long analysis, not after it
     options = options or Options()
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     if fingerprint is None:
         fingerprint = fingerprint_of(scan, estimator, options, compare_with=compare_with)
-    limited = Options(options.lifting, options.cover, options.limits.of(estimator))
-
+    options = replace(options, limits=options.limits.of(estimator))
     total = len(scan.frames) + len(scan.broken)
-    analyses = [broken_frame(frame) for frame in scan.broken]
-    measured: list[Measures] = []
-    others: list[list[Person]] = []
     if progress is not None:
         progress(0, total)
+    located: list[LocatedFrame] = []
+    others: list[list[Person]] = []
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
             detections = estimator.detect(batch)
         if compare_with is not None:
             with watch("compare"):
-                others += _found_by(compare_with, batch)
-        share = estimating.milliseconds / len(batch)
+                others += _people_found_by(compare_with, batch)
+        estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
-            measured += [
-                measure_frame(frame, found.people, found.low_confidence, options=limited, estimate_ms=share)
+            located += [
+                locate_heads(frame, found.people, found.low_confidence, estimate_ms)
                 for frame, found in zip(batch, detections, strict=True)
             ]
+
     with watch("frames"):
-        heads = propagate_heads([one.placed for one in measured])
-    for measures, covered in zip(measured, heads, strict=True):
+        heads = propagate_heads([each.placed for each in located])
+    analyses = [broken_frame(frame) for frame in scan.broken]
+    for frame, all_heads in zip(located, heads, strict=True):
         with watch("frames"):
-            analyses.append(finish_frame(measures, covered, scan_id=scan_id, options=limited))
+            analyses.append(finish_frame(frame, all_heads, options, scan_id))
         if progress is not None:
             progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
 
-    posture, length, used = aggregate_frames(
+    figures = aggregate_frames(
         [
-            Measured(one.posture, one.skeleton, counts=not one.result.quality)
-            for one in analyses
-            if one.posture is not None and one.skeleton is not None
+            FrameFigures(each.posture, each.skeleton, counts=not each.result.quality)
+            for each in analyses
+            if each.posture is not None and each.skeleton is not None
         ]
     )
-    artefacts = {name: data for one in analyses for name, data in one.artefacts.items()}
+    drift = None
+    if compare_with is not None:
+        found = compare([each.placed.people for each in located], others)
+        drift = DriftResult(model=_model_info(compare_with), **asdict(found))
+    artefacts = {name: data for each in analyses for name, data in each.artefacts.items()}
+    length = figures.body_length
     result = ScanResult(
         scan_id=scan_id,
         fingerprint=fingerprint,
-        model=ModelInfo(name=estimator.name, version=estimator.version),
-        posture=posture.posture,
-        posture_confidence=round(posture.confidence, 4),
+        model=_model_info(estimator),
+        posture=figures.posture.posture,
+        posture_confidence=round(figures.posture.confidence, 4),
         body_length_m=None if length is None else round(length, 5),
-        frames_used=used,
-        frames=tuple(analysis.result for analysis in analyses),
+        frames_used=figures.frames_used,
+        frames=tuple(each.result for each in analyses),
         artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
-        drift=None
-        if compare_with is None
-        else _drift(compare_with, compare([list(one.people) for one in measured], others)),
+        drift=drift,
         timings_ms=watch.timings(),
     )
     return Analysis(result, artefacts)
@@ -130,7 +136,7 @@ def analyse_scan(
 def fingerprint_of(
     scan: Scan, estimator: Estimator, options: Options | None = None, *, compare_with: Estimator | None = None
 ) -> str:
-    """SHA-256 (hex) over all that decides a result: the scan's bytes, the models, the options, this code."""
+    """Return the SHA-256 (hex) of all that decides a result: scan, models, options, version of this code."""
     facts = {
         "analysis": ANALYSIS_VERSION,
         "schema": SCHEMA,
@@ -143,13 +149,13 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _found_by(other: Estimator, frames: Sequence[Frame]) -> list[list[Person]]:
-    """People of each frame. Nobody where it cannot use such a scan: that costs no result, which is ours."""
+def _people_found_by(other: Estimator, frames: Sequence[Frame]) -> list[list[Person]]:
+    """Return the people in each frame; nobody if the other estimator cannot use such a scan."""
     try:
         return other.estimate(frames)
     except InvalidScan:
         return [[] for _ in frames]
 
 
-def _drift(other: Estimator, drift: Drift) -> DriftResult:
-    return DriftResult(model=ModelInfo(name=other.name, version=other.version), **asdict(drift))
+def _model_info(estimator: Estimator) -> ModelInfo:
+    return ModelInfo(name=estimator.name, version=estimator.version)

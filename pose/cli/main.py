@@ -1,4 +1,4 @@
-"""`pose run | weights | evaluate | schema | bodies`: the library at a terminal, without queue or bucket."""
+"""The `pose` command: analyse scans at a terminal, without a queue or a bucket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from pose.cli import evaluate as coco_cli
 from pose.cli import weights as weights_cli
 from pose.errors import PoseError
 from pose.estimators.base import Estimator
+from pose.estimators.loading import EstimatorOptions
 from pose.privacy.redact import METHODS as COVERS
 from pose.results import SCAN_ID, DriftResult, FrameStatus, ScanResult
 from pose.weights.registry import DEFAULT_DETECTOR
@@ -36,32 +37,44 @@ app = typer.Typer(
 )
 
 _MODEL_HELP = (
-    "A model of docs/models.md, auto (the best that is here) or both (an RGB one against depth-hrnet)."
+    "A model of docs/models.md. auto: the best RGB model if it is stored, else depth-hrnet. "
+    "both: an RGB model, compared with depth-hrnet."
 )
-_WEIGHTS_HELP = "Folder of the stored weights; the user's cache if it is none."
+_WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
 
 @app.command()
 def run(
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN_FOLDER…", help="Folders of one scan each.")],
+    scans: Annotated[list[Path], typer.Argument(metavar="SCAN_FOLDER…", help="Folders with one scan each.")],
     out: Annotated[
-        Path, typer.Option(help="Where results go: OUT/<scan folder's name>/result.json and pictures.")
+        Path, typer.Option(help="Folder for the results: OUT/<scan folder's name>/result.json and pictures.")
     ],
     model: Annotated[str, typer.Option(help=_MODEL_HELP)] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    detector: Annotated[str, typer.Option(help="What finds the people for an RGB model.")] = DEFAULT_DETECTOR,
+    detector: Annotated[
+        str, typer.Option(help="Detector that finds the people for an RGB model.")
+    ] = DEFAULT_DETECTOR,
     flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="RGB: mirrored too; twice the time.")
+        bool, typer.Option("--flip-test", help="RGB models: use the mirror image too; twice the time.")
     ] = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Crops or depth maps at once.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="An HRNet's file, instead of stored weights.")] = None,
-    detector_weights: Annotated[Path | None, typer.Option(help="A detector's file, likewise.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Crops or depth maps in one batch.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File of HRNet weights to use instead of stored ones.")
+    ] = None,
+    detector_weights: Annotated[
+        Path | None, typer.Option(help="File of detector weights to use instead of stored ones.")
+    ] = None,
     weights_url: Annotated[str | None, typer.Option(envvar="WEIGHTS_URL", help=_WEIGHTS_HELP)] = None,
-    csv: Annotated[Path | None, typer.Option(help="Also write one row a person and frame here.")] = None,
-    cover: Annotated[str, typer.Option(help="How heads are covered: blur, mosaic or solid.")] = "blur",
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write a CSV file: one row for each person in each frame.")
+    ] = None,
+    cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
 ) -> None:
-    """Analyse scans: one line each. Exit code 1 if any of them failed, 2 if nothing could be begun."""
+    """Analyse scans and print one line for each.
+
+    Exit code 1: a scan failed. Exit code 2: the command could not start.
+    """
     method = next((known for known in COVERS if known == cover), None)
     if method is None:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
@@ -79,7 +92,7 @@ def run(
             batch_size=batch_size,
         )
         if out.exists() and not out.is_dir():
-            raise ValueError(f"{out}: results need a folder, and this is none")
+            raise ValueError(f"{out}: not a folder, expected a folder for the results")
         csv_file = None if csv is None else csv.open("w", newline="", encoding="utf-8")
     except (PoseError, ValueError, OSError) as error:
         errors.print(f"pose run: {_text(error)}", markup=False)
@@ -93,10 +106,10 @@ def run(
         raise typer.Exit(1)
 
 
-def load_models(model: str, device: str, **options: Any) -> tuple[Estimator, ...]:
-    """The estimator of a name, and after it the one that it is compared with where the name is "both".
+def load_models(model: str, device: str, **options: Unpack[EstimatorOptions]) -> tuple[Estimator, ...]:
+    """Load the estimator of this name; for "both" two: the RGB one and depth-hrnet to compare it with.
 
-    Raises: as `pose.load_estimator`, whose other arguments `options` are.
+    Raises: as `pose.load_estimator`.
     """
     if model == "both":
         return pose.load_pair(model, device, **options)
@@ -104,14 +117,14 @@ def load_models(model: str, device: str, **options: Any) -> tuple[Estimator, ...
 
 
 def store_at(url: str | None) -> WeightsStore:
-    """The weights in the folder that a URL or a path names; the user's own where it is none or a server.
+    """Return the stored weights in the folder that a URL or path names; for None or a server, the user's own.
 
-    What a server has is brought by `pose weights pull`, and never on the way.
+    Nothing is downloaded here: that does `pose weights pull`.
 
     Raises:
-        ValueError: it is no such URL.
+        ValueError: the URL cannot be used.
     """
-    from pose.weights.sources import open_weights  # with it comes torch
+    from pose.weights.sources import open_weights  # it imports torch
 
     store, _ = open_weights(url)
     return store
@@ -120,14 +133,14 @@ def store_at(url: str | None) -> WeightsStore:
 def _run_all(
     scans: list[Path], out: Path, models: tuple[Estimator, ...], options: Options, errors: Console
 ) -> tuple[list[ScanResult], int]:
-    """What came of the scans, told line by line, and how many failed."""
+    """Analyse the scans, print a line for each, and return the results and the number that failed."""
     console = Console(highlight=False, soft_wrap=True)
     results: list[ScanResult] = []
     failed = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # A bar and lines on one terminal must come from one console; into a file go the lines alone.
+    # A bar and lines on one terminal must come from one console. A file gets only the lines.
     shown_on = console if console.is_terminal else errors
-    hidden = not shown_on.is_terminal  # elsewhere the bar would leave an empty line
+    hidden = not shown_on.is_terminal  # in a file the bar would leave an empty line
     with Progress(*columns, console=shown_on, transient=True, redirect_stdout=False, disable=hidden) as bar:
         task = bar.add_task("frames", total=None)
         for number, (folder, name) in enumerate(zip(scans, scan_names(scans), strict=True), 1):
@@ -138,7 +151,9 @@ def _run_all(
                 if isinstance(name, ValueError):
                     raise name
                 if (out / name).resolve() == folder.resolve():
-                    raise InvalidName("its results would be written into the scan itself")
+                    raise InvalidName(
+                        "its results would be written into the scan itself; choose another --out"
+                    )
                 started = time.perf_counter()
                 result = run_scan(
                     folder,
@@ -151,12 +166,10 @@ def _run_all(
             except (PoseError, ValueError, OSError) as error:
                 failed += 1
                 label = name if isinstance(name, str) else f"scan {number}"
-                # An OSError's text holds the path, which may hold a person's code.
-                reason = (
-                    f"a file cannot be read or written: {error.strerror or type(error).__name__}"
-                    if isinstance(error, OSError)
-                    else str(error)
-                )
+                # An OSError's text contains the path, which may contain a person's code.
+                reason = str(error)
+                if isinstance(error, OSError):
+                    reason = f"a file cannot be read or written: {error.strerror or type(error).__name__}"
                 console.print(f"{label}  failed: {reason}", markup=False)
                 continue
             results.append(result)
@@ -175,12 +188,12 @@ def schema() -> None:
 
 @app.command()
 def bodies(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that becomes the scan.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the scan.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")],
     posture: Annotated[str, typer.Option(help="standing or lying.")],
-    frames: Annotated[int, typer.Option(min=1, max=99, help="How many pictures and depth maps.")] = 9,
+    frames: Annotated[int, typer.Option(min=1, max=99, help="Number of pictures and depth maps.")] = 9,
 ) -> None:
-    """Render a scan of a made-up child, with the truth about it in truth.json."""
+    """Render a scan of a synthetic child. Its true joints and measures are in truth.json."""
     if posture not in BODY_POSTURES:
         raise typer.BadParameter(f"expected one of {', '.join(BODY_POSTURES)}", param_hint="--posture")
     from pose.synthetic.scan_writer import write_scan
@@ -202,7 +215,7 @@ def run_scan(
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScanResult:
-    """Read, analyse and store one scan: what a worker does, between two folders.
+    """Read one scan, analyse it and save the results, as a worker does.
 
     Raises:
         InvalidScan: the scan cannot be used.
@@ -217,33 +230,35 @@ def run_scan(
 
 
 def scan_names(folders: list[Path]) -> Iterator[str | ValueError]:
-    """The scan id of each folder, which is its name; an error, as a value, where that cannot be."""
+    """Yield the scan id of each folder, which is its name, or an error if the name is not a scan id."""
     taken = set()
     for folder in folders:
         name = folder.resolve().name
         if not re.fullmatch(SCAN_ID, name):
-            # The name itself is not repeated: it may hold a person's code.
-            yield InvalidName("the folder's name is no scan id: 1 to 128 letters (A-Z, a-z), digits, _ or -")
+            # Without the name: it may contain a person's code.
+            yield InvalidName(
+                "the folder's name is no scan id, expected 1 to 128 letters (A-Z, a-z), digits, _ or -"
+            )
         elif name in taken:
-            yield InvalidName("another scan before it has the same name")
+            yield InvalidName("an earlier scan has the same name")
         else:
             taken.add(name)
             yield name
 
 
 class InvalidName(ValueError):
-    """A folder cannot be taken, or its name cannot be a scan id."""
+    """Raised when a scan's folder or its name cannot be used."""
 
 
 def _text(error: Exception) -> str:
-    """What an error says, without the number that an OSError's own text begins with."""
+    """Return an error's text, without the number at the beginning of an OSError's."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 def summary(result: ScanResult, seconds: float) -> str:
-    """One line about a scan."""
+    """Return one line about a scan."""
     length = "-" if result.body_length_m is None else f"{result.body_length_m * 100:.1f} cm"
     counts = [f"{result.frames_used} of {len(result.frames)} frames used"]
     for status in FrameStatus:
@@ -258,20 +273,20 @@ def summary(result: ScanResult, seconds: float) -> str:
 
 
 def drift_line(scan_id: str, drift: DriftResult) -> str:
-    """One line about how far two models are apart on a scan."""
-    told = f"{scan_id}  drift against {drift.model.name}: "
+    """Return one line about how far the detections of two models are apart in a scan."""
+    start = f"{scan_id}  drift against {drift.model.name}: "
     if drift.distance is None or drift.offset_px is None:
-        return told + "nothing to compare"
+        return start + "nothing to compare"
     alarm = "ALARM: " if drift.alarm else ""
     du, dv = drift.offset_px
     return (
-        f"{told}{alarm}{drift.distance:.3f} torso lengths (limit {drift.limit}), "
+        f"{start}{alarm}{drift.distance:.3f} torso lengths (limit {drift.limit}), "
         f"offset {du:+.1f} {dv:+.1f} px, worst {drift.worst_joint} {drift.worst_distance:.2f}, "
         f"{drift.frames} frames"
     )
 
 
-# Last, as help lists them in this order: first comes what is done to a scan.
+# Help lists the commands in this order: those for scans come first.
 app.command()(coco_cli.evaluate)
 app.add_typer(weights_cli.app, name="weights")
 
@@ -279,7 +294,3 @@ app.add_typer(weights_cli.app, name="weights")
 def main() -> None:
     """Entry point of the `pose` command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""`pose weights list | pull | add | verify`: published weights, fetched, checked and kept."""
+"""`pose weights list | pull | add | verify`: download, check and store published weights."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from pose.errors import PoseError
-from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, slot
+from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, first_published
 
 if TYPE_CHECKING:
     from pose.weights.store import WeightsSource, WeightsStore
 
 app = typer.Typer(
-    help="Published weights of the RGB models: fetched, checked, and kept on this machine.",
+    help="Download, check and store the published weights of the RGB models.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-_WIDTH = 200  # of a table that goes into a file or a pipe
+_WIDTH = 200  # columns of a table in a file or a pipe
 
 _Url = Annotated[
     str | None,
     typer.Option(
         envvar="WEIGHTS_URL",
-        help="The store's folder, else this user's cache; http(s)://… and s3://… are pulled from.",
+        help="Folder of the stored weights (default: the user's cache), or a server to pull from.",
     ),
 ]
-_Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="As `list` gives them.")]
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME…]", help="Names, as in `pose weights list`.")
+]
 
 
 @app.command("list")
 def list_weights(url: _Url = None) -> None:
-    """What there is: published weights, and which of them are stored here."""
+    """List the published weights, and which of them are stored."""
     store, _ = _open("list", url)
     entries = store.entries()
     table = Table("name", "stored", "AP", "licence", "file", box=None, header_style="")
@@ -53,13 +55,15 @@ def list_weights(url: _Url = None) -> None:
         console = Console(highlight=False, width=_WIDTH)
     console.print(table)
     console.print(f"\nstore: {store.folder}", markup=False, soft_wrap=True)
-    console.print("AP: published, of keypoints with flip test, or of a detector's boxes; on COCO val2017")
-    console.print("depth-hrnet ships in the package; all others were trained on COCO")
+    console.print(
+        "AP: as published, on COCO val2017: of keypoints with the flip test, or of a detector's boxes"
+    )
+    console.print("depth-hrnet is part of the package; all others were trained on COCO")
 
 
 @app.command()
 def pull(names: _Names = None, url: _Url = None) -> None:
-    """Fetch weights, check them and store them. Without a name: the default model's and its detector's."""
+    """Download weights, check and store them. Default: those of the default model and its detector."""
     from pose.weights.sources import pull as get
 
     names = names or [DEFAULT_POSE, DEFAULT_DETECTOR]
@@ -68,7 +72,7 @@ def pull(names: _Names = None, url: _Url = None) -> None:
     bar_console = Console(stderr=True)
 
     def one(name: str) -> str:
-        shown = bar_console.is_terminal  # elsewhere it would leave an empty line
+        shown = bar_console.is_terminal  # in a file it would leave an empty line
         with Progress(
             *columns, console=bar_console, transient=True, redirect_stdout=False, disable=not shown
         ) as bar:
@@ -77,7 +81,7 @@ def pull(names: _Names = None, url: _Url = None) -> None:
             facts = get(
                 name, store, source, lambda done, total: bar.update(task, completed=done, total=total)
             )
-        # Weights that are whole are never replaced; whoever wanted the published ones must hear of it.
+        # Complete weights are never replaced. Tell users who wanted the published ones.
         own = kept and facts["version"].startswith("own-")
         note = "  kept: these are your own, not the published ones" if own else ""
         return f"{facts['version']}  {store.path(name)}{note}"
@@ -87,12 +91,12 @@ def pull(names: _Names = None, url: _Url = None) -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The model that they are of.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".pth, or .safetensors.")],
-    own: Annotated[bool, typer.Option("--own", help="Take a file that nobody has published.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file.")],
+    own: Annotated[bool, typer.Option("--own", help="Accept a file that is not a published one.")] = False,
     url: _Url = None,
 ) -> None:
-    """Store weights from a file, once its hash is known to be published or --own is given."""
+    """Store weights from a file. Its hash must be that of a published file, unless --own is given."""
     store, _ = _open("add", url, [name])
 
     def one(name: str) -> str:
@@ -103,7 +107,7 @@ def add(
 
 @app.command()
 def verify(names: _Names = None, url: _Url = None) -> None:
-    """Check stored weights again: every byte, name and shape. Without a name: all that are stored."""
+    """Check stored weights again: every byte, name and shape. Default: all stored weights."""
     store, _ = _open("verify", url, names or [])
     chosen = names or [name for name in REGISTRY if store.has(name)]
     if not chosen:
@@ -121,12 +125,12 @@ def verify(names: _Names = None, url: _Url = None) -> None:
 def _open(
     command: str, url: str | None, names: list[str] | None = None
 ) -> tuple[WeightsStore, WeightsSource | None]:
-    """Ends the program with exit code 2 if a name or the place cannot be used."""
-    from pose.weights.sources import open_weights  # with it comes torch
+    """Exit with code 2 if a name or the URL cannot be used."""
+    from pose.weights.sources import open_weights  # it imports torch
 
     try:
         for name in names or []:
-            slot(name)
+            first_published(name)
         return open_weights(url)
     except (PoseError, ValueError) as error:
         Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {error}", markup=False)
@@ -134,7 +138,7 @@ def _open(
 
 
 def _each(command: str, names: list[str], one: Callable[[str], str]) -> None:
-    """One line a name; exit code 1 if any of them failed."""
+    """Print one line for each name. Exit with code 1 if any of them failed."""
     console = Console(highlight=False, soft_wrap=True)
     failed = False
     for name in names:
@@ -142,7 +146,7 @@ def _each(command: str, names: list[str], one: Callable[[str], str]) -> None:
             console.print(f"{name}  {one(name)}", markup=False)
         except (PoseError, OSError) as error:
             failed = True
-            # An OSError's own text holds the whole path.
+            # An OSError's own text contains the whole path.
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             Console(stderr=True, soft_wrap=True).print(f"pose weights {command}: {reason}", markup=False)
     if failed:

@@ -1,17 +1,17 @@
-"""Box → network input, and back. Forward and inverse stand side by side.
+"""Box -> crop for the network, and back.
 
-The convention is that of HRNet's authors, and their weights know no other
+The convention is that of HRNet's authors, and their weights need it
 (github.com/leoxiaobin/deep-high-resolution-net.pytorch, lib/dataset/coco.py `_xywh2cs` and
 lib/utils/transforms.py `get_affine_transform`):
 
-- The box grows to the input's aspect about its centre, then by a quarter. Its size is in units of 200 pixels.
-- The box's centre comes to the point (W/2, H/2) of the input, which is half a pixel right of and below the
-  middle of its pixels. The width alone gives the scale, of both axes.
-- The same with a heatmap's size instead of the input's takes heatmap cells to the picture: cell c stands for
-  the input's pixel 4 * c, not for the middle of the four pixels that it covers (as it does in `heatmap`).
+- The box is enlarged about its centre to the aspect of the input, then by a quarter. Scale 1 is 200 pixels.
+- The centre of the box is at (W/2, H/2) of the input, half a pixel right of and below the middle of its
+  pixels. The width alone gives the scale of both axes.
+- The same with the size of the heatmap maps heatmap cells to the picture: cell c is at pixel 4 * c of the
+  input, not in the middle of the four pixels that it covers (as in `heatmap`).
 
-Centre, scale and the three points that fix the matrix are rounded to float32 where the authors round them.
-Otherwise a crop differs from theirs by a grey level here and there, and heatmaps in the fourth digit.
+Centre, scale and the three points of the matrix are rounded to float32 where the authors round them.
+Otherwise a few pixels of a crop differ by one grey level, and heatmaps in the fourth digit.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ PIXEL_STD: Final = 200.0
 def box_to_center_scale(
     box: ArrayLike, aspect: float = 3 / 4, padding: float = PADDING, pixel_std: float = PIXEL_STD
 ) -> tuple[Single, Single]:
-    """What of a picture the network looks at.
+    """Return centre and scale of the crop around a box.
 
     Args:
         box: x0, y0, x1, y1 in pixels; its width is x1 - x0, as in COCO.
-        aspect: width by height of the network's input.
-        padding: how much the box grows once it has this aspect.
-        pixel_std: pixels that are one unit of scale.
+        aspect: width / height of the network's input.
+        padding: factor by which the box is enlarged after that.
+        pixel_std: pixels in one unit of scale.
 
     Returns:
         The centre (2,) float32 in pixels, and width and height (2,) float32 in units of `pixel_std`.
 
     Raises:
-        ValueError: the box is not four finite numbers, or it is empty.
+        ValueError: the box is not four finite numbers, or is empty.
     """
     edges = np.asarray(box, np.float64)
     if edges.shape != (4,) or not np.isfinite(edges).all():
@@ -63,10 +63,10 @@ def box_to_center_scale(
 
 
 def crop_matrix(center: ArrayLike, scale: ArrayLike, size: tuple[int, int]) -> FloatArray:
-    """(2, 3) float64: pixels of the picture → pixels of an input of this size, or cells of a heatmap.
+    """Return the matrix (2, 3) float64: picture pixels -> pixels of the input, or cells of the heatmap.
 
     Args:
-        center, scale: as `box_to_center_scale` gives them.
+        center, scale: from `box_to_center_scale`.
         size: width and height of the input or of the heatmap.
     """
     here, there = _points(center, scale, size)
@@ -74,33 +74,37 @@ def crop_matrix(center: ArrayLike, scale: ArrayLike, size: tuple[int, int]) -> F
 
 
 def crop_inverse(center: ArrayLike, scale: ArrayLike, size: tuple[int, int]) -> FloatArray:
-    """(2, 3) float64: the inverse of `crop_matrix`, with the same arguments."""
+    """Return the inverse of `crop_matrix`, for the same arguments."""
     here, there = _points(center, scale, size)
     return np.asarray(cv2.getAffineTransform(there, here), np.float64)
 
 
 def transform_points(points: ArrayLike, matrix: FloatArray) -> FloatArray:
-    """Points (..., 2) through a (2, 3) matrix, as float64."""
+    """Map points (..., 2) by a (2, 3) matrix; float64.
+
+    >>> transform_points([1.0, 2.0], np.array([[2.0, 0.0, 5.0], [0.0, 2.0, 5.0]]))
+    array([7., 9.])
+    """
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def crop(picture: NDArray[np.uint8], box: ArrayLike, input_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """What the network sees of a box: bilinear, black where the picture ends.
+    """Cut a box out of a picture, bilinear and black beyond the edge of the picture.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        box: x0, y0, x1, y1 in its pixels; it may reach beyond the picture.
+        box: x0, y0, x1, y1 in pixels; it may reach beyond the picture.
         input_size: width and height of the network's input.
 
     Returns:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        ValueError: the box is not four finite numbers, or it is empty.
+        ValueError: the box is not four finite numbers, or is empty.
     """
     centre, scale = box_to_center_scale(box, input_size[0] / input_size[1])
     matrix = crop_matrix(centre, scale, input_size)
-    # A picture that was turned is a view, which OpenCV does not take.
+    # A turned picture is a NumPy view, which OpenCV does not accept.
     whole = np.ascontiguousarray(picture)
     return np.asarray(cv2.warpAffine(whole, matrix, input_size, flags=cv2.INTER_LINEAR), np.uint8)
 

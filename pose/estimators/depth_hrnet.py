@@ -1,8 +1,8 @@
-"""The embedded estimator: a small HRNet that finds people in the depth map alone.
+"""The estimator that is part of the package: a small HRNet that finds people in depth maps.
 
-It answers with a heatmap for each keypoint, one for the middle of the trunk and one for the middle of the
-head. A person is a peak of the trunk's map; a head with no trunk of its own is a person too, since it must
-be covered. Training and figures: `pose.training.train`, `data/MODEL_CARD.md`.
+The network returns a heatmap for each keypoint, one for the middle of the trunk and one for the middle of the
+head. A person is a peak in the trunk's heatmap. A head without a trunk is a person too, since it must be
+redacted. Training and accuracy: `pose.training.train`, `data/MODEL_CARD.md`.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ HEAD_MAP: Final = kp.COUNT + 1
 MAPS: Final = kp.COUNT + 2
 _MIRRORED_MAPS: Final = [*kp.MIRRORED, BODY_MAP, HEAD_MAP]
 
-# A trunk's or a head's peak below this is nobody. Where it lies between people and empty rooms is measured
-# by `python -m pose.evaluation.estimator`.
+# A peak of the trunk below this is nobody. `python -m pose.evaluation.estimator` measures what it finds in
+# empty rooms.
 PERSON_SCORE: Final = 0.35
-_HEAD_SCORE: Final = 0.5  # for a head without a trunk, which few pixels vouch for
-_PEAKS: Final = 3  # people told apart, at most
-# A head's peak above this is covered, whoever it is. Of 31 rendered faces of people beside the child, 9 show
-# without it, 4 with 0.1 and 1 or 2 with this; below, more and more things are covered.
+_HEAD_SCORE: Final = 0.5  # for a head without a trunk: it has few pixels
+_PEAKS: Final = 3  # people in one frame, at most
+# Every head's peak above this is redacted. Of 31 rendered faces of people beside the child, 9 stay visible
+# without it, 4 with 0.1 and 1 or 2 with this; with lower values more and more other things are redacted.
 _LOW_CONFIDENCE_SCORE: Final = 0.06
-_HEADS: Final = 5  # peaks of the head's map that are looked at
-_HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: two heads nearer than this are one
-# Between two people a joint goes to the one that is nearer. So many pixels weigh as much as a metre of depth:
-# about what a metre across takes at a metre's distance.
+_HEADS: Final = 5  # peaks of the head's heatmap that are used
+_HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: peaks nearer than this are one head
+# A joint belongs to the nearest person. This many pixels are as far as a metre of depth: about the size of a
+# metre at a distance of a metre.
 _PIXELS_PER_METRE: Final = 0.75 * INPUT_SIZE[1]
 
 
@@ -61,20 +61,19 @@ class DepthHRNet(Estimator):
     """Finds people in depth maps; the pictures are not used.
 
     Args:
-        weights: a safetensors file as `pose.training.train` writes it; None takes the package's own.
+        weights: a safetensors file from `pose.training.train`; None takes the one in the package.
         device: where the network runs.
-        batch_size: frames that go through the network at once.
+        batch_size: frames in one batch.
 
     Attributes:
-        name, version: of the weights, as their file says.
+        name, version: of the weights, from their file.
 
     Raises:
-        InvalidWeights: the file is not there, is damaged, or belongs to another network.
+        InvalidWeights: the file is missing, damaged, or of another network.
         ValueError: the batch size is not positive.
     """
 
-    # Mean keypoint score below which a frame does not count; see `quality`. Joints that are not seen are
-    # guessed with lower scores than an RGB model gives, so its limit of 0.83 does not fit here.
+    # Lower than that of RGB models: hidden joints get lower scores here.
     min_score = 0.35
 
     def __init__(
@@ -115,15 +114,15 @@ class DepthHRNet(Estimator):
 
     @staticmethod
     def network_input(frame: Frame) -> NDArray[np.float32]:
-        """(3, 224, 192) float32, see `depth_input.network_input`."""
+        """Return (3, 224, 192) float32, see `depth_input.network_input`."""
         return network_input(frame.depthmap, turns_for_step(frame.step), frame.floor)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
-        """(N, 3, 224, 192) → (N, 19, 56, 48) in 0..1: 17 keypoints, trunk, head.
+        """(N, 3, 224, 192) -> (N, 19, 56, 48) in 0..1: 17 keypoints, trunk, head.
 
-        The mean of the answers to the maps and to their mirror images ("flip test" of the HRNet authors),
-        which costs a second pass and puts 1 to 2 % more of the keypoints in their place.
+        The mean over the input and its mirror image ("flip test" of HRNet's authors): a second pass, for 1 to
+        2 % more correct keypoints.
         """
         batch = torch.from_numpy(inputs).to(self._device)
         both = torch.cat([batch, batch.flip(-1)]).contiguous(memory_format=torch.channels_last)
@@ -133,12 +132,12 @@ class DepthHRNet(Estimator):
 
 
 def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray) -> list[Person]:
-    """Peaks → people, the surest first.
+    """Peaks -> people, the highest score first.
 
     Args:
         image: (3, 224, 192), the network's input.
         pixels: (19, peaks, 2), positions in it.
-        scores: (19, peaks), the highest of each map first.
+        scores: (19, peaks), the highest of each heatmap first.
     """
     trunks = [i for i in range(scores.shape[1]) if scores[BODY_MAP, i] >= PERSON_SCORE]
     people, heads = [], []
@@ -157,13 +156,13 @@ def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores
 
 
 def _possible_heads(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
-    """Peaks (peaks, 2) of the head's map and their scores → heads: all five keypoints in their middle."""
+    """Peaks (peaks, 2) of the head's heatmap and their scores -> heads: all five keypoints in the middle."""
     found = []
     for at, score in zip(pixels, scores.tolist(), strict=True):
         if score < _LOW_CONFIDENCE_SCORE:
             continue
         corners = input_to_picture(
-            at + 0.7 * _HEAD_APART * np.array([(-1, -1), (1, 1)]),  # about an adult's head at a metre
+            at + 0.7 * _HEAD_APART * np.array([(-1, -1), (1, 1)]),  # about an adult's head at 1 m
             turns_for_step(frame.step),
             frame.depthmap.width,
             frame.depthmap.height,
@@ -179,16 +178,16 @@ def _possible_heads(frame: Frame, pixels: FloatArray, scores: FloatArray) -> lis
 def _joints_of(
     number: int, trunks: list[int], image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The peaks (19, 2) and scores (19,) that belong to the trunk `trunks[number]`.
+    """Return the peaks (19, 2) and scores (19,) that belong to the trunk `trunks[number]`.
 
-    One person takes the highest peak of each map. Of several, each takes the highest of those that lie nearer
-    to it than to the others, in the picture and in depth.
+    A single person has the highest peak of each heatmap. Of several people, each has the highest of the peaks
+    that are nearer to it than to the others, in the picture and in depth.
     """
     if len(trunks) == 1:
         return pixels[:, 0], scores[:, 0]
     places = np.concatenate([pixels, _PIXELS_PER_METRE * _depth_at(image, pixels)[..., None]], axis=2)
     away = places[:, :, None] - places[BODY_MAP, trunks]  # (19, peaks, people, 3)
-    # Where either has no depth, only the distance in the picture counts.
+    # Without the depth of either, only the distance in the picture counts.
     nearest = np.linalg.norm(np.nan_to_num(away), axis=3).argmin(axis=2)  # (19, peaks)
     own = np.where(nearest == number, scores, -1.0)
     best = own.argmax(axis=1)
@@ -200,7 +199,7 @@ def _joints_of(
 
 
 def _depth_at(image: NDArray[np.float32], pixels: FloatArray) -> FloatArray:
-    """Metres at positions (..., 2) of the network's input; NaN where there is no depth."""
+    """Return metres at positions (..., 2) of the network input; NaN where there is no depth."""
     rows, columns = INPUT_SIZE
     u = np.clip(np.rint(pixels[..., 0]), 0, columns - 1).astype(int)
     v = np.clip(np.rint(pixels[..., 1]), 0, rows - 1).astype(int)
@@ -208,7 +207,7 @@ def _depth_at(image: NDArray[np.float32], pixels: FloatArray) -> FloatArray:
 
 
 def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Keypoints of a head without a trunk: nose, eyes and ears near by, the rest at its middle, score 0."""
+    """Return keypoints of a head without a trunk: nose, eyes and ears nearby; the others with score 0."""
     points, values = np.tile(at, (kp.COUNT, 1)), np.zeros(kp.COUNT)
     for joint in kp.HEAD:
         distance = np.linalg.norm(pixels[joint] - at, axis=1)
@@ -219,7 +218,7 @@ def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[Fl
     return points, values
 
 
-def _person(frame: Frame, points: FloatArray, scores: FloatArray, certainty: float) -> Person:
+def _person(frame: Frame, points: FloatArray, scores: FloatArray, box_score: float) -> Person:
     depthmap = frame.depthmap
     in_depth = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
     keypoints = frame.view.to_picture(in_depth)
@@ -228,4 +227,4 @@ def _person(frame: Frame, points: FloatArray, scores: FloatArray, certainty: flo
     margin = 0.08 * float((high - low).max()) + 1
     width, height = frame.picture_size
     box = np.clip(np.concatenate([low - margin, high + margin]), 0, (width - 1, height - 1) * 2)
-    return Person(keypoints, scores, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), certainty)
+    return Person(keypoints, scores, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), box_score)

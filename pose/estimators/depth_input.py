@@ -1,4 +1,4 @@
-"""A whole depth map → what the depth network takes, and its keypoints → the picture. Side by side."""
+"""Depth map -> input of the depth network, and its keypoints -> depth map."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from numpy.typing import NDArray
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.orientation import turn_points, unturn_points
 
-INPUT_SIZE: Final = (224, 192)  # rows, columns; the map is upright and squeezed to this, whatever its aspect
+INPUT_SIZE: Final = (
+    224,
+    192,
+)  # rows, columns; the upright map is resized to this, without keeping its aspect
 CHANNELS: Final = 3
 STRIDE: Final = 4
 
-_MIDDLE, _SPREAD = 1.2, 0.6  # metres: a child is scanned at 0.5 to 1.5 m
-_HIGHEST = 2.0  # metres above the floor; what is higher is no child
+_MIDDLE, _SPREAD = 1.2, 0.6  # metres: children are scanned at 0.5 to 1.5 m
+_HIGHEST = 2.0  # metres above the floor: no child is taller
 
 
 def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArray[np.float32]:
-    """(3, 224, 192) float32: depth, whether there is a measurement, height above the floor.
+    """Return (3, 224, 192) float32: depth, whether there is a measurement, height above the floor.
 
-    All are 0 where there is no measurement. Without a floor the third is 0 everywhere: the network has learnt
-    to do without, less well. Values are scaled for the network: `depth_of` gives metres back.
+    All three are 0 where there is no measurement. Without a floor the third is 0 everywhere; the network then
+    works less well. Values are scaled for the network: `depth_of` returns metres.
 
     Args:
         depthmap: of any size, sensor orientation.
-        turns: quarter turns clockwise that bring it upright (`orientation.turns_for_step`).
+        turns: clockwise quarter turns that make it upright (`orientation.turns_for_step`).
         floor: world y of the floor in metres, or None.
     """
     depth = depthmap.depth
@@ -37,7 +40,7 @@ def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArra
         layers.append(_heights(depthmap, floor) * there)
     upright = [np.ascontiguousarray(np.rot90(layer, -turns)) for layer in layers]
     size = (INPUT_SIZE[1], INPUT_SIZE[0])
-    # A mean over those pixels that were measured: holes must not pull their neighbours towards the phone.
+    # The mean of measured pixels only: a hole (depth 0) must not bring its neighbours closer to the phone.
     shrunk = [cv2.resize(layer, size, interpolation=_interpolation(upright[0].shape)) for layer in upright]
     weight = shrunk[1]
     valid = weight > 0.3
@@ -51,9 +54,9 @@ def network_input(depthmap: DepthMap, turns: int, floor: float | None) -> NDArra
 
 
 def depth_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Metres (224, 192) from a network's input (3, 224, 192), NaN where there is no measurement.
+    """Return metres (224, 192) from a network input (3, 224, 192); NaN where there is no measurement.
 
-    Depths below 0 m and above 3.6 m were cut.
+    Depths were limited to 0 to 3.6 m.
     """
     return np.where(image[1] > 0, image[0] * _SPREAD + _MIDDLE, np.nan).astype(np.float32)
 
@@ -71,14 +74,14 @@ def _heights(depthmap: DepthMap, floor: float) -> NDArray[np.float32]:
 
 
 def picture_to_input(points: NDArray[np.float64], turns: int, width: int, height: int) -> NDArray[np.float64]:
-    """Pixels (..., 2) of a width x height depth map, sensor orientation → pixels of the network's input."""
+    """Pixels (..., 2) of a width x height depth map, sensor orientation -> pixels of the network input."""
     upright = turn_points(points, turns, width, height)
     w, h = (height, width) if turns % 2 else (width, height)
     return (upright + 0.5) * (INPUT_SIZE[1] / w, INPUT_SIZE[0] / h) - 0.5
 
 
 def input_to_picture(points: NDArray[np.float64], turns: int, width: int, height: int) -> NDArray[np.float64]:
-    """The exact inverse of `picture_to_input`, with the same arguments."""
+    """Return the exact inverse of `picture_to_input`, for the same arguments."""
     w, h = (height, width) if turns % 2 else (width, height)
     upright = (points + 0.5) * (w / INPUT_SIZE[1], h / INPUT_SIZE[0]) - 0.5
     return unturn_points(upright, turns, width, height)

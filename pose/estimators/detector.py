@@ -1,8 +1,7 @@
-"""Persons in a picture: torchvision's detectors with the weights that torchvision publishes for them.
+"""Finds the boxes of people in pictures, with torchvision's detectors and their published weights.
 
 Ren, He, Girshick, Sun: "Faster R-CNN", NIPS 2015 (arXiv 1506.01497), on a feature pyramid (arXiv 1612.03144);
-SSDLite as in "Searching for MobileNetV3" (arXiv 1905.02244). A network is built as torchvision's own function
-builds it when it is given weights (its batch norms are then frozen ones), only that none are downloaded.
+SSDLite as in "Searching for MobileNetV3" (arXiv 1905.02244).
 """
 
 from __future__ import annotations
@@ -26,23 +25,23 @@ MIN_SCORE: Final = 0.9
 
 
 class Detector:
-    """Persons in pictures.
+    """Finds the boxes of people in pictures.
 
     Args:
         weights: a checkpoint, or its state dict with torchvision's names.
-        name: one of `DETECTORS`.
+        name: one of `pose.detectors.DETECTORS`.
         device: where the network runs.
-        batch_size: pictures that go through the network at once.
-        min_score: a person's score is above it, 0..1.
+        batch_size: pictures in one batch.
+        min_score: boxes with a score above it count as people, 0..1.
         low_confidence_score: boxes with a score above it are returned too; None means `min_score`.
 
     Attributes:
         name: as given.
-        version: of the weights as the checkpoint says; "own" of a state dict.
+        version: of the weights, from the checkpoint; "own" for a state dict.
         batch_size, min_score, low_confidence_score: as given.
 
     Raises:
-        InvalidWeights: a tensor is missing, is too many or has another shape.
+        InvalidWeights: a tensor is missing, unknown, or has another shape.
         ValueError: there is no such detector, or the batch size is not positive.
     """
 
@@ -72,14 +71,14 @@ class Detector:
 
     @torch.inference_mode()
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:
-        """Persons of each picture, the surest first.
+        """Find the people in each picture, the highest score first.
 
         Args:
             pictures: (H, W, 3) uint8 RGB each, of any size, upright.
 
         Returns:
-            For each picture boxes (n, 4) float64, x0, y0, x1, y1 in its pixels and within it, and scores (n,)
-            float64 above `low_confidence_score`; n is 0 where nobody is.
+            For each picture boxes (n, 4) float64, x0, y0, x1, y1 in pixels within it, and scores (n,) float64
+            above `low_confidence_score`; n is 0 if nobody is found.
         """
         empty = np.zeros((0, 4)), np.zeros(0)
         found = [empty for _ in pictures]
@@ -90,10 +89,10 @@ class Detector:
         return found
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
-        """Numbers of pictures that go through the network together: of one size only.
+        """Yield the indices of each batch: pictures of one size only.
 
-        torchvision pads a batch to its largest picture, and what is padded changes the answer a little: a
-        picture's persons must not depend on what else there is.
+        torchvision pads a batch to its largest picture, and padding changes the result slightly. The result
+        of a picture must not depend on other pictures.
         """
         by_size: dict[tuple[int, ...], list[int]] = {}
         for i, picture in enumerate(pictures):
@@ -103,7 +102,7 @@ class Detector:
                 yield alike[first : first + self.batch_size]
 
     def _to_tensor(self, picture: Picture) -> Tensor:
-        """(3, H, W) float32 in 0..1; the network normalises and scales it itself."""
+        """Return (3, H, W) float32 in 0..1; the network itself normalises and resizes it."""
         whole = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
         return whole.permute(2, 0, 1).contiguous().float().div(255)
 

@@ -1,12 +1,12 @@
-"""Heatmaps → peaks.
+"""Heatmaps -> peaks.
 
-There are two conventions, and weights know the one with which they were trained:
+There are two conventions; weights need the one they were trained with:
 
-- Of the embedded depth network (`cells_to_pixels`, `find_peaks`, `draw_gaussians`): cell (column c, row r) of
-  a heatmap with stride s covers the input pixels s*c .. s*c + s-1, so that its middle lies at pixel
-  s*(c + 0.5) - 0.5. The fraction of a cell is the centre of mass.
-- Of HRNet's authors (`find_maxima`, and `crop` for the way back to the picture): cell c stands for pixel s*c.
-  The fraction is a quarter of a cell towards the larger neighbour.
+- The depth network (`cells_to_pixels`, `find_peaks`, `draw_gaussians`): cell (column c, row r) of a heatmap
+  with stride s covers the input pixels s*c .. s*c + s-1; its middle is at pixel s*(c + 0.5) - 0.5. The
+  centre of mass gives the fraction of a cell.
+- HRNet's authors (`find_maxima`, and `crop` for the way back to the picture): cell c is at pixel s*c. The
+  fraction is a quarter of a cell towards the larger neighbour.
 """
 
 from __future__ import annotations
@@ -20,35 +20,38 @@ from torch import Tensor, nn
 
 FloatArray = NDArray[np.float64]
 
-SIGMA: Final = 1.25  # cells; of the Gaussians that `pose.training.train` teaches
+SIGMA: Final = 1.25  # cells; of the Gaussians in `pose.training.train`
 
 
 def cells_to_pixels(cells: FloatArray, stride: float) -> FloatArray:
-    """Positions in cells → pixels of the network's input, (..., 2)."""
+    """Positions (..., 2) in cells -> pixels of the network input.
+
+    >>> float(cells_to_pixels(np.array(0.0), 4))
+    1.5
+    """
     return (cells + 0.5) * stride - 0.5
 
 
 def pixels_to_cells(pixels: FloatArray, stride: float) -> FloatArray:
-    """The inverse of `cells_to_pixels`."""
+    """Return the inverse of `cells_to_pixels`."""
     return (pixels + 0.5) / stride - 0.5
 
 
 def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArray, FloatArray]:
-    """The highest local maxima of each heatmap.
+    """Return the highest local maxima of each heatmap.
 
     Args:
         heatmaps: (N, K, H, W) in 0..1, on any device.
-        count: how many peaks to give per heatmap, at most H * W.
-        radius: a peak is the highest cell within so many cells; of equal ones the first, row by row.
+        count: peaks of each heatmap, at most H * W.
+        radius: a peak is the highest cell within this many cells; of equal ones the first, row by row.
 
     Returns:
-        positions (N, K, count, 2) float64 as (column, row) in cells, with the fraction that the centre of
-        mass of the 3x3 cells around gives; and their values (N, K, count) float64, highest first, 0 where
-        there is no further peak.
+        positions (N, K, count, 2) float64 as (column, row) in cells, refined by the centre of mass of the 3x3
+        cells around; and their values (N, K, count) float64, highest first, 0 if there is no further peak.
     """
     h, w = heatmaps.shape[2:]
     heat = heatmaps.float()
-    # A person between two cells gives both the same value, and must not be two people for it.
+    # A person between two cells gives both the same value, but must not become two people.
     order = torch.arange(h * w, dtype=torch.float64, device=heat.device).reshape(h, w)
     ranked = heat.double() - 1e-12 * order
     highest = nn.functional.max_pool2d(ranked, 2 * radius + 1, stride=1, padding=radius)
@@ -65,23 +68,23 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
             mass += near
             offset[..., 0] += dx * near
             offset[..., 1] += dy * near
-    # A Gaussian with a deviation of 1.25 cells, cut to 3x3, has its centre of mass pulled to the middle cell.
-    offset = _UNSHRINK * offset / mass.clamp_min(1e-6)[..., None]
+    # The centre of mass of only 3x3 cells of a Gaussian is nearer to the middle cell than its true centre.
+    offset = _SCALE * offset / mass.clamp_min(1e-6)[..., None]
     position = torch.stack([column, row], dim=-1).float() + offset.clamp(-0.5, 0.5)
     return position.double().cpu().numpy(), values.double().cpu().numpy()
 
 
 def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
-    """The highest cell of each heatmap, as HRNet's authors take it (lib/core/inference.py).
+    """Return the highest cell of each heatmap, as HRNet's authors do (lib/core/inference.py).
 
     Args:
         heatmaps: (N, K, H, W), on any device.
 
     Returns:
-        positions (N, K, 2) float64 as (column, row) in cells: of equally high ones the first, row by row, and
-        from there a quarter of a cell towards the larger neighbour on each axis. There is no such shift where
-        column or row is 0, 1 or the last one. Where nothing is above 0 the position is (0, 0).
-        values (N, K) float64, the maxima themselves.
+        positions (N, K, 2) float64 as (column, row) in cells: the first of equally high ones, row by row,
+        shifted by a quarter of a cell towards the larger neighbour on each axis. Not shifted if column or row
+        is 0, 1 or the last one. (0, 0) if no cell is above 0.
+        values (N, K) float64, the maxima.
     """
     h, w = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)  # (N, K, H*W)
@@ -99,44 +102,44 @@ def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
 
 
 def _continued(heat: Tensor) -> Tensor:
-    """(N, K, H, W) → (N, K, H+2, W+2): what a Gaussian would be one cell beyond each edge.
+    """(N, K, H, W) -> (N, K, H+2, W+2): continue a Gaussian by one cell beyond each edge.
 
-    With zeros there instead, a peak at the edge would be taken for one farther inside.
+    With zeros there, a peak at the edge would be found farther inside.
     """
     for dim in (-1, -2):
         last = heat.shape[dim] - 1
         beyond = []
         for edge, inner in ((0, min(1, last)), (last, max(last - 1, 0))):
             here, next_ = heat.select(dim, edge), heat.select(dim, inner)
-            # Logarithms of a Gaussian's cells have the second difference -1 / sigma^2.
+            # The second difference of a Gaussian's logarithm is -1 / sigma^2.
             further = here * here / next_.clamp_min(1e-6) * float(np.exp(-1 / SIGMA**2))
             beyond.append(torch.minimum(further, here).unsqueeze(dim))
         heat = torch.cat([beyond[0], heat, beyond[1]], dim)
     return heat
 
 
-def _unshrink(sigma: float) -> float:
-    """How far the centre of mass of 3 cells must be stretched to find a Gaussian's true centre."""
+def _centre_of_mass_scale(sigma: float) -> float:
+    """Return the factor from the centre of mass of 3 cells to the true centre of a Gaussian."""
     x = np.array([-1.0, 0.0, 1.0])
     shift = 0.25
     values = np.exp(-((x - shift) ** 2) / (2 * sigma**2))
     return float(shift / ((x * values).sum() / values.sum()))
 
 
-_UNSHRINK: Final = _unshrink(SIGMA)
+_SCALE: Final = _centre_of_mass_scale(SIGMA)
 
 
 def draw_gaussians(centres: Tensor, present: Tensor, size: tuple[int, int], sigma: float = SIGMA) -> Tensor:
-    """What a perfect network would answer.
+    """Draw the heatmaps that a perfect network would return.
 
     Args:
         centres: (N, P, K, 2) positions of P people in cells, (column, row).
-        present: (N, P, K) bool, False where there is nothing to draw.
+        present: (N, P, K) bool, False: do not draw.
         size: rows and columns of the heatmaps.
-        sigma: the Gaussians' deviation in cells.
+        sigma: deviation of the Gaussians in cells.
 
     Returns:
-        (N, K, H, W) float32 in 0..1, the highest of all people at each cell.
+        (N, K, H, W) float32 in 0..1, the maximum over all people in each cell.
     """
     rows = torch.arange(size[0], device=centres.device, dtype=torch.float32)
     columns = torch.arange(size[1], device=centres.device, dtype=torch.float32)

@@ -1,15 +1,15 @@
 """HRNet on boxes: pictures and boxes in, keypoints in pixels of the pictures out.
 
-The steps are those of HRNet's authors, number by number (lib/dataset/JointsDataset.py, lib/core/function.py
-`validate` and lib/core/inference.py of github.com/leoxiaobin/deep-high-resolution-net.pytorch), and those of
-mmpose's `td-hm_hrnet-*` configurations, which do the same: crop, ImageNet's mean and deviation, network,
-highest cell with a quarter of a cell towards the larger neighbour, back to the picture.
+The steps, and all numbers in them, are those of HRNet's authors (lib/dataset/JointsDataset.py,
+lib/core/function.py `validate` and lib/core/inference.py of
+github.com/leoxiaobin/deep-high-resolution-net.pytorch), and those of
+mmpose's `td-hm_hrnet-*` configurations, which are equal: crop, normalise with ImageNet's mean and deviation,
+network, highest cell plus a quarter of a cell towards the larger neighbour, back to the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,7 +24,6 @@ from pose.estimators.heatmap import find_maxima
 from pose.hrnet import build_hrnet
 from pose.weights.checkpoint import Checkpoint
 from pose.weights.convert import hrnet_state
-from pose.weights.ingest import read_weights_file
 
 FloatArray = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -32,29 +31,29 @@ Network = Callable[[Tensor], Tensor]
 
 BATCH: Final = 32  # crops
 STRIDE: Final = 4
-# Of ImageNet's pictures, RGB in 0..1, to which the networks were first trained.
+# Of ImageNet's pictures, RGB in 0..1: the networks were pretrained on them.
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
 
 
 class TopDown:
-    """Keypoints of people whose boxes are known.
+    """Finds the keypoints of people whose boxes are known.
 
     Args:
         weights: a checkpoint, or its state dict with the authors' or mmpose's names; or a network of your
-            own, (N, 3, H, W) → (N, 17, H/4, W/4), which is taken as it is.
-        width: of the HRNet, 32 or 48; None takes that of the weights. Of no meaning for your own network.
+            own, (N, 3, H, W) -> (N, 17, H/4, W/4).
+        width: of the HRNet, 32 or 48; None takes that of the weights. Not used for your own network.
         input_size: width and height of the network's input, such as (288, 384).
         device: where the network runs.
-        flip_test: the mean of the answers to a crop and to its mirror image; twice the time.
-        batch_size: crops that go through the network at once.
+        flip_test: average the heatmaps of a crop and of its mirror image; twice the time.
+        batch_size: crops in one batch.
 
     Attributes:
         input_size, flip_test, batch_size: as given.
 
     Raises:
-        InvalidWeights: a tensor is missing, is too many or has another shape; or the width is another.
-        ValueError: the batch size is not positive, or the input's size no multiple of 32.
+        InvalidWeights: a tensor is missing, unknown, or has another shape; or the width is another.
+        ValueError: the batch size is not positive, or the input size is not a multiple of 32.
     """
 
     def __init__(
@@ -79,48 +78,24 @@ class TopDown:
         network = _load(weights, width) if isinstance(weights, Mapping) else weights
         self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
 
-    @classmethod
-    def from_file(
-        cls,
-        path: Path | str,
-        variant: str | None = None,
-        device: torch.device | str = "cpu",
-        flip_test: bool = False,
-        batch_size: int = BATCH,
-    ) -> TopDown:
-        """With the weights of a .pth or .safetensors file, the authors' own or mmpose's.
-
-        Args:
-            path: the file.
-            variant: "hrnet-w48-384x288" and the like; None takes what the file says of itself.
-            device, flip_test, batch_size: as of the class.
-
-        Raises:
-            InvalidWeights: the file is not there, is damaged, or is not of this variant; or no variant was
-                named and the file does not tell its input's size.
-            ValueError: there is no such variant.
-        """
-        checkpoint = read_weights_file(path, variant)
-        return cls(checkpoint, None, input_size_of(checkpoint), device, flip_test, batch_size)
-
     @torch.inference_mode()
     def heatmaps(self, inputs: Tensor) -> Tensor:
-        """Network inputs (N, 3, H, W) float32, as `network_input` makes them → (N, 17, H/4, W/4)."""
+        """Network input (N, 3, H, W) float32, from `network_input` -> heatmaps (N, 17, H/4, W/4)."""
         inputs = inputs.to(self._device)
-        # On recent GPUs torch's convolutions keep ten bits of mantissa by default ("TF32"), which moves
-        # heatmaps in the third digit. On a CPU this changes nothing.
+        # On recent GPUs torch uses TF32 for convolutions by default (ten bits of mantissa), which changes the
+        # third digit of heatmaps. On a CPU this has no effect.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             heat = self._network(inputs)
             if not self.flip_test:
                 return heat
             mirrored = self._network(inputs.flip(-1)).flip(-1)[:, list(kp.MIRRORED)]
-        # Mirrored back, cells lie about one too far to the left, since cell c stands for pixel 4 * c and not
-        # for the middle of its four. (SHIFT_HEATMAP of the authors; the first column stays.)
+        # Mirrored back, cells are about one too far to the left, since cell c is at pixel 4 * c and not
+        # in the middle of its four. (SHIFT_HEATMAP of the authors; the first column stays.)
         mirrored[..., 1:] = mirrored[..., :-1].clone()
         return (heat + mirrored) * 0.5
 
     def network_input(self, crops: Sequence[Picture]) -> Tensor:
-        """Crops (H, W, 3) uint8 RGB → (N, 3, H, W) float32 on the device, normalised."""
+        """Crops (H, W, 3) uint8 RGB -> (N, 3, H, W) float32 on the device, normalised."""
         batch = torch.from_numpy(np.stack(crops)).to(self._device)
         batch = batch.permute(0, 3, 1, 2).contiguous().float().div(255)
         mean, deviation = (torch.tensor(v, device=self._device)[:, None, None] for v in (MEAN, DEVIATION))
@@ -129,22 +104,24 @@ class TopDown:
     def predict(
         self, pictures: Sequence[Picture], boxes: Sequence[ArrayLike]
     ) -> list[tuple[FloatArray, FloatArray]]:
-        """Keypoints of the person in each box; boxes of all pictures share the batches.
+        """Find the keypoints of the person in each box. A batch may have boxes of several pictures.
 
         Args:
             pictures: (H, W, 3) uint8 RGB each, of any size, upright.
             boxes: for each picture (n, 4), x0, y0, x1, y1 in its pixels; n may be 0.
 
         Returns:
-            For each picture its keypoints (n, 17, 2) float64, u and v in its pixels, and their scores (n, 17)
-            float64: the heatmaps' maxima as they are, which may lie a little outside 0..1.
+            For each picture keypoints (n, 17, 2) float64, u and v in pixels, and scores (n, 17) float64: the
+            maxima of the heatmaps, which may be slightly outside 0..1.
 
         Raises:
-            ValueError: not one array of boxes for each picture, or a box that is none.
+            ValueError: the numbers of pictures and of arrays of boxes differ, or a box is invalid.
         """
         shaped = [np.asarray(of_one, np.float64).reshape(-1, 4) for of_one in boxes]
         if len(pictures) != len(shaped):
-            raise ValueError(f"{len(pictures)} pictures and {len(shaped)} arrays of boxes, expected as many")
+            raise ValueError(
+                f"{len(pictures)} pictures and {len(shaped)} arrays of boxes, expected equal numbers"
+            )
         found = [
             (np.zeros((len(of_one), kp.COUNT, 2)), np.zeros((len(of_one), kp.COUNT))) for of_one in shaped
         ]
@@ -162,22 +139,22 @@ class TopDown:
             yield places[first : first + self.batch_size]
 
     def _to_picture(self, cells: FloatArray, box: FloatArray) -> FloatArray:
-        """Cells (17, 2) of the heatmaps of a box → pixels of its picture."""
+        """Cells (17, 2) of the heatmaps of a box -> pixels of its picture."""
         width, height = self.input_size
         centre, scale = box_to_center_scale(box, width / height)
         return transform_points(cells, crop_inverse(centre, scale, (width // STRIDE, height // STRIDE)))
 
 
 def input_size_of(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Width and height of an HRNet's input as its checkpoint says ("288x384").
+    """Return width and height of an HRNet's input, from its checkpoint ("288x384").
 
     Raises:
-        InvalidWeights: it does not say.
+        InvalidWeights: the checkpoint does not tell them.
     """
     width, _, height = checkpoint.facts.get("input_size", "").partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise InvalidWeights(
-            f"weights of {checkpoint.facts.get('name', 'an HRNet')}: the input's size is not known; "
+            f"weights of {checkpoint.facts.get('name', 'an HRNet')}: the input size is unknown; "
             "name the variant, such as hrnet-w48-384x288"
         )
     return int(width), int(height)

@@ -1,7 +1,7 @@
-"""COCO's keypoint figures of a top-down network, reached as the authors of HRNet reach theirs.
+"""COCO's keypoint metrics of a top-down network, measured as the authors of HRNet measure theirs.
 
-Each box goes through the network; a person's score is the box's and the keypoints' together; of boxes around
-one person the best is kept (`pose.evaluation.oks`); the figures are pycocotools' own.
+The network finds the keypoints in each box. A person's score combines those of box and keypoints; of several
+boxes around one person the best is kept (`pose.evaluation.oks`). pycocotools computes the metrics.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from pose.errors import InvalidPicture
 from pose.estimators.crop import PIXEL_STD, box_to_center_scale
-from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Task
+from pose.evaluation.coco import PERSON, Annotations, FloatArray, InvalidDataset, Picture, Task
 from pose.evaluation.oks import rescore, suppress
 from pose.scan.pictures import MAX_BYTES, decode_picture
 
-# In the order in which pycocotools gives them: average precision and recall, over similarities (OKS) of .5 to
-# .95, at .5, at .75, and for people of medium (32² to 96² pixels) and large area.
-FIGURES: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
-_PICTURES_AT_ONCE: Final = 64  # in memory; some 60 MB of COCO's
+# In the order of pycocotools: average precision and recall over OKS of .5 to .95, at .5, at .75, and for
+# people of medium (32² to 96² pixels) and large area.
+METRICS: Final = ("AP", "AP .5", "AP .75", "AP (M)", "AP (L)", "AR", "AR .5", "AR .75", "AR (M)", "AR (L)")
+_PICTURES_AT_ONCE: Final = 64  # in memory: about 60 MB of COCO's
 
 
 class Poser(Protocol):
-    """What is evaluated: `pose.estimators.topdown.TopDown`."""
+    """The network to evaluate: `pose.estimators.topdown.TopDown`, or a fake in a test."""
 
     @property
     def input_size(self) -> tuple[int, int]: ...
@@ -36,20 +36,20 @@ class Poser(Protocol):
     def predict(
         self, pictures: Sequence[NDArray[np.uint8]], boxes: Sequence[FloatArray]
     ) -> list[tuple[FloatArray, FloatArray]]:
-        """Keypoints (n, 17, 2) in pixels, and scores (n, 17), of the (n, 4) boxes of each picture."""
+        """Return keypoints (n, 17, 2) in pixels and scores (n, 17) of the (n, 4) boxes of each picture."""
         ...
 
 
 def find_pictures(annotations: Annotations, tasks: Sequence[Task], folder: Path | str) -> None:
-    """Checks, before any work, that the pictures of all tasks are in the folder.
+    """Check that the pictures of all tasks are in the folder.
 
     Raises:
-        InvalidDataset: some are not.
+        InvalidDataset: some of them are not.
     """
-    names = [annotations.pictures[task.image_id]["file_name"] for task in tasks]
+    names = [annotations.pictures[task.image_id].file_name for task in tasks]
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
-        text = f"{len(missing)} of {len(names)} pictures are not there, first {missing[0]}"
+        text = f"{len(missing)} of {len(names)} pictures are missing, the first is {missing[0]}"
         raise InvalidDataset(f"folder of images: {text}")
 
 
@@ -62,18 +62,17 @@ def predict(
     boxes_at_once: int = 128,
     progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Finds keypoints in all boxes: COCO's keypoint results, for `evaluate` or `json.dump`.
+    """Find the keypoints in all boxes. Return COCO's keypoint results, for `evaluate` or `json.dump`.
 
-    Pictures are taken as they are, without a turn. In memory are, at a time, those of `boxes_at_once` boxes,
-    and at most 64.
+    Pictures are not turned. Only the pictures of `boxes_at_once` boxes, at most 64, are in memory at a time.
 
     Args:
-        boxes_at_once: how many a call of the poser gets, unless one picture alone has more.
-        progress: called with the number of pictures that are done since its last call.
+        boxes_at_once: boxes for one call of the poser, unless a single picture has more.
+        progress: called with the number of pictures done since its last call.
 
     Raises:
         InvalidDataset: a picture is missing.
-        InvalidPicture: a picture cannot be decoded, or has another size than the annotations say.
+        InvalidPicture: a picture cannot be decoded, or its size is not that in the annotations.
     """
     results: list[dict[str, Any]] = []
     for group in _groups(tasks, boxes_at_once):
@@ -87,11 +86,11 @@ def predict(
 
 
 def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """COCO's ten `FIGURES` of keypoint results, each in 0..1; -1 where nobody is annotated who counts."""
+    """Return COCO's ten `METRICS` of keypoint results, in 0..1; -1 if no annotated person is of that size."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no types
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
-    # pycocotools prints, and writes into the records that it is given.
+    # pycocotools prints, and changes the records that it is given.
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         copied = [dict(each) for each in annotations.record["annotations"]]
@@ -102,14 +101,14 @@ def evaluate(annotations: Annotations, results: Sequence[dict[str, Any]]) -> dic
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return {name: float(value) for name, value in zip(FIGURES, run.stats, strict=True)}
+    return {name: float(value) for name, value in zip(METRICS, run.stats, strict=True)}
 
 
 def _results(
     task: Task, keypoints: FloatArray, scores: FloatArray, input_size: tuple[int, int]
 ) -> list[dict[str, Any]]:
     person_scores = rescore(task.scores, scores)
-    # A person's size is that of the crop which the network saw, as the authors have it.
+    # The area of a person is that of the network's crop, as in the authors' code.
     areas = np.array([_crop_area(box, input_size) for box in task.boxes])
     flat = np.concatenate([keypoints, scores[..., None]], axis=-1).reshape(len(scores), -1)  # (n, 51)
     return [
@@ -141,8 +140,8 @@ def _groups(tasks: Sequence[Task], boxes_at_once: int) -> Iterator[list[Task]]:
         yield group
 
 
-def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
-    name = picture["file_name"]
+def _read_picture(picture: Picture, folder: Path) -> NDArray[np.uint8]:
+    name = picture.file_name
     try:
         with (folder / name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -150,7 +149,7 @@ def _read_picture(picture: dict[str, Any], folder: Path) -> NDArray[np.uint8]:
         raise InvalidDataset(f"{name}: {error.strerror or type(error).__name__}") from None
     rgb = decode_picture(data, name)
     height, width = rgb.shape[:2]
-    if (width, height) != (picture["width"], picture["height"]):
-        said = f"{picture['width']}x{picture['height']}, as the annotations say"
+    if (width, height) != (picture.width, picture.height):
+        said = f"{picture.width}x{picture.height}, as the annotations say"
         raise InvalidPicture(name, "size", f"{width}x{height}", said)
     return rgb

@@ -1,6 +1,6 @@
-"""Pictures with all that cameras and programs put beside the pixels, and a search for it in other files.
+"""Add metadata to pictures as cameras and programs do, and search for it in other files.
 
-A thumbnail in the EXIF shows a face as well as the picture does; XMP and comments may name whoever is seen.
+An EXIF thumbnail shows a face as well as the picture does; XMP and comments may name the person.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from pose.scan.pictures import encode_jpeg
 
-RUN: Final = 16  # bytes in a row that a file must not share with what was planted
+RUN: Final = 16  # bytes in a row that a file must not share with the metadata
 
-_THUMBNAIL: Final = (149, 111)  # width and height stand in both files' headers, and are no secret
+_THUMBNAIL: Final = (149, 111)  # no other picture's size: equal sizes in two headers are no leak
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0\x01\x01"
 _APP1, _APP2, _COMMENT = 0xE1, 0xE2, 0xFE
 
 
-def planted(jpeg: bytes, seed: int) -> tuple[bytes, list[bytes]]:
-    """A JPEG file with EXIF (a thumbnail in it), XMP, ICC profile and comment; and each of these alone."""
+def add_metadata(jpeg: bytes, seed: int) -> tuple[bytes, list[bytes]]:
+    """Return a JPEG file with EXIF and its thumbnail, XMP, ICC profile and comment, and each of these."""
     rng = np.random.default_rng([seed, 23])
     contents = [
         (_APP1, _EXIF + _exif(_thumbnail(jpeg))),
@@ -34,20 +34,24 @@ def planted(jpeg: bytes, seed: int) -> tuple[bytes, list[bytes]]:
     return jpeg[:2] + b"".join(segments) + jpeg[2:], [data for _, data in contents]
 
 
-def shared_bytes(files: list[bytes], secrets: list[bytes]) -> int:
-    """How many runs of `RUN` bytes of the secrets stand in the files.
+def count_shared_runs(files: list[bytes], secrets: list[bytes]) -> int:
+    """Return how many runs of `RUN` bytes of the secrets occur in the files.
 
-    Runs of which half stands in a JPEG file of nothing at all do not count: the format's own tables are no
-    secret, and the byte after them may be the same by chance. Nor do those of a few bytes over and over, as
-    which flat parts of any picture are written.
+    Two kinds of runs do not count. The tables of the JPEG format are no secret, so a run is left out if half
+    of it occurs in the file of a black picture; the byte after a table may be equal by chance. Runs that
+    repeat a few bytes are left out too: flat parts of all pictures are encoded so.
+
+    >>> secret = bytes(range(100, 120))
+    >>> count_shared_runs([b"before" + secret + b"after"], [secret])
+    5
     """
-    nothing = encode_jpeg(np.zeros((16, 16, 3), np.uint8))
+    black = encode_jpeg(np.zeros((16, 16, 3), np.uint8))
     half = RUN // 2
-    own = {nothing[i : i + half] for i in range(len(nothing) - half + 1)}
+    tables = {black[i : i + half] for i in range(len(black) - half + 1)}
     runs = {
         run
         for run in set().union(*map(_runs, secrets))
-        if not any(run[i : i + half] in own for i in range(RUN - half + 1))
+        if not any(run[i : i + half] in tables for i in range(RUN - half + 1))
     }
     return sum(len(runs & _runs(data)) for data in files)
 
@@ -64,15 +68,15 @@ def _words(rng: np.random.Generator) -> bytes:
 def _thumbnail(jpeg: bytes) -> bytes:
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None:
-        raise ValueError(f"{len(jpeg)} bytes are no JPEG picture")
+        raise ValueError(f"cannot decode {len(jpeg)} bytes, expected a JPEG picture")
     small: NDArray[np.uint8] = np.asarray(cv2.resize(picture, _THUMBNAIL), np.uint8)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 70])[1].tobytes()
 
 
 def _exif(thumbnail: bytes) -> bytes:
-    """A TIFF structure: orientation and a maker in the first directory, a thumbnail in the second."""
+    """Return a TIFF structure: maker and orientation in the first directory, a thumbnail in the second."""
     maker = b"a phone's maker and its serial number 0123456789\0"
-    # Each directory: how many entries, the entries (tag, type, count, value), where the next one is.
+    # Each directory: number of entries, entries (tag, type, count, value), offset of the next directory.
     first_end = 8 + 2 + 2 * 12 + 4
     second = first_end + len(maker)
     second_end = second + 2 + 3 * 12 + 4

@@ -1,9 +1,9 @@
-"""A second look at the picture itself, for faces that no person's head told of.
+"""Detect faces in the picture itself, to redact those that belong to no detected person.
 
 OpenCV's cascades for frontal faces and profiles (Viola and Jones, "Rapid object detection using a boosted
-cascade of simple features", CVPR 2001) know nothing of bodies and depth, so what the networks miss they may
-find. Their threshold is low: a false alarm costs a covered patch of a wall. They look at a smaller copy of
-the picture and find faces from about `SMALLEST` of its longer side on, upright ones only.
+cascade of simple features", CVPR 2001) use neither bodies nor depth, so they may find what the networks miss.
+Their threshold is low: a false alarm costs a redacted patch of a wall. They search a smaller copy of the
+picture, for upright faces from 24 of its 640 pixels on: 54 pixels in a picture of 1440.
 """
 
 from __future__ import annotations
@@ -24,33 +24,35 @@ from pose.privacy.place_head import head_radius
 from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
 
 _LONG_SIDE: Final = 640  # pixels of the copy
-_SMALLEST: Final = 24  # pixels of a face in it
-SMALLEST: Final = _SMALLEST / _LONG_SIDE  # of the picture's longer side: 54 pixels of 1440
+_MIN_FACE: Final = 24  # pixels of a face in the copy
 
 _FRONTAL, _PROFILE = "haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml"
-_STEP: Final = 1.2  # from one size of faces to the next
-# How many windows beside each other must say "face". One is the least that OpenCV can be asked for; profiles
-# would then be seen in many a fold and corner.
-_AGREEING: Final = {_FRONTAL: 1, _PROFILE: 2}
+_SCALE_FACTOR: Final = 1.2  # from one size of faces to the next
+# How many overlapping windows must be taken for a face. 1 is the least that OpenCV allows; with it, profiles
+# would be detected in many folds and corners.
+_MIN_NEIGHBOURS: Final = {_FRONTAL: 1, _PROFILE: 2}
 
-_HEAD: Final = 0.72  # of a face's box: the radius of the head; its circle holds the whole box
-_INNER: Final = 0.5  # of a face's box: what tells whether it is covered,
-_COVERED: Final = 0.9  # when so much of it is
-_WITHIN: Final = 0.5  # of a face's box: the radius of the circle within it
+# As shares of the longer side of a face's box.
+_HEAD_RADIUS: Final = 0.72  # the circle then holds the whole box
+_MIN_RADIUS: Final = 0.5  # the circle within the box
 
-_LARGEST: Final = head_radius(Build(MAX_STATURE))  # metres; nobody's head is larger
-_NEAREST: Final = 0.05  # of the depths in a box so many are nearer than what is seen: stray ones
-_KNOWN: Final = 0.5  # of a box that must have a depth to tell how large a thing is
+# A face is redacted if at least this share of the middle of its box is masked.
+_MIDDLE: Final = 0.5
+_MIN_MASKED: Final = 0.9
 
-_own = threading.local()  # a cascade works for one thread at a time
+_LARGEST_HEAD: Final = head_radius(Build(MAX_STATURE))  # metres
+_STRAY_DEPTHS: Final = 0.05  # share of the depths in a box that may be noise in front of what it shows
+_MIN_WITH_DEPTH: Final = 0.5  # share of a box that must have depth to tell its size in metres
+
+_thread = threading.local()  # a cascade must not be used by two threads at a time
 
 
 def find_faces(rgb: NDArray[np.uint8], turns: int | None = None) -> NDArray[np.float64]:
-    """Boxes (n, 4) of what looks like a face: x0, y0, x1, y1 in pixels of the picture, sorted.
+    """Return sorted boxes (n, 4) of what looks like a face: x0, y0, x1, y1 in pixels of the picture.
 
     Args:
         rgb: (H, W, 3) uint8 RGB.
-        turns: quarter turns clockwise that bring it upright; None where that is not known: all are tried.
+        turns: quarter turns clockwise that bring the picture upright; if None, all four are tried.
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
@@ -66,52 +68,59 @@ def find_faces(rgb: NDArray[np.uint8], turns: int | None = None) -> NDArray[np.f
         boxes = _detect(cascades, upright).reshape(-1, 2, 2)
         corners = (unturn_points(boxes, turn, *size) + 0.5) / (size[0] / width, size[1] / height) - 0.5
         found.append(np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1))
-    faces = np.concatenate(found)
-    return np.asarray(np.unique(faces, axis=0))
+    return np.asarray(np.unique(np.concatenate(found), axis=0))
 
 
-def uncovered(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Those faces (n, 4) whose middle is not covered by the mask (H, W)."""
-    return faces[[not _is_covered(face, mask) for face in faces]] if len(faces) else faces
+def unredacted(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return those faces (n, 4) whose middle is not covered by the mask (H, W).
+
+    >>> mask = np.zeros((40, 40), bool)
+    >>> mask[:20, :20] = True
+    >>> unredacted(np.array([(2.0, 2, 18, 18), (22, 22, 38, 38)]), mask)
+    array([[22., 22., 38., 38.]])
+    """
+    return faces[[not _is_redacted(face, mask) for face in faces]] if len(faces) else faces
 
 
-def head_of(face: NDArray[np.float64], picture_size: tuple[int, int], view: View | None = None) -> HeadRegion:
-    """What must be covered around a face's box (4,).
+def head_of_face(face: NDArray[np.float64], view: View) -> HeadRegion:
+    """Return the region of the head around a face's box (4,) in pixels of the picture.
 
-    Where the depth map shows that the box is larger than any head (a wall, a cloth), no more than a head is
-    covered in its middle; but at least the circle within the box, since it may be a poster of a face.
-
-    Args:
-        view: the picture and its depth map; None where that is not known.
+    If the depth map shows that the box is larger than any head, it is a false alarm on a wall or a cloth.
+    Then the region is a head in the middle of the box, but at least the circle within the box: it may be a
+    face on a poster.
     """
     centre = np.array([face[0] + face[2], face[1] + face[3]]) / 2
     side = float(max(face[2] - face[0], face[3] - face[1]))
-    metres = None if view is None else _metres(face, view)
-    radius = side * (_HEAD if metres is None else float(np.clip(_LARGEST / metres, _WITHIN, _HEAD)))
-    place = (float(centre[0]), float(centre[1]))
-    return HeadRegion(place, radius, hull(disc(centre, radius), picture_size), PlacedBy.FACE_DETECTOR)
+    metres = _side_in_metres(face, view)
+    share = _HEAD_RADIUS
+    if metres is not None:
+        share = float(np.clip(_LARGEST_HEAD / metres, _MIN_RADIUS, _HEAD_RADIUS))
+    radius = side * share
+    outline = hull(disc(centre, radius), view.picture_size)
+    return HeadRegion((float(centre[0]), float(centre[1])), radius, outline, PlacedBy.FACE_DETECTOR)
 
 
-def _metres(face: NDArray[np.float64], view: View) -> float | None:
-    """Side of a face's box at the nearest depth in it; None where the depth map does not show it."""
+def _side_in_metres(face: NDArray[np.float64], view: View) -> float | None:
+    """Return the longer side of a face's box at the nearest depth in it; None if it has too little depth."""
     at = view.to_depth(face.reshape(2, 2))
     (left, top), (right, bottom) = np.rint(np.maximum(np.sort(at, axis=0), 0)).astype(int)
     depth = view.depthmap.depth[top : bottom + 1, left : right + 1]
     known = depth[depth > 0]
-    if known.size == 0 or known.size < _KNOWN * depth.size:
+    if known.size == 0 or known.size < _MIN_WITH_DEPTH * depth.size:
         return None
-    return float(np.ptp(at, axis=0).max() / view.depthmap.intrinsics.fx * np.quantile(known, _NEAREST))
+    return float(np.ptp(at, axis=0).max() / view.depthmap.intrinsics.fx * np.quantile(known, _STRAY_DEPTHS))
 
 
 def load_cascades() -> tuple[cv2.CascadeClassifier, cv2.CascadeClassifier]:
-    """For frontal faces and for profiles that look to the left, of this thread.
+    """Return this thread's cascades for frontal faces and for profiles that look to the left.
 
     Raises:
         FaceDetectorMissing: this OpenCV has none: it is version 5, or was packed without them.
     """
-    cascades: tuple[cv2.CascadeClassifier, cv2.CascadeClassifier] | None = getattr(_own, "cascades", None)
+    cascades: tuple[cv2.CascadeClassifier, cv2.CascadeClassifier] | None
+    cascades = getattr(_thread, "cascades", None)
     if cascades is None:
-        cascades = _own.cascades = (_load(_FRONTAL), _load(_PROFILE))
+        cascades = _thread.cascades = (_load(_FRONTAL), _load(_PROFILE))
     return cascades
 
 
@@ -131,36 +140,23 @@ def _load(name: str) -> cv2.CascadeClassifier:
 def _detect(
     cascades: tuple[cv2.CascadeClassifier, cv2.CascadeClassifier], grey: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Boxes (n, 4) in an upright picture."""
+    """Return boxes (n, 4) in an upright picture (H, W)."""
     frontal, profile = cascades
-    mirrored = np.ascontiguousarray(grey[:, ::-1])
-    found = []
-    for cascade, name, picture in (
-        (frontal, _FRONTAL, grey),
-        (profile, _PROFILE, grey),
-        (profile, _PROFILE, mirrored),
-    ):
-        answer = cascade.detectMultiScale(picture, _STEP, _AGREEING[name], 0, (_SMALLEST, _SMALLEST))
-        boxes = np.asarray(answer, np.float64).reshape(
-            -1, 4
-        )  # x, y, width, height; it is () if there are none
-        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
-        if picture is mirrored:
-            corners = np.column_stack(
-                (
-                    grey.shape[1] - 1 - corners[:, 2],
-                    corners[:, 1],
-                    grey.shape[1] - 1 - corners[:, 0],
-                    corners[:, 3],
-                )
-            )
-        found.append(corners)
-    return np.concatenate(found)
+    mirrored = _boxes(profile, _PROFILE, np.ascontiguousarray(grey[:, ::-1]))
+    mirrored[:, [0, 2]] = grey.shape[1] - 1 - mirrored[:, [2, 0]]
+    return np.concatenate([_boxes(frontal, _FRONTAL, grey), _boxes(profile, _PROFILE, grey), mirrored])
 
 
-def _is_covered(face: NDArray[np.float64], mask: NDArray[np.bool_]) -> bool:
-    centre, half = (face[:2] + face[2:]) / 2, _INNER * (face[2:] - face[:2]) / 2
+def _boxes(cascade: cv2.CascadeClassifier, name: str, grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return boxes (n, 4) that one cascade detects: x0, y0, x1, y1."""
+    found = cascade.detectMultiScale(grey, _SCALE_FACTOR, _MIN_NEIGHBOURS[name], 0, (_MIN_FACE, _MIN_FACE))
+    boxes = np.asarray(found, np.float64).reshape(-1, 4)  # x, y, width, height; OpenCV returns () for none
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
+
+
+def _is_redacted(face: NDArray[np.float64], mask: NDArray[np.bool_]) -> bool:
+    centre, half = (face[:2] + face[2:]) / 2, _MIDDLE * (face[2:] - face[:2]) / 2
     left, top = np.maximum(np.rint(centre - half), 0).astype(int)
     right, bottom = np.rint(centre + half).astype(int) + 1
-    inner = mask[top : max(bottom, 0), left : max(right, 0)]
-    return inner.size == 0 or float(inner.mean()) >= _COVERED
+    middle = mask[top : max(bottom, 0), left : max(right, 0)]
+    return middle.size == 0 or float(middle.mean()) >= _MIN_MASKED

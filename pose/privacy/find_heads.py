@@ -1,7 +1,7 @@
-"""Heads of those of whom it is not sure that they are anybody: they count as nobody, and are covered.
+"""Find all heads of a frame: those of people and those of low-confidence detections.
 
-An estimator that is not sure of a person still tells where the head would be. It may be the head of someone
-who was found anyway, found once more: then its size is known.
+A low-confidence detection does not count as a person, but its head is redacted. If it is a second detection
+of a head that is placed already, the size of that head is used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
@@ -23,17 +22,14 @@ from pose.privacy.region import HeadNotPlaced, HeadRegion, Heads, PlacedBy, disc
 _HEAD: Final = list(kp.HEAD)
 
 
-def find_all_heads(
-    people: Sequence[Person],
-    low_confidence: Sequence[Person],
-    view: View,
-) -> Heads:
-    """All heads of a frame, those of people first.
+def find_all_heads(people: Sequence[Person], low_confidence: Sequence[Person], view: View) -> Heads:
+    """Return all heads of a frame, those of people first.
+
+    `Heads.reason` is set if `people` is empty or the head of one of them cannot be placed.
 
     Args:
-        people: with keypoints in pixels of the picture. One whose head cannot be placed makes it not certain
-            that all are known.
-        low_confidence: detections that count as nobody; none of them makes anything uncertain.
+        people: detections that count as people, with keypoints in pixels of the picture.
+        low_confidence: detections that do not count as people. They never set the reason.
         view: the frame's picture, by its camera, and its depth map.
     """
     placed: list[HeadRegion] = []
@@ -43,34 +39,34 @@ def find_all_heads(
             placed.append(place_head(person, view))
         except HeadNotPlaced as error:
             reason = reason or f"a head could not be placed: {error}"
-    doubtful = [_place_uncertain(detection, placed, view) for detection in low_confidence]
-    return Heads((*placed, *doubtful), reason)
+    uncertain = [_place_low_confidence(detection, placed, view) for detection in low_confidence]
+    return Heads((*placed, *uncertain), reason)
 
 
-def _place_uncertain(detection: Person, placed: Sequence[HeadRegion], view: View) -> HeadRegion:
-    middle = _middle(detection)
-    if middle is not None:
+def _place_low_confidence(detection: Person, placed: Sequence[HeadRegion], view: View) -> HeadRegion:
+    """Return the region of a low-confidence head: its whole box if the head cannot be placed."""
+    if detection.scores[_HEAD].sum() > 0:
+        middle = _head_middle(detection)
         for region in placed:
-            if _is_in(middle, region):
+            if _contains(region, middle):
                 outline = hull(disc(np.array(middle), region.radius_px), view.picture_size)
                 return HeadRegion(middle, region.radius_px, outline, PlacedBy.LOW_CONFIDENCE)
     try:
-        return replace(place_head(detection, view, sure=False), placed_by=PlacedBy.LOW_CONFIDENCE)
+        region = place_head(detection, view, low_confidence=True)
+        return replace(region, placed_by=PlacedBy.LOW_CONFIDENCE)
     except HeadNotPlaced:
         x0, y0, x1, y1 = detection.box
         corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        place = (x0 + x1) / 2, (y0 + y1) / 2
-        return HeadRegion(place, (x1 - x0) / 2, hull(corners, view.picture_size), PlacedBy.LOW_CONFIDENCE)
+        centre = (x0 + x1) / 2, (y0 + y1) / 2
+        return HeadRegion(centre, (x1 - x0) / 2, hull(corners, view.picture_size), PlacedBy.LOW_CONFIDENCE)
 
 
-def _middle(person: Person) -> tuple[float, float] | None:
-    weight = person.scores[_HEAD]
-    if weight.sum() <= 0:
-        return None
-    u, v = (person.keypoints[_HEAD] * weight[:, None]).sum(axis=0) / weight.sum()
+def _head_middle(detection: Person) -> tuple[float, float]:
+    """Return u, v of the head's keypoints, weighted by their scores."""
+    weight = detection.scores[_HEAD]
+    u, v = (detection.keypoints[_HEAD] * weight[:, None]).sum(axis=0) / weight.sum()
     return float(u), float(v)
 
 
-def _is_in(point: tuple[float, float], region: HeadRegion) -> bool:
-    outline: NDArray[np.int32] = region.outline
-    return len(outline) > 2 and cv2.pointPolygonTest(outline, point, False) >= 0
+def _contains(region: HeadRegion, point: tuple[float, float]) -> bool:
+    return len(region.outline) > 2 and cv2.pointPolygonTest(region.outline, point, False) >= 0

@@ -1,119 +1,142 @@
-"""What the depth map shows around a head: hair and hats, or the hole that it leaves where nothing is shown.
+"""What the depth map shows around a head: hair and hats, or a hole where the sensor lost the head.
 
-All places are in pixels of the depth map, and `reach` is the radius there of the ball that holds the head.
+All pixels are those of the depth map.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
 
-# In head radii.
-_HAIR: Final = 1.35  # hair and hats are looked for this far from the middle
-_BEHIND: Final = 0.9  # and this far behind the skin; the floor under a lying head is farther
-_TOUCHES: Final = 1.2  # a hole nearer to the middle than this may be the head's,
+# In radii of the ball that holds the head.
+_HAIR: Final = 1.35  # search hair and hats this far from the middle
+_HAIR_BEHIND: Final = 0.9  # and this far behind the face; the floor under a lying head is farther
+_FACE: Final = 0.7  # the inner part of the ball: the face, and the side of the neck and chest
+_NECK: Final = 0.5  # if the shoulders are nearer than this, their direction is not known
+_TOUCHING: Final = 1.2  # a hole that begins within this distance may be the head's,
 _BELOW: Final = 0.3  # unless it lies farther down than this
-_ABOVE: Final = 0.8  # of a hole that is larger than a head a disc is taken, this far above the middle
-_REACH: Final = 2.0  # and of this radius
+_CROWN: Final = 0.8  # of a hole larger than a head, keep a disc this far above the middle
+_CROWN_RADIUS: Final = 2.0  # and of this radius
 
-# In metres.
-_NARROW: Final = 0.045  # radius of the smallest head: a narrower hole hides none; a body's rim is one
-_LARGEST: Final = 0.20  # and of the largest, with its hair, hat and what a sensor loses around it
-_USUAL: Final = 0.11  # a head that is not seen is taken for at least so large
+# Radii of heads in metres.
+_SMALLEST: Final = 0.045  # a narrower hole hides no head: the rim of a body is one
+_LARGEST: Final = 0.20  # with hair, hat and what a sensor loses around them
+_USUAL: Final = 0.11  # a head that left a hole is taken to be at least this large
 
-_SHOWN: Final = 0.4  # of the head, by the depth map: with less of it the head is not shown
-
-_SHOULDERS: Final = np.array([kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER])
+_MIN_SEEN: Final = 0.4  # share of the inner ball at the head's depth; with less, the head is not confirmed
 
 
-def hair(
-    depthmap: DepthMap, centre: NDArray[np.float64], reach: float, depth: float, radius: float,
-    at: NDArray[np.float64], trusted: NDArray[np.bool_],
-) -> tuple[NDArray[np.float64], bool]:  # fmt: skip
-    """Points (N, 2) around what the depth map shows of the head beyond the ball: hair, a bun, a hat.
+@dataclass(frozen=True, eq=False)
+class HeadBall:
+    """The ball that holds a head.
 
-    Said too: whether it shows the head at all.
+    Attributes:
+        centre: (2,) u, v of its middle.
+        radius_px: its radius in pixels of the depth map.
+        radius: its radius in metres, as it follows from the body's size.
+        surface_depth: metres from the camera to the head's surface.
     """
-    limit = _HAIR * reach
-    values, away = _around(depthmap, centre, limit)
-    if values.size == 0:
-        return np.empty((0, 2)), True
-    distance = np.linalg.norm(away, axis=-1)
-    near = (values > depth - 2 * radius) & (values < depth + _BEHIND * radius) & (distance <= limit)
-    inside = distance <= 0.7 * reach
-    shown = bool(near[inside].sum() >= _SHOWN * inside.sum())
-    if trusted[_SHOULDERS].any():
-        # Towards the shoulders there is a neck and a chest, and no hair that would show a face.
-        down = at[_SHOULDERS[trusted[_SHOULDERS]]].mean(axis=0) - centre
-        length = float(np.linalg.norm(down))
-        if length > 0.5 * reach:
-            near &= away @ (down / length) < 0.7 * reach
-    return _edge(_touching(near, inside), away, centre), shown
+
+    centre: NDArray[np.float64]
+    radius_px: float
+    radius: float
+    surface_depth: float
 
 
-def hole(
-    depthmap: DepthMap, centre: NDArray[np.float64], reach: float, metre: float,
-    up: NDArray[np.float64] | None,
-) -> NDArray[np.float64]:  # fmt: skip
-    """Points (N, 2) around the hole that a head may have left at the upper end of a body.
-
-    A network that sees a body without a head puts the head's keypoints into the neck or the chest. Then the
-    head is the hole above. One that is no larger than a head is taken whole.
+def hair_outline(
+    depthmap: DepthMap, ball: HeadBall, shoulders: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], bool]:
+    """Return an outline (N, 2) of what the depth map shows of the head beyond the ball: hair, a bun, a hat.
 
     Args:
-        metre: pixels that a metre takes at the head.
-        up: (2,) of length 1, from the hips to the shoulders; None where that is not known: then any way.
+        depthmap: of any size.
+        ball: that holds the head.
+        shoulders: (0 to 2, 2) u, v of the shoulders that are known. Towards them there is no hair, but a
+            neck and a chest.
+
+    Returns:
+        The outline, and whether the depth map shows the head at all.
     """
-    size = max(reach, _USUAL * metre)
-    values, away = _around(depthmap, centre, 2 * _REACH * size)
+    radius_px, depth, radius = ball.radius_px, ball.surface_depth, ball.radius
+    limit = _HAIR * radius_px
+    values, offsets = _window(depthmap, ball.centre, limit)
+    if values.size == 0:
+        return np.empty((0, 2)), True
+    distance = np.linalg.norm(offsets, axis=-1)
+    near = (values > depth - 2 * radius) & (values < depth + _HAIR_BEHIND * radius) & (distance <= limit)
+    inner = distance <= _FACE * radius_px
+    seen = bool(near[inner].sum() >= _MIN_SEEN * inner.sum())
+    if len(shoulders):
+        down = shoulders.mean(axis=0) - ball.centre
+        length = float(np.linalg.norm(down))
+        if length > _NECK * radius_px:
+            near &= offsets @ (down / length) < _FACE * radius_px
+    return _outline(_connected_to(inner, near), offsets, ball.centre), seen
+
+
+def hole_outline(depthmap: DepthMap, ball: HeadBall, up: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Return an outline (N, 2) of the hole that a head may have left at the upper end of a body.
+
+    A network that sees a body without a head puts the head's keypoints into the neck or the chest. Then the
+    hole above is the head. A hole larger than any head is cut to where the head can be.
+
+    Args:
+        depthmap: of any size.
+        ball: that holds the head according to its keypoints.
+        up: (2,) of length 1, from the hips to the shoulders; None if unknown: then a hole may lie anywhere.
+    """
+    radius_px = ball.radius_px
+    pixels_per_metre = depthmap.intrinsics.fx / ball.surface_depth
+    size = max(radius_px, _USUAL * pixels_per_metre)
+    values, offsets = _window(depthmap, ball.centre, 2 * _CROWN_RADIUS * size)
     if values.size == 0:
         return np.empty((0, 2))
-    way = np.zeros(2) if up is None else up
-    upward = away @ way >= -_BELOW * reach
-    touched = upward & (np.linalg.norm(away, axis=-1) <= _TOUCHES * reach)
-    found = _touching(_blobs(values <= 0, _NARROW * metre), touched)
-    if found.sum() > np.pi * (_LARGEST * metre) ** 2:  # what is behind the head is not seen either
-        found &= upward & (np.linalg.norm(away - _ABOVE * size * way, axis=-1) <= _REACH * size)
-    return _edge(found, away, centre)
+    up = np.zeros(2) if up is None else up
+    above = offsets @ up >= -_BELOW * radius_px
+    touching = above & (np.linalg.norm(offsets, axis=-1) <= _TOUCHING * radius_px)
+    hole = _connected_to(touching, _without_thin_parts(values <= 0, _SMALLEST * pixels_per_metre))
+    if hole.sum() > np.pi * (_LARGEST * pixels_per_metre) ** 2:  # what is behind the head has no depth either
+        hole &= above & (np.linalg.norm(offsets - _CROWN * size * up, axis=-1) <= _CROWN_RADIUS * size)
+    return _outline(hole, offsets, ball.centre)
 
 
-def _around(
-    depthmap: DepthMap, centre: NDArray[np.float64], limit: float
+def _window(
+    depthmap: DepthMap, centre: NDArray[np.float64], half_side: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Depths (h, w) of the square about a point, as far as the map reaches, and their places from it."""
-    left, top = np.maximum(np.floor(centre - limit), 0).astype(int)
-    right, bottom = np.ceil(centre + limit).astype(int) + 1
+    """Return the depths (h, w) in a square, as far as the map reaches, and their offsets (h, w, 2)."""
+    left, top = np.maximum(np.floor(centre - half_side), 0).astype(int)
+    right, bottom = np.ceil(centre + half_side).astype(int) + 1
     values = depthmap.depth[top : max(bottom, 0), left : max(right, 0)]
     at = np.stack(np.meshgrid(np.arange(values.shape[1]) + left, np.arange(values.shape[0]) + top), axis=-1)
     return values, at - centre
 
 
-def _touching(wanted: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Those connected parts of what is wanted that touch the seed."""
-    _, labels = cv2.connectedComponents(wanted.astype(np.uint8), connectivity=8)
-    return np.asarray(wanted & np.isin(labels, np.unique(labels[wanted & seed])))
+def _connected_to(seed: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the connected components of a mask that touch the seed."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(mask & np.isin(labels, np.unique(labels[mask & seed])))
 
 
-def _blobs(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """A mask without what is thinner than a radius."""
+def _without_thin_parts(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Return a mask without the parts that hold no disc of this radius (morphological opening)."""
     side = 2 * max(1, round(radius)) + 1
-    round_ = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, round_) > 0
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
 
 
-def _edge(
-    chosen: NDArray[np.bool_], away: NDArray[np.float64], centre: NDArray[np.float64]
+def _outline(
+    mask: NDArray[np.bool_], offsets: NDArray[np.float64], centre: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Points (N, 2) around pixels of a square about a point."""
-    if not chosen.any():
+    """Return points (N, 2) around the masked pixels of a window."""
+    if not mask.any():
         return np.empty((0, 2))
-    # A sensor loses the outermost pixel of what it sees.
+    # Go one pixel farther: a sensor loses the outermost pixel of what it sees.
     corners = np.array([(-1.5, 0), (1.5, 0), (0, -1.5), (0, 1.5)])
-    edge = cv2.convexHull((away[chosen] + centre).astype(np.float32)).reshape(-1, 2)
+    edge = cv2.convexHull((offsets[mask] + centre).astype(np.float32)).reshape(-1, 2)
     return np.asarray((edge[:, None] + corners).reshape(-1, 2), np.float64)

@@ -1,12 +1,14 @@
-"""Where the heads are in a picture: keypoints and depth together.
+"""Place a head in a picture from keypoints and depth.
 
-A head is taken as a ball of the size that fits the body, at the place and depth of the head's keypoints. The
-region is the convex hull of the ball, of the keypoints with a margin, and of what the depth map shows
-nearby of hair and hat. So it has no holes where there is no depth, and it is the same from all sides.
+A head is taken as a ball. Its size follows from the body's, its place and depth from the keypoints of the
+head or, if they are not seen, from the trunk. The region is the convex hull of the ball, of discs around the
+head's keypoints, and of the hair and hat that the depth map shows. So it has no holes where depth is
+missing, and it does not depend on the side from which the head is seen.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,143 +16,187 @@ from numpy.typing import NDArray
 
 from pose import keypoints as kp
 from pose.estimators.base import Person
+from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
 from pose.lifting.anatomy import Build, fit_build
 from pose.lifting.surface import SurfaceDepth, surface_depth
-from pose.privacy import head_depth
+from pose.privacy.head_depth import HeadBall, hair_outline, hole_outline
 from pose.privacy.region import HeadNotPlaced, HeadRegion, PlacedBy, disc, hull
 
-# The ball that holds a head with its hair, in halves of the head's height, and a little more.
-_BALL: Final = 1.20
-_MORE: Final = 0.006  # metres
-_ADULT: Final = 1.75  # a head without a body is taken for a large one,
-_HALFGROWN: Final = 1.30  # and for one of a middle size where it may well be none
+# The ball's radius: half the head's height, with hair and a little more.
+_BALL: Final = 1.20  # of half the head's height
+_BALL_MARGIN: Final = 0.006  # metres
+_CENTRE_BEHIND_SURFACE: Final = 0.7  # of half the head's depth: its middle is farther than its surface
 
-# In head radii.
-_MARGIN: Final = 0.6  # around each keypoint of the head
-_STRAY: Final = 2.2  # a keypoint farther than this from the others is not the head's
+# The stature, in metres, that sets the head's size if no bone is seen.
+_ADULT: Final = 1.75  # of a person: rather too large
+_HALF_GROWN: Final = 1.30  # of a low-confidence detection, which may well be nobody
+
+# In radii of the ball.
+_KEYPOINT_MARGIN: Final = 0.6  # radius of the disc around each keypoint of the head
+_OUTLIER: Final = 2.2  # a keypoint farther than this from the others is not the head's
 _MISPLACED: Final = 3.0  # a head farther than this from where the trunk says does not belong to it
-_UNSURE: Final = 1.5  # the ball grows by this where only the trunk tells where the head is
-_ABOVE_SHOULDERS: Final = 0.40  # trunk lengths from the shoulders' middle to the head's
+_UNCERTAIN: Final = 1.5  # how much larger the ball is where the place is uncertain
 
-# How much each keypoint tells of the head's middle: ears lie beside it, the nose in front.
+_HEAD_ABOVE_SHOULDERS: Final = 0.40  # trunk lengths between the middles of the shoulders and of the head
+_HEAD_TO_SHOULDERS: Final = 0.35  # the largest possible difference of their depths in metres
+
+# Ears lie beside the head's middle, the nose lies in front of it.
 _WEIGHT: Final = np.array([0.4, 0.6, 0.6, 1.0, 1.0])
 _HEAD: Final = np.array(kp.HEAD)
 _SHOULDERS: Final = np.array([kp.LEFT_SHOULDER, kp.RIGHT_SHOULDER])
-_TRUNK: Final = np.array(kp.TORSO)
 _HIPS: Final = np.array([kp.LEFT_HIP, kp.RIGHT_HIP])
+_TRUNK: Final = np.array(kp.TORSO)
 
-MIN_SCORE: Final = 0.1  # a keypoint below is not trusted
-_SURE: Final = 0.6  # keypoints of a head score more, on the mean, unless the network guesses
-_DOUBTFUL: Final = 0.65  # a head whose keypoints score less than this share of the trunk's is not sure
-_UPPER: Final = 0.55  # nor is an upper half whose keypoints score less than this share of the hips'
-_MIN_OF_MEAN: Final = 0.3  # nor one far below its person's others
-_HEAD_TO_SHOULDERS: Final = 0.35  # metres of depth between them that cannot be exceeded
+# A keypoint is usable if its score is at least _MIN_SCORE, and this share of the person's mean score.
+_MIN_SCORE: Final = 0.1
+_MIN_OF_MEAN: Final = 0.3
+
+# Mean scores of groups of keypoints.
+_CONFIDENT: Final = 0.6  # a head below this may be a guess of the network
+_MIN_OF_TRUNK: Final = 0.65  # a head below this share of the trunk's score is uncertain
+_MIN_OF_HIPS: Final = 0.55  # an upper body below this share of the hips' score is not seen
 
 
 def head_radius(build: Build) -> float:
-    """Radius in metres of a ball that holds the head and hair of someone of this build."""
-    return _BALL * build["head_height"] + _MORE
+    """Return the radius in metres of a ball that holds the head and hair of somebody of this build."""
+    return _BALL * build["head_height"] + _BALL_MARGIN
 
 
-def place_head(person: Person, view: View, *, sure: bool = True) -> HeadRegion:
+def place_head(person: Person, view: View, *, low_confidence: bool = False) -> HeadRegion:
     """Return the region of one person's head.
 
     Args:
         person: with keypoints in pixels of the picture.
         view: the frame's picture, by its camera, and its depth map.
-        sure: whether the person counts. For a low-confidence detection each keypoint is trusted, and the
-            region is the ball alone: what the depth map shows around it need not be hair.
+        low_confidence: whether the person is a low-confidence detection. Then every keypoint with a score
+            is used, and the region follows from the keypoints alone: what the depth map shows around them
+            need not be hair.
 
     Raises:
         HeadNotPlaced: it is not certain where the head is.
     """
-    depthmap, at = view.depthmap, view.to_depth(person.keypoints)
-    least = MIN_SCORE if sure else np.finfo(float).tiny
-    trusted = person.scores >= max(least, _MIN_OF_MEAN * person.score)
-    if _is_outside(person.keypoints, trusted, view.picture_size):
+    keypoints = _usable_keypoints(person, view, low_confidence)
+    if _is_outside(person.keypoints, keypoints.usable, view.picture_size):
         u, v = person.keypoints[_HEAD].mean(axis=0).tolist()
         return HeadRegion((u, v), 0.0, np.empty((0, 2), np.int32), PlacedBy.OUTSIDE)
-    found = surface_depth(depthmap, at, np.where(trusted, person.scores, 0.0))
-    if not found.observed[trusted].any():
-        raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
+    size = _head_size(keypoints, view.depthmap, _HALF_GROWN if low_confidence else _ADULT)
+    location = _locate(keypoints, size.radius_px)
+    guessed = not low_confidence and bool(keypoints.scores[_HEAD].mean() < _CONFIDENT)
+    uncertain = location.placed_by is PlacedBy.HEAD and _is_uncertain(
+        keypoints.scores, spread=guessed and location.spread
+    )
+    ball = HeadBall(location.centre, location.radius_px, size.radius, size.surface_depth)
+    hair, hole, seen = np.empty((0, 2)), np.empty((0, 2)), True
+    if not low_confidence:
+        hair, seen = hair_outline(view.depthmap, ball, keypoints.at[keypoints.among(_SHOULDERS)])
+    if guessed:
+        hole = hole_outline(view.depthmap, ball, _upwards(keypoints))
 
-    pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,) of the depth map
-    points = np.column_stack((at / pixels_per_metre[:, None], found.depth))
-    build = fit_build(points, found.observed & trusted, default=_ADULT if sure else _HALFGROWN)
-    radius = head_radius(build)
-    depth = _head_depth(found, trusted)
-    # The ball's radius in depth pixels, at its middle: the skin is nearer.
-    reach = radius * depthmap.intrinsics.fx / (depth + 0.7 * build["head_depth"])
+    margins = [disc(at, _KEYPOINT_MARGIN * ball.radius_px) for at in keypoints.at[location.head_keypoints]]
+    parts = [disc(ball.centre, ball.radius_px), *margins, hair, hole]
+    if location.by_trunk is not None and (uncertain or not seen):
+        parts.append(disc(location.by_trunk, ball.radius_px))
+    elif uncertain:
+        parts.append(disc(ball.centre, _UNCERTAIN * ball.radius_px))
 
-    predicted = _above_trunk(at, trusted)
-    centre, members, strays = _middle(at, person.scores, trusted, reach)
-    placed_by = PlacedBy.HEAD
-    if centre is None:
-        if predicted is None:
-            raise HeadNotPlaced("neither the head nor the trunk is seen well enough")
-        centre, reach, placed_by = predicted, reach * _UNSURE, PlacedBy.TRUNK
-    elif predicted is not None and np.linalg.norm(centre - predicted) > _MISPLACED * reach:
-        raise HeadNotPlaced("head and trunk do not fit together")
-
-    guessed, doubted = person.scores[_HEAD].mean() < _SURE, False
-    if placed_by is PlacedBy.HEAD:
-        doubted = _is_doubtful(person.scores, lies_apart=bool(sure and guessed and strays))
-    parts = [disc(centre, reach), *(disc(point, _MARGIN * reach) for point in at[[*members, *strays]])]
-    shown, hole = True, np.empty((0, 2))
-    if sure:
-        hair, shown = head_depth.hair(depthmap, centre, reach, depth, radius, at, trusted)
-        parts.append(hair)
-    if sure and guessed:
-        metre = depthmap.intrinsics.fx / depth
-        hole = head_depth.hole(depthmap, centre, reach, metre, _upwards(at, trusted))
-        parts.append(hole)
-    if predicted is not None and (doubted or not shown):
-        parts.append(disc(predicted, reach))
-    elif doubted:
-        parts.append(disc(centre, _UNSURE * reach))
-    middle, edge = view.to_picture(np.array([centre, centre + np.array([reach, 0.0])]))
-    outline = hull(view.to_picture(np.concatenate(parts)), view.picture_size)
-    place = (float(middle[0]), float(middle[1]))
+    centre, edge = view.to_picture(np.array([ball.centre, ball.centre + np.array([ball.radius_px, 0.0])]))
     return HeadRegion(
-        place,
-        float(edge[0] - middle[0]),
-        outline,
-        placed_by,
-        radius,
-        depth + 0.7 * build["head_depth"],
-        shown and not len(hole),
+        centre=(float(centre[0]), float(centre[1])),
+        radius_px=float(edge[0] - centre[0]),
+        outline=hull(view.to_picture(np.concatenate(parts)), view.picture_size),
+        placed_by=location.placed_by,
+        radius=size.radius,
+        depth=size.centre_depth,
+        depth_confirmed=seen and not len(hole),
     )
 
 
-def _is_outside(uv: NDArray[np.float64], trusted: NDArray[np.bool_], picture_size: tuple[int, int]) -> bool:
-    """Whether the picture certainly ends before the head: all of it and both shoulders lie outside."""
+@dataclass(frozen=True, eq=False)
+class _Keypoints:
+    """A person's keypoints in the depth map.
+
+    Attributes:
+        at: (17, 2) u, v in pixels of the depth map.
+        scores: (17,).
+        usable: (17,) bool, those whose scores are high enough.
+    """
+
+    at: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    usable: NDArray[np.bool_]
+
+    def among(self, joints: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return those joints that are usable."""
+        return joints[self.usable[joints]]
+
+
+@dataclass(frozen=True)
+class _HeadSize:
+    """Radius of a head's ball in metres and in depth pixels, and depths of surface and middle in metres."""
+
+    radius: float
+    radius_px: float
+    surface_depth: float
+    centre_depth: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Location:
+    """Where a head is, in pixels of the depth map.
+
+    Attributes:
+        centre: (2,) of the head's middle.
+        radius_px: of its ball; larger where only the trunk tells the place.
+        placed_by: HEAD or TRUNK.
+        by_trunk: (2,) of the middle according to the trunk; None if the trunk is not seen.
+        head_keypoints: indices of the head's usable keypoints.
+        spread: whether some of them lie far from the others.
+    """
+
+    centre: NDArray[np.float64]
+    radius_px: float
+    placed_by: PlacedBy
+    by_trunk: NDArray[np.float64] | None
+    head_keypoints: NDArray[np.intp]
+    spread: bool
+
+
+def _usable_keypoints(person: Person, view: View, low_confidence: bool) -> _Keypoints:
+    least = np.finfo(float).tiny if low_confidence else _MIN_SCORE
+    usable = person.scores >= max(least, _MIN_OF_MEAN * person.score)
+    return _Keypoints(view.to_depth(person.keypoints), person.scores, usable)
+
+
+def _is_outside(uv: NDArray[np.float64], usable: NDArray[np.bool_], picture_size: tuple[int, int]) -> bool:
+    """Return whether the picture certainly ends before the head: head and both shoulders lie outside."""
     inside = np.asarray(((uv > -0.5) & (uv < np.array(picture_size) - 0.5)).all(axis=1))
     if bool(inside[[*_HEAD, *_SHOULDERS]].any()):
         return False
-    predicted = _above_trunk(uv, trusted)
-    return predicted is None or not (
-        0 <= predicted[0] < picture_size[0] and 0 <= predicted[1] < picture_size[1]
-    )
+    middle = _above_trunk(uv, usable)
+    return middle is None or not (0 <= middle[0] < picture_size[0] and 0 <= middle[1] < picture_size[1])
 
 
-def _is_doubtful(scores: NDArray[np.float64], *, lies_apart: bool) -> bool:
-    """Whether a head's keypoints are not sure of themselves, so that what the trunk says counts as well.
+def _head_size(keypoints: _Keypoints, depthmap: DepthMap, default_stature: float) -> _HeadSize:
+    """Return the head's size from the lengths of the bones, and its depth.
 
     Raises:
-        HeadNotPlaced: they lie apart; or only the hips are sure: then the body ends in something else.
+        HeadNotPlaced: the person has no depth.
     """
-    if lies_apart:
-        raise HeadNotPlaced("its keypoints lie apart, and are not sure")
-    if max(scores[_HEAD].mean(), scores[_SHOULDERS].mean()) < _UPPER * scores[_HIPS].mean():
-        raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
-    return bool(scores[_HEAD].mean() < _DOUBTFUL * scores[_TRUNK].mean())
+    found = surface_depth(depthmap, keypoints.at, np.where(keypoints.usable, keypoints.scores, 0.0))
+    if not found.observed[keypoints.usable].any():
+        raise HeadNotPlaced("no depth at the person, so the size of the head is not known")
+    pixels_per_metre = depthmap.intrinsics.fx / found.depth  # (17,)
+    points = np.column_stack((keypoints.at / pixels_per_metre[:, None], found.depth))
+    build = fit_build(points, found.observed & keypoints.usable, default=default_stature)
+    radius, surface = head_radius(build), _head_depth(found, keypoints)
+    centre = surface + _CENTRE_BEHIND_SURFACE * build["head_depth"]
+    return _HeadSize(radius, radius * depthmap.intrinsics.fx / centre, surface, centre)
 
 
-def _head_depth(found: SurfaceDepth, trusted: NDArray[np.bool_]) -> float:
-    """Depth of the head's skin; kept near to the shoulders', since a wall seen past a head is not."""
-    head = _HEAD[found.observed[_HEAD] & trusted[_HEAD]]
-    shoulders = _SHOULDERS[found.observed[_SHOULDERS] & trusted[_SHOULDERS]]
+def _head_depth(found: SurfaceDepth, keypoints: _Keypoints) -> float:
+    """Return the depth of the head's surface, kept near the shoulders': a wall beside the head is not it."""
+    head, shoulders = (joints[found.observed[joints]] for joints in map(keypoints.among, (_HEAD, _SHOULDERS)))
     depth = float(np.median(found.depth[head if head.size else _HEAD]))
     if shoulders.size:
         beside = float(np.median(found.depth[shoulders]))
@@ -158,35 +204,67 @@ def _head_depth(found: SurfaceDepth, trusted: NDArray[np.bool_]) -> float:
     return depth
 
 
-def _above_trunk(at: NDArray[np.float64], trusted: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Where the head's middle is by the trunk alone, None where that is not seen."""
-    if not (trusted[_SHOULDERS].all() and trusted[_HIPS].any()):
+def _locate(keypoints: _Keypoints, radius_px: float) -> _Location:
+    """Return where the head is by its own keypoints, or else by the trunk.
+
+    Raises:
+        HeadNotPlaced: neither is seen well enough, or they contradict each other.
+    """
+    by_trunk = _above_trunk(keypoints.at, keypoints.usable)
+    inliers, outliers = _split_outliers(keypoints, radius_px)
+    head, spread = np.concatenate((inliers, outliers)), outliers.size > 0
+    if inliers.size:
+        weight = _WEIGHT[inliers] * keypoints.scores[inliers]
+        centre = (keypoints.at[inliers] * weight[:, None]).sum(axis=0) / weight.sum()
+        if by_trunk is not None and np.linalg.norm(centre - by_trunk) > _MISPLACED * radius_px:
+            raise HeadNotPlaced("head and trunk do not fit together")
+        return _Location(centre, radius_px, PlacedBy.HEAD, by_trunk, head, spread)
+    if by_trunk is None:
+        raise HeadNotPlaced("neither the head nor the trunk is seen well enough")
+    return _Location(by_trunk, radius_px * _UNCERTAIN, PlacedBy.TRUNK, by_trunk, head, spread)
+
+
+def _split_outliers(keypoints: _Keypoints, radius_px: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the head's usable keypoints that agree, two at least or none, and those that lie far away."""
+    none, head = np.empty(0, np.intp), keypoints.among(_HEAD)
+    if head.size < 2:
+        return none, none
+    distance = np.linalg.norm(keypoints.at[head] - np.median(keypoints.at[head], axis=0), axis=1)
+    near = distance <= _OUTLIER * radius_px
+    return (head[near], head[~near]) if near.sum() >= 2 else (none, head)
+
+
+def _is_uncertain(scores: NDArray[np.float64], *, spread: bool) -> bool:
+    """Return whether the head's scores are so low that the place according to the trunk counts as well.
+
+    Args:
+        scores: (17,) of all keypoints.
+        spread: whether the head's keypoints lie apart, and may be guesses.
+
+    Raises:
+        HeadNotPlaced: they lie apart; or only the hips are seen: then something else is above them.
+    """
+    head, shoulders, hips, trunk = (scores[part].mean() for part in (_HEAD, _SHOULDERS, _HIPS, _TRUNK))
+    if spread:
+        raise HeadNotPlaced("its keypoints lie apart, and are not sure")
+    if max(head, shoulders) < _MIN_OF_HIPS * hips:
+        raise HeadNotPlaced("neither the head nor the shoulders are seen well enough")
+    return bool(head < _MIN_OF_TRUNK * trunk)
+
+
+def _above_trunk(at: NDArray[np.float64], usable: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Return the head's middle (2,) according to the trunk; None if the trunk is not seen."""
+    if not (usable[_SHOULDERS].all() and usable[_HIPS].any()):
         return None
     shoulders = at[_SHOULDERS].mean(axis=0)
-    hips = at[_HIPS[trusted[_HIPS]]].mean(axis=0)
-    return np.asarray(shoulders + _ABOVE_SHOULDERS * (shoulders - hips))
+    hips = at[_HIPS[usable[_HIPS]]].mean(axis=0)
+    return np.asarray(shoulders + _HEAD_ABOVE_SHOULDERS * (shoulders - hips))
 
 
-def _upwards(at: NDArray[np.float64], trusted: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """From the hips to the shoulders (2,), of length 1; None where either is not seen."""
-    shoulders, hips = _SHOULDERS[trusted[_SHOULDERS]], _HIPS[trusted[_HIPS]]
+def _upwards(keypoints: _Keypoints) -> NDArray[np.float64] | None:
+    """Return the direction (2,) of length 1 from the hips to the shoulders; None if either is not seen."""
+    shoulders, hips = keypoints.among(_SHOULDERS), keypoints.among(_HIPS)
     if not (shoulders.size and hips.size):
         return None
-    up = at[shoulders].mean(axis=0) - at[hips].mean(axis=0)
+    up = keypoints.at[shoulders].mean(axis=0) - keypoints.at[hips].mean(axis=0)
     return np.asarray(up / max(float(np.linalg.norm(up)), 1.0))
-
-
-def _middle(
-    at: NDArray[np.float64], scores: NDArray[np.float64], trusted: NDArray[np.bool_], reach: float
-) -> tuple[NDArray[np.float64] | None, list[int], list[int]]:
-    """The head's middle by its own keypoints, those that belong to it, and those trusted that lie astray."""
-    own = _HEAD[trusted[_HEAD]]
-    if own.size < 2:
-        return None, [], []
-    away = np.linalg.norm(at[own] - np.median(at[own], axis=0), axis=1)
-    members, strays = own[away <= _STRAY * reach], own[away > _STRAY * reach]
-    if members.size < 2:
-        return None, [], [int(joint) for joint in own]
-    weight = _WEIGHT[members] * scores[members]
-    centre = (at[members] * weight[:, None]).sum(axis=0) / weight.sum()
-    return centre, [int(joint) for joint in members], [int(joint) for joint in strays]

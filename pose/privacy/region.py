@@ -16,31 +16,31 @@ class PlacedBy(StrEnum):
     """What told where a head is."""
 
     HEAD = "head"  # the head's own keypoints
-    TRUNK = "trunk"  # where the trunk ends
+    TRUNK = "trunk"  # the position and direction of the trunk
     OUTSIDE = "outside"  # the picture ends below the shoulders: nothing to redact
-    LOW_CONFIDENCE = "low confidence"  # a detection that counts as nobody
-    TEMPORAL = "temporal"  # the frames before and after
+    LOW_CONFIDENCE = "low confidence"  # a low-confidence detection
+    TEMPORAL = "temporal"  # another frame of the scan
     FACE_DETECTOR = "face detector"  # the face detector, in the picture
 
 
 class HeadNotPlaced(Exception):
-    """It is not certain where a person's head is. The text says why."""
+    """Raised when it is not certain where a person's head is. The text says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeadRegion:
-    """What must be covered of one person's head, in pixels of the picture.
+    """The region of one head, in pixels of the picture.
 
     Attributes:
         centre: u, v of the head's middle.
-        radius_px: of the ball.
+        radius_px: radius of the ball that holds the head.
         outline: (N, 2) int32, a convex polygon, maybe partly or wholly outside the picture; empty if the
             picture ends below the shoulders.
         placed_by: what told where the head is.
-        radius: of the ball in metres, NaN where it is not known.
-        depth: of its middle in metres, NaN where it is not known.
-        shown: whether the depth map shows it. Of one that it does not show the place is a guess, which is
-            covered widely, and tells other frames nothing.
+        radius: of the ball in metres; NaN if unknown.
+        depth: of the ball's middle in metres; NaN if unknown.
+        depth_confirmed: whether the depth map shows the head. If not, its place is a guess: the region is
+            larger, and it is not propagated to other frames.
     """
 
     centre: tuple[float, float]
@@ -49,7 +49,7 @@ class HeadRegion:
     placed_by: PlacedBy
     radius: float = math.nan
     depth: float = math.nan
-    shown: bool = True
+    depth_confirmed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,8 @@ class Heads:
     """The heads of a frame.
 
     Attributes:
-        regions: to be covered.
-        reason: why it is not certain that these are all, for a person to read; None if it is.
+        regions: to redact.
+        reason: why some head may be missing, for a person to read; None if all heads are known.
     """
 
     regions: tuple[HeadRegion, ...]
@@ -66,7 +66,12 @@ class Heads:
 
 
 def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W) bool, True on all pixels of the regions."""
+    """Return an (H, W) bool mask, True on all pixels of the regions.
+
+    Args:
+        regions: in pixels of the picture.
+        picture_size: width, height.
+    """
     mask = np.zeros((picture_size[1], picture_size[0]), np.uint8)
     for region in regions:
         if len(region.outline):
@@ -75,14 +80,18 @@ def region_mask(regions: Sequence[HeadRegion], picture_size: tuple[int, int]) ->
 
 
 def disc(centre: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
-    """(48, 2) corners of a polygon around a circle, not in it."""
+    """Return the (48, 2) corners of a polygon that holds a whole circle."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     return np.asarray(centre + radius * 1.003 * np.column_stack((np.cos(angle), np.sin(angle))))
 
 
 def hull(points: NDArray[np.float64], picture_size: tuple[int, int]) -> NDArray[np.int32]:
-    """Convex hull in whole pixels of the picture."""
-    # Far outside the picture a polygon says no more than just outside; huge ones overflow when drawn.
+    """Return the convex hull (M, 2) of points (N, 2), in whole pixels of the picture.
+
+    >>> sorted(hull(np.array([(0, 0), (4, 0), (1, 1), (0, 4)]), (8, 8)).tolist())
+    [[0, 0], [0, 4], [4, 0]]
+    """
+    # Clip points far outside the picture: OpenCV overflows when it draws huge polygons.
     width, height = picture_size
     at = np.clip(points, (-width, -height), (2 * width, 2 * height))
     return np.asarray(cv2.convexHull(np.rint(at).astype(np.int32)).reshape(-1, 2))

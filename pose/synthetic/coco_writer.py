@@ -1,7 +1,7 @@
-"""Rendered people as a COCO data set: `python -m pose.synthetic.coco_writer OUT --count N --seed S`.
+"""Write synthetic people as a COCO data set: `python -m pose.synthetic.coco_writer OUT --count N --seed S`.
 
-The format is that of COCO's keypoint annotations (cocodataset.org, "Data format", section 4), with what
-`pose evaluate` and pycocotools read of it. There are no segmentations: evaluating keypoints needs none.
+The format is that of COCO's keypoint annotations (cocodataset.org, "Data format", section 4), limited to the
+fields that `pose evaluate` and pycocotools read. Keypoint evaluation needs no segmentations.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from pose.synthetic.scene import sample_scene
 ANNOTATIONS: Final = "person_keypoints.json"
 IMAGES: Final = "images"
 MAX_COUNT: Final = 100_000
-# Of the pictures, width and height before they are turned upright. The smaller ones hold people of the size
+# Width and height of the pictures before they are turned upright. In the smallest ones people have the size
 # that COCO calls medium (32² to 96² pixels).
 _SIZES: Final = ((640, 480), (640, 480), (480, 360), (200, 150))
-_EMPTY_EVERY: Final = 9  # so many pictures, the last shows nobody
-_TWO_EVERY: Final = 3
-UNLABELLED, HIDDEN, SEEN = 0, 1, 2  # COCO's v of a keypoint
+_EMPTY_EVERY: Final = 9  # the last of nine pictures shows nobody
+_TWO_EVERY: Final = 3  # the last of three pictures shows two people
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2  # COCO's v of a keypoint
 
 
 def write_coco(out: Path | str, count: int, seed: int = 0) -> Path:
-    """Renders a data set into the folder `out`, which is made, and gives the folder back.
+    """Render a data set into the folder `out` and return the folder.
 
-    It holds `person_keypoints.json` and `images/<id of 12 digits>.jpg`: standing and lying children, upright
-    as far as the scan's step tells, some with a second person, some rooms without anybody. The same arguments
-    give the same bytes; more pictures leave the first ones as they were.
+    It contains `person_keypoints.json` and `images/<id of 12 digits>.jpg`: standing and lying children, some
+    with a second person, and some empty rooms, turned upright by the scan's step. The same arguments give the
+    same bytes; a larger `count` does not change the first pictures.
 
     Args:
-        out: a folder that is not there yet, or an empty one.
-        count: of the pictures, 1 to `MAX_COUNT`.
-        seed: of the first picture, not negative; the next ones take the next seeds.
+        out: an empty folder, or one that does not exist yet.
+        count: number of pictures, 1 to `MAX_COUNT`.
+        seed: seed of the first picture, not negative; each further picture takes the next one.
 
     Raises:
         ValueError: a number is out of range.
-        FileExistsError: the folder holds something already.
+        FileExistsError: the folder is not empty.
     """
     if not 1 <= count <= MAX_COUNT:
         raise ValueError(f"count is {count}, expected 1 to {MAX_COUNT}")
@@ -56,7 +56,7 @@ def write_coco(out: Path | str, count: int, seed: int = 0) -> Path:
         raise ValueError(f"seed is {seed}, expected 0 or more")
     out = Path(out)
     if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty; a data set is written into a folder of its own")
+        raise FileExistsError(f"{out} is not empty; choose an empty or new folder")
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ def write_coco(out: Path | str, count: int, seed: int = 0) -> Path:
 
 
 def _render(seed: int, number: int) -> tuple[Picture, int]:
-    """A picture in sensor orientation, and by how many quarter turns clockwise it becomes upright."""
+    """Return a picture in sensor orientation, and the quarter turns clockwise that make it upright."""
     posture = ("standing", "lying")[number % 2]
     if number % _EMPTY_EVERY == _EMPTY_EVERY - 1:
         posture = "empty"
@@ -93,20 +93,19 @@ def _render(seed: int, number: int) -> tuple[Picture, int]:
 
 
 def _annotation(person: SyntheticPerson, picture: Picture, turns: int) -> dict[str, Any] | None:
-    """What COCO says of a person, all but the ids; None where not a pixel of it is seen."""
-    owners = np.array([shape.owner for shape in picture.scene.shapes] + [-1])
-    mask = turn_picture(owners[picture.hits.index] == person.shapes[0].owner, turns)
+    """Return a person's annotation without ids, None if no pixel of the person is visible."""
+    mask = turn_picture(picture.hits.owner_mask(picture.scene.shapes, person.owner), turns)
     if not mask.any():
         return None
     rows, columns = np.nonzero(mask)
     x0, y0, x1, y1 = (int(edge) for edge in (columns.min(), rows.min(), columns.max(), rows.max()))
-    uv, seen = project_keypoints(person, picture.scene, picture.hits)
+    uv, visible = project_keypoints(person, picture.scene, picture.hits)
     _, depth = picture.scene.camera.project(person.joints)
     sensor_height, sensor_width = picture.hits.index.shape
     uv = turn_points(uv, turns, sensor_width, sensor_height)
-    # Who annotates a picture cannot tell a hidden keypoint that lies away from all that is seen of a person.
+    # An annotator cannot place a hidden keypoint far from the visible part of a person.
     near = ((uv >= (x0, y0)) & (uv <= (x1, y1))).all(axis=1) & (depth > 0)
-    labels = np.where(seen, SEEN, np.where(near, HIDDEN, UNLABELLED))
+    labels = np.where(visible, VISIBLE, np.where(near, HIDDEN, UNLABELLED))
     keypoints: list[float] = []
     for (u, v), label in zip(uv.tolist(), labels.tolist(), strict=True):
         keypoints += [round(u, 2), round(v, 2), label] if label else [0, 0, UNLABELLED]
@@ -133,11 +132,11 @@ def _category() -> dict[str, Any]:
 
 
 def main(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that becomes the data set.")],
-    count: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Pictures.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first picture.")] = 0,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Empty or new folder for the data set.")],
+    count: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="Number of pictures.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first picture.")] = 0,
 ) -> None:
-    """Render people in COCO's format: person_keypoints.json, and the pictures in images/."""
+    """Render people as a COCO data set: person_keypoints.json, and pictures in images/."""
     try:
         folder = write_coco(out, count, seed)
     except OSError as error:

@@ -1,27 +1,29 @@
-"""Flesh, hair and clothes around a posed body, as smooth volumes."""
+"""Body surface, hair and clothes around the joints, as smooth volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
-from pose.synthetic.posing import Posed
+from pose.synthetic.posing import BodyPose
 from pose.synthetic.proportions import Measures
-from pose.synthetic.raycast import Shape, cone, ellipsoid, squeezed_cone
+from pose.synthetic.raycast import Shape, cone, ellipsoid, elliptic_cone
 
 FloatArray = NDArray[np.float64]
+HEAD_PARTS: Final = ("head", "ear", "hair", "hat")  # `Shape.part` of all that belongs to a head
 
 
 @dataclass(frozen=True)
 class Clothes:
-    """What a person wears: factors on the flesh below, 1.0 where the skin is bare.
+    """What a person wears. Factors widen the body below; 1.0 is bare skin.
 
     Attributes:
-        skirt: its length as a share of the thigh's and shank's, 0 for none.
+        skirt: length as a share of the leg from hip to ankle, 0 for no skirt.
         hair: "none", "short", "long", "bun" or "hat".
     """
 
@@ -38,7 +40,7 @@ class Clothes:
 
 
 def sample_clothes(rng: np.random.Generator, stature: float) -> Clothes:
-    """Clothes of a random person of this stature (metres): babies wear diapers and seldom skirts."""
+    """Return random clothes for this stature (metres). Babies mostly wear diapers, seldom skirts."""
     baby = stature < 0.8
     skirt = float(rng.uniform(0.25, 0.75)) if rng.random() < (0.10 if baby else 0.22) else 0.0
     return Clothes(
@@ -56,46 +58,45 @@ def sample_clothes(rng: np.random.Generator, stature: float) -> Clothes:
 
 
 def dress(
-    rng: np.random.Generator, m: Measures, posed: Posed, owner: int
+    rng: np.random.Generator, m: Measures, body_pose: BodyPose, owner: int
 ) -> tuple[Clothes, list[Shape], FloatArray]:
-    """Covers a posed body.
+    """Dress a body in random clothes and hair.
 
     Args:
         rng: draws clothes and hair.
-        owner: the person's number, which its shapes bear.
+        owner: the person's number in the scene, stored in each shape.
 
     Returns:
-        the clothes; the volumes; and (17,) how far each joint may lie below the surface that hides it, in
-        metres.
+        the clothes; the volumes; and the joint depth limits, see `SyntheticPerson.max_joint_depths`.
     """
     clothes = sample_clothes(rng, m.stature)
-    shapes = [*_trunk(m, posed, clothes, owner), *_head(rng, m, posed, clothes, owner)]
+    shapes = [*_trunk(m, body_pose, clothes, owner), *_head(rng, m, body_pose, clothes, owner)]
     for row in (0, 1):
-        shapes += _arm(m, posed, clothes, owner, row) + _leg(m, posed, clothes, owner, row)
+        shapes += _arm(m, body_pose, clothes, owner, row) + _leg(m, body_pose, clothes, owner, row)
     if clothes.skirt:
-        shapes.append(_skirt(rng, m, posed, clothes, owner))
-    return clothes, shapes, _cover(m, clothes)
+        shapes.append(_skirt(rng, m, body_pose, clothes, owner))
+    return clothes, shapes, _max_joint_depths(m, clothes)
 
 
-def _cover(m: Measures, clothes: Clothes) -> FloatArray:
+def _max_joint_depths(m: Measures, clothes: Clothes) -> FloatArray:
     sleeves = clothes.sleeves if clothes.long_sleeves else 1.0
     trousers = clothes.trousers if clothes.long_trousers else 1.0
-    radii = np.empty(kp.COUNT)
-    radii[list(kp.HEAD)] = 0.16 * m.head_breadth
-    radii[[5, 6]], radii[[7, 8]], radii[[9, 10]] = (
+    depths = np.empty(kp.COUNT)
+    depths[list(kp.HEAD)] = 0.16 * m.head_breadth
+    depths[[5, 6]], depths[[7, 8]], depths[[9, 10]] = (
         value * sleeves for value in (2.2 * m.arm, 2.0 * m.elbow, 2.2 * m.wrist)
     )
-    radii[[11, 12]], radii[[13, 14]], radii[[15, 16]] = (
+    depths[[11, 12]], depths[[13, 14]], depths[[15, 16]] = (
         value * trousers for value in (2.0 * m.thigh, 1.8 * m.knee, 2.0 * m.ankle)
     )
     if clothes.skirt:
-        radii[11:15] += 0.05
-    return radii
+        depths[11:15] += 0.05
+    return depths
 
 
-def _trunk(m: Measures, posed: Posed, clothes: Clothes, owner: int) -> list[Shape]:
-    pelvis, chest = posed.frames["pelvis"], posed.frames["chest"]
-    j, neck, wear = posed.joints, posed.extra["neck"], clothes.top
+def _trunk(m: Measures, body_pose: BodyPose, clothes: Clothes, owner: int) -> list[Shape]:
+    pelvis, chest = body_pose.frames["pelvis"], body_pose.frames["chest"]
+    j, neck, wear = body_pose.joints, body_pose.landmarks["neck"], clothes.top
     hips = (j[kp.LEFT_HIP] + j[kp.RIGHT_HIP]) / 2
     spine = neck - hips
     up = spine / np.linalg.norm(spine)
@@ -115,11 +116,11 @@ def _trunk(m: Measures, posed: Posed, clothes: Clothes, owner: int) -> list[Shap
     arm = 1.12 * m.arm * wear
 
     cloth = 0.004 if wear > 1 else 0.0005
-    tube, rod = partial(squeezed_cone, wrinkle=cloth), partial(cone, wrinkle=cloth)
+    tube, rod = partial(elliptic_cone, wrinkle=cloth), partial(cone, wrinkle=cloth)
     belly = waist + pelvis[:, 2] * 0.12 * m.waist_depth
     yoke = [shoulder * 0.8 + neck * 0.2 - up * 0.01 for shoulder in (left, right)]
     nape, collar = neck + up * 0.25 * m.neck, neck - up * 0.6 * m.arm
-    throat = posed.extra["chin"] + 0.25 * (posed.extra["head"] - posed.extra["chin"])
+    throat = body_pose.landmarks["chin"] + 0.25 * (body_pose.landmarks["head"] - body_pose.landmarks["chin"])
     return [
         tube(
             low, owner, seat - up * 0.1 * hip_width, waist, 0.95 * hip_width, waist_width, pelvis, flat_hips
@@ -136,8 +137,10 @@ def _trunk(m: Measures, posed: Posed, clothes: Clothes, owner: int) -> list[Shap
     ]
 
 
-def _head(rng: np.random.Generator, m: Measures, posed: Posed, clothes: Clothes, owner: int) -> list[Shape]:
-    frame, middle, j = posed.frames["head"], posed.extra["head"], posed.joints
+def _head(
+    rng: np.random.Generator, m: Measures, body_pose: BodyPose, clothes: Clothes, owner: int
+) -> list[Shape]:
+    frame, middle, j = body_pose.frames["head"], body_pose.landmarks["head"], body_pose.joints
     b, h, length = m.head_breadth / 2, m.head_height / 2, m.head_length / 2
     left, up, front = frame.T
     jaw, nose = middle - up * 0.38 * h + front * 0.18 * length, j[kp.NOSE] - front * 0.07 * length
@@ -165,11 +168,11 @@ def _head(rng: np.random.Generator, m: Measures, posed: Posed, clothes: Clothes,
     return shapes
 
 
-def _arm(m: Measures, posed: Posed, clothes: Clothes, owner: int, row: int) -> list[Shape]:
-    shoulder, elbow, wrist = (posed.joints[i + row] for i in (5, 7, 9))
+def _arm(m: Measures, body_pose: BodyPose, clothes: Clothes, owner: int, row: int) -> list[Shape]:
+    shoulder, elbow, wrist = (body_pose.joints[i + row] for i in (5, 7, 9))
     high = clothes.sleeves
     low = high if clothes.long_sleeves else 1.0
-    hand = posed.extra[f"hand{row}"]
+    hand = body_pose.landmarks[f"hand{row}"]
     palm = wrist + 0.55 * (hand - wrist)
     upper = partial(cone, "top" if high > 1 else "skin", wrinkle=0.003 if high > 1 else 0.0)
     fore = partial(cone, "top" if low > 1 else "skin", wrinkle=0.003 if low > 1 else 0.0)
@@ -181,12 +184,12 @@ def _arm(m: Measures, posed: Posed, clothes: Clothes, owner: int, row: int) -> l
     ]
 
 
-def _leg(m: Measures, posed: Posed, clothes: Clothes, owner: int, row: int) -> list[Shape]:
-    hip, knee, ankle = (posed.joints[i + row] for i in (11, 13, 15))
+def _leg(m: Measures, body_pose: BodyPose, clothes: Clothes, owner: int, row: int) -> list[Shape]:
+    hip, knee, ankle = (body_pose.joints[i + row] for i in (11, 13, 15))
     high = clothes.trousers
     low = high if clothes.long_trousers else 1.0
     calf = knee + 0.32 * (ankle - knee)
-    heel, toes = posed.extra[f"heel{row}"], posed.extra[f"toes{row}"]
+    heel, toes = body_pose.landmarks[f"heel{row}"], body_pose.landmarks[f"toes{row}"]
     shoe = 1.3 if clothes.shoes else 1.0
     crease = 0.003 if high > 1 else 0.0
     thigh = partial(cone, "bottom" if high > 1 else "skin", wrinkle=crease)
@@ -201,14 +204,14 @@ def _leg(m: Measures, posed: Posed, clothes: Clothes, owner: int, row: int) -> l
     ]
 
 
-def _skirt(rng: np.random.Generator, m: Measures, posed: Posed, clothes: Clothes, owner: int) -> Shape:
-    j, length = posed.joints, 2 * clothes.skirt
+def _skirt(rng: np.random.Generator, m: Measures, body_pose: BodyPose, clothes: Clothes, owner: int) -> Shape:
+    j, length = body_pose.joints, 2 * clothes.skirt
     hips, knees, ankles = (j[11] + j[12]) / 2, (j[13] + j[14]) / 2, (j[15] + j[16]) / 2
     hem = hips + length * (knees - hips) if clothes.skirt < 0.5 else knees + (length - 1) * (ankles - knees)
     spread = max(float(np.linalg.norm(j[13] - j[14])) / 2 + m.knee, 1.1 * m.hip_width)
-    # Cloth ends somewhere, however far the knees are apart.
+    # Cloth is only so wide, however far apart the knees are.
     spread = min(spread * rng.uniform(0.95, 1.35), 1.9 * m.hip_width)
-    top, pelvis = hips + 0.1 * (hips - knees), posed.frames["pelvis"]
-    return squeezed_cone(
+    top, pelvis = hips + 0.1 * (hips - knees), body_pose.frames["pelvis"]
+    return elliptic_cone(
         "bottom", owner, top, hem, 1.05 * m.hip_width, spread, pelvis, (1.0, 1.0, 0.75), wrinkle=0.008
     )

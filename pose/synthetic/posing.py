@@ -1,6 +1,7 @@
-"""A pose for a body: random joint angles of a standing or lying child, and the joints that follow.
+"""Random poses of a standing or lying child: joint angles, and the joints by forward kinematics.
 
-The body's frame: origin between the hip joints, x to the person's left, y towards the head, z to the front.
+The body frame has its origin between the hip joints; x points to the person's left, y to the head, z to the
+front.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ FloatArray = NDArray[np.float64]
 DOWN = np.array([0.0, -1.0, 0.0])
 
 
-def turn(axis: str, degrees: float) -> FloatArray:
-    """Rotation matrix (3, 3) about the axis x, y or z, counter-clockwise seen from its tip."""
+def rotation_about(axis: str, degrees: float) -> FloatArray:
+    """Return the rotation matrix (3, 3) about the axis x, y or z, counter-clockwise seen from its tip.
+
+    >>> rotation_about("z", 90).round() @ [1, 0, 0]
+    array([0., 1., 0.])
+    """
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return {
         "x": np.array([[1, 0, 0], [0, c, -s], [0, s, c]]),
@@ -28,71 +33,77 @@ def turn(axis: str, degrees: float) -> FloatArray:
 
 
 @dataclass
-class Posed:
-    """Joints and frames of a posed body, first in its own frame, then (after `place`) in the world.
+class BodyPose:
+    """Joints and frames of a body, first in the body frame, after `transform` in the scene.
 
     Attributes:
-        joints: (17, 3) the COCO keypoints: limbs' joints inside the body, the face's on its surface.
-        extra: further points (3,): "neck", "chin", "head"; "hand0", "heel0" and "toes0" of the left side,
-            with 1 of the right one.
-        frames: "pelvis", "chest" and "head": (3, 3), columns are left, up and front.
+        joints: (17, 3) the COCO keypoints: limb joints inside the body, face points on the skin.
+        landmarks: more points (3,): "neck", "chin", "head"; on the left side "hand0", "heel0" and "toes0",
+            on the right side the same with 1.
+        frames: rotations (3, 3) of "pelvis", "chest" and "head"; columns are left, up and front.
     """
 
     joints: FloatArray
-    extra: dict[str, FloatArray]
+    landmarks: dict[str, FloatArray]
     frames: dict[str, FloatArray]
 
-    def place(self, rotation: FloatArray, offset: FloatArray) -> Posed:
-        """The same pose turned, then moved."""
-        return Posed(
+    def transform(self, rotation: FloatArray, offset: FloatArray) -> BodyPose:
+        """Return the pose rotated, then moved."""
+        return BodyPose(
             self.joints @ rotation.T + offset,
-            {name: rotation @ point + offset for name, point in self.extra.items()},
+            {name: rotation @ point + offset for name, point in self.landmarks.items()},
             {name: rotation @ frame for name, frame in self.frames.items()},
         )
 
 
 def _arm(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, FloatArray]:
-    """Frames of the upper arm and the forearm in the chest's frame; both point along their -y."""
+    """Return rotations of upper arm and forearm in the chest frame; both point along their own -y."""
     style = rng.random()
     if style < (0.35 if lying else 0.62):  # along the body
         abduct, flex, elbow = rng.uniform(3, 40), rng.normal(0, 14), abs(rng.normal(12, 18))
     elif style < 0.75:  # anywhere in front and beside
         abduct, flex, elbow = rng.uniform(0, 100), rng.uniform(-30, 90), rng.uniform(0, 130)
-    elif style < 0.90:  # raised, as babies on their back like it
+    elif style < 0.90:  # raised, common for babies on their back
         abduct, flex, elbow = rng.uniform(70, 165), rng.normal(0, 20), rng.uniform(0, 120)
     else:  # hands on the belly, at the mouth, on the hips
         abduct, flex, elbow = rng.uniform(0, 55), rng.uniform(-35, 40), rng.uniform(60, 140)
     spin = rng.uniform(-90, 30) if style >= 0.62 else rng.uniform(-50, 20)
-    upper = turn("z", side * abduct) @ turn("x", -flex) @ turn("y", side * spin)
-    return upper, upper @ turn("x", -elbow)
+    upper = rotation_about("z", side * abduct) @ rotation_about("x", -flex) @ rotation_about("y", side * spin)
+    return upper, upper @ rotation_about("x", -elbow)
 
 
 def _leg(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, FloatArray]:
+    """Return rotations of thigh and shank in the pelvis frame; both point along their own -y."""
     if not lying:
         if rng.random() < 0.85:
             abduct, flex, knee = rng.normal(5, 4), rng.normal(2, 6), abs(rng.normal(3, 7))
-        else:  # a step, a bent knee, a child that squats a little
+        else:  # a step, a bent knee, a slight squat
             abduct, flex, knee = rng.normal(8, 7), rng.normal(12, 18), abs(rng.normal(15, 18))
     elif rng.random() < 0.5:
         abduct, flex, knee = rng.normal(8, 8), abs(rng.normal(5, 12)), abs(rng.normal(10, 15))
     else:
         abduct, flex, knee = rng.uniform(0, 60), rng.uniform(0, 95), rng.uniform(0, 115)
     spin = rng.normal(8, 10) if not lying else rng.uniform(-15, 45)
-    thigh = turn("z", side * abduct) @ turn("x", -flex) @ turn("y", side * spin)
-    return thigh, thigh @ turn("x", max(knee, 0.0))
+    thigh = rotation_about("z", side * abduct) @ rotation_about("x", -flex) @ rotation_about("y", side * spin)
+    return thigh, thigh @ rotation_about("x", max(knee, 0.0))
 
 
-def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> Posed:
-    """Random joint angles, mostly quiet ones, sometimes wild; in the body's own frame, metres."""
+def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> BodyPose:
+    """Return a random pose in the body frame, in metres: mostly relaxed, sometimes extreme."""
     bend = 1.0 if rng.random() < 0.8 else 2.2
     pelvis = np.eye(3)
     chest = (
-        turn("y", rng.normal(0, 5 * bend))
-        @ turn("z", rng.normal(0, 4 * bend))
-        @ turn("x", rng.normal(2, 5 * bend))
+        rotation_about("y", rng.normal(0, 5 * bend))
+        @ rotation_about("z", rng.normal(0, 4 * bend))
+        @ rotation_about("x", rng.normal(2, 5 * bend))
     )
     yaw = rng.normal(0, 18) if rng.random() < 0.75 else rng.uniform(-75, 75)
-    head = chest @ turn("y", yaw) @ turn("z", rng.normal(0, 8)) @ turn("x", rng.normal(4, 11))
+    head = (
+        chest
+        @ rotation_about("y", yaw)
+        @ rotation_about("z", rng.normal(0, 8))
+        @ rotation_about("x", rng.normal(4, 11))
+    )
 
     neck = pelvis[:, 1] * m.spine * 0.5 + chest[:, 1] * m.spine * 0.5
     chin = neck + (0.5 * chest[:, 1] + 0.5 * head[:, 1]) * m.neck
@@ -100,7 +111,7 @@ def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> Posed:
     skull = chin + head[:, 1] * (0.5 * m.head_height) + head[:, 2] * (0.06 * m.head_length)
 
     j = np.zeros((17, 3))
-    extra = {"neck": neck, "chin": chin, "head": skull}
+    landmarks = {"neck": neck, "chin": chin, "head": skull}
     j[list(kp.HEAD)] = skull + face_points(m) @ head.T
     for side, left in ((1, True), (-1, False)):
         shoulder = neck + side * m.half_shoulders * chest[:, 0] + rng.normal(0, 0.006) * chest[:, 1]
@@ -114,17 +125,24 @@ def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> Posed:
         row = 0 if left else 1
         j[[5 + row, 7 + row, 9 + row]] = shoulder, elbow, wrist
         j[[11 + row, 13 + row, 15 + row]] = hip, knee, ankle
-        hand_bend = turn("x", rng.normal(-10, 15)) @ turn("z", rng.normal(0, 12))
-        extra[f"hand{row}"] = wrist + fore @ hand_bend @ DOWN * m.hand
+        hand_bend = rotation_about("x", rng.normal(-10, 15)) @ rotation_about("z", rng.normal(0, 12))
+        landmarks[f"hand{row}"] = wrist + fore @ hand_bend @ DOWN * m.hand
         point = rng.normal(0, 6) if not lying else rng.normal(35, 18)
-        toes = shank @ turn("x", point) @ turn("y", side * rng.normal(8, 8)) @ np.array([0.0, 0.0, 1.0])
-        extra[f"heel{row}"] = ankle - shank[:, 1] * (m.ankle_height - 0.35 * m.ankle) - 0.16 * m.foot * toes
-        extra[f"toes{row}"] = extra[f"heel{row}"] + toes * (0.80 * m.foot)
-    return Posed(j, extra, {"pelvis": pelvis, "chest": chest, "head": head})
+        toes = (
+            shank
+            @ rotation_about("x", point)
+            @ rotation_about("y", side * rng.normal(8, 8))
+            @ np.array([0.0, 0.0, 1.0])
+        )
+        landmarks[f"heel{row}"] = (
+            ankle - shank[:, 1] * (m.ankle_height - 0.35 * m.ankle) - 0.16 * m.foot * toes
+        )
+        landmarks[f"toes{row}"] = landmarks[f"heel{row}"] + toes * (0.80 * m.foot)
+    return BodyPose(j, landmarks, {"pelvis": pelvis, "chest": chest, "head": head})
 
 
 def face_points(m: Measures) -> FloatArray:
-    """(5, 3) nose, eyes and ears from the middle of the head, in the head's frame, on its surface."""
+    """Return nose, eyes and ears (5, 3) on the surface of the head: metres from its centre, head frame."""
     b, h, length = m.head_breadth / 2, m.head_height / 2, m.head_length / 2
     eye_y = -0.10 * h
     eye_x = 0.43 * b
@@ -140,7 +158,7 @@ def face_points(m: Measures) -> FloatArray:
     )
 
 
-# Radius of the body at a joint that may touch the ground, and the joint it hangs on.
+# A joint that may touch the ground, its parent joint, and the measure that is the body's radius there.
 _CHAINS = (
     (kp.LEFT_ELBOW, kp.LEFT_SHOULDER, "elbow"), (kp.RIGHT_ELBOW, kp.RIGHT_SHOULDER, "elbow"),
     (kp.LEFT_WRIST, kp.LEFT_ELBOW, "wrist"), (kp.RIGHT_WRIST, kp.RIGHT_ELBOW, "wrist"),
@@ -149,16 +167,16 @@ _CHAINS = (
 )  # fmt: skip
 
 
-def settle(posed: Posed, m: Measures, ground: float, rng: np.random.Generator) -> Posed:
-    """Keeps the limbs of a lying body above the ground, and lets most of them rest on it.
+def rest_on_ground(body_pose: BodyPose, m: Measures, ground: float, rng: np.random.Generator) -> BodyPose:
+    """Keep the limbs of a lying body above the ground and let most of them rest on it.
 
-    A segment that would end below the ground (or that hangs in the air and is let go) is turned about its
-    upper joint until its end rests; its length stays.
+    A segment that ends below the ground, or that is relaxed, is rotated about its upper joint until its end
+    rests on the ground. Segments keep their length.
     """
-    j, extra = posed.joints.copy(), dict(posed.extra)
+    j, landmarks = body_pose.joints.copy(), dict(body_pose.landmarks)
     for child, parent, part in _CHAINS:
         rest = ground + getattr(m, part)
-        segment = posed.joints[child] - posed.joints[parent]
+        segment = body_pose.joints[child] - body_pose.joints[parent]
         length = float(np.linalg.norm(segment))
         target = j[parent, 1] + segment[1]
         knee = child in (kp.LEFT_KNEE, kp.RIGHT_KNEE)
@@ -176,7 +194,7 @@ def settle(posed: Posed, m: Measures, ground: float, rng: np.random.Generator) -
             (f"heel{row}", ankle, m.ankle),
             (f"toes{row}", ankle, 0.4 * m.ankle),
         ):
-            moved = extra[name] + (j[at] - posed.joints[at])
+            moved = landmarks[name] + (j[at] - body_pose.joints[at])
             moved[1] = max(moved[1], ground + radius)
-            extra[name] = moved
-    return Posed(j, extra, posed.frames)
+            landmarks[name] = moved
+    return BodyPose(j, landmarks, body_pose.frames)

@@ -1,10 +1,10 @@
-"""Rays against smooth volumes: which shape each pixel sees, and how far away it is.
+"""Ray casting of smooth volumes: which shape each pixel sees, and at which depth.
 
-Every shape is met in closed form, so a depth map costs milliseconds and needs nothing but numpy:
-round cones (the convex hull of two spheres, also squeezed along the axes of a frame of their own, so that an
-ellipsoid is one with both spheres at one place), boxes and planes. The round cone follows the quadratic of
-Quilez, "Intersectors" (iquilezles.org, 2014), written here for rays that are not of unit length: a ray's
-direction has z = -1 in the camera's frame, hence its parameter t *is* the depth.
+All intersections have a closed form, so a depth map takes milliseconds and needs only numpy. The shapes are
+boxes, planes and round cones (the convex hull of two spheres). Round cones may be scaled along the axes of
+their own frame; an ellipsoid is one whose two spheres coincide. The round cone follows the quadratic of
+Quilez, "Intersectors" (iquilezles.org, 2014), for rays that are not of unit length: a ray's direction has
+z = -1 in the camera frame, so the ray parameter t is the depth.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from numpy.typing import NDArray
 from pose.geometry.camera import Intrinsics
 
 FloatArray = NDArray[np.float64]
-NEAR = 0.05  # metres; nothing nearer to the camera is seen
+NEAR = 0.05  # metres; the near clipping plane
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A volume in the world (metres, y up).
+    """A volume in the scene (metres, y up).
 
     Attributes:
         kind: "cone", "box" or "plane".
-        part: what it is, a name such as "head" or "floor"; decides colour and how the sensor sees it.
-        owner: number of the person it belongs to, -1 for the room, -2 for hands of somebody out of sight.
-        frame: (3, 3) columns are the shape's own axes in the world; `origin` (3,) is its place.
-        scale: (3,) the shape is stretched by this along its own axes.
-        ends: (2, 3) the two spheres' centres in the shape's own, unstretched frame; `radii` (2,) their radii.
-        half: (3,) half the size of a box along its own axes. A plane is y = 0 of its frame.
-        wrinkle: metres by which cloth moves the surface in and out.
+        part: semantic label such as "head" or "floor"; decides colour and reflectance.
+        owner: number of the person it belongs to, -1 for the room, -2 for hands of a person out of view.
+        origin: (3,) position in the scene.
+        frame: (3, 3) rotation; columns are the axes of the shape's local frame in the scene.
+        scale: (3,) factors along the local axes.
+        ends: (2, 3) centres of a cone's two spheres in the local frame, before scaling.
+        radii: their two radii.
+        half: (3,) half the edges of a box along the local axes. A plane is y = 0 of its local frame.
+        wrinkle: metres, how far cloth moves the surface in and out.
     """
 
     kind: str
@@ -50,12 +52,12 @@ class Shape:
 def cone(
     part: str, owner: int, a: FloatArray, b: FloatArray, ra: float, rb: float, *, wrinkle: float = 0.0
 ) -> Shape:
-    """A round cone between world points a and b with radii ra and rb."""
+    """Return a round cone between points a and b (3,) of the scene, with radii ra and rb."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     return Shape("cone", part, owner, a, ends=np.stack([np.zeros(3), b - a]), radii=(ra, rb), wrinkle=wrinkle)
 
 
-def squeezed_cone(
+def elliptic_cone(
     part: str,
     owner: int,
     a: FloatArray,
@@ -67,7 +69,7 @@ def squeezed_cone(
     *,
     wrinkle: float = 0.0,
 ) -> Shape:
-    """A round cone between a and b, its cross-section stretched by `scale` along the axes of `frame`."""
+    """Return a round cone between a and b, its cross-section scaled by `scale` along the axes of `frame`."""
     a, b, factors = np.asarray(a, float), np.asarray(b, float), np.asarray(scale, float)
     end = (frame.T @ (b - a)) / factors
     ends = np.stack([np.zeros(3), end])
@@ -83,25 +85,25 @@ def ellipsoid(
     *,
     wrinkle: float = 0.0,
 ) -> Shape:
-    """An ellipsoid around `centre` with `radii` along the axes of `frame`."""
+    """Return an ellipsoid around `centre` with `radii` along the axes of `frame`."""
     at, stretch = np.asarray(centre, float), np.asarray(radii, float)
     return Shape("cone", part, owner, at, frame, stretch, radii=(1.0, 1.0), wrinkle=wrinkle)
 
 
 def box(part: str, centre: FloatArray, frame: FloatArray, size: tuple[float, float, float]) -> Shape:
-    """A box of the room, its edges (whole lengths) along the axes of `frame`."""
+    """Return a box of the room; `size` is its full edge lengths along the axes of `frame`."""
     half = np.asarray(size, float) / 2
     return Shape("box", part, -1, np.asarray(centre, float), frame, half=half)
 
 
 def plane(part: str, point: FloatArray, frame: FloatArray) -> Shape:
-    """A plane of the room through `point`; its normal is the second column of `frame`."""
+    """Return a plane of the room through `point`; its normal is the second column of `frame`."""
     return Shape("plane", part, -1, np.asarray(point, float), frame)
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """Where the rays start: the conventions of a `.depth` file (looks along -z, y up).
+    """A pinhole camera and its pose. It looks along -z, y up, as in a `.depth` file.
 
     Attributes:
         rotation: (3, 3), camera to world.
@@ -113,48 +115,55 @@ class Camera:
     position: FloatArray
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """World points (..., 3) → pixels (..., 2) as (u, v), and depths (...) in metres."""
-        k = self.intrinsics
+        """Project points (..., 3) of the scene to pixels (..., 2) as (u, v), and depths (...) in metres."""
         local = (points - self.position) @ self.rotation
         depth = -local[..., 2]
+        # Points behind the camera get pixels as well, though meaningless ones: callers check the depth.
         safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
-        u = local[..., 0] / safe * k.fx + k.cx
-        v = k.cy - local[..., 1] / safe * k.fy
-        return np.stack([u, v], axis=-1), depth
+        at_one_metre = np.stack([local[..., 0] / safe, local[..., 1] / safe, np.full_like(safe, -1)], axis=-1)
+        return np.stack(self.intrinsics.project(at_one_metre), axis=-1), depth
 
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """What each pixel sees.
+    """The surface that each pixel sees.
 
     Attributes:
-        depth: (H, W) float32 metres along the camera's axis, inf where nothing is.
-        index: (H, W) int16, number of the shape, -1 where nothing is.
+        depth: (H, W) float32 metres along the camera's axis, inf where the ray hits nothing.
+        index: (H, W) int16 index of the shape, -1 where the ray hits nothing.
     """
 
     depth: NDArray[np.float32]
     index: NDArray[np.int16]
 
+    def part_mask(self, shapes: list[Shape], *parts: str) -> NDArray[np.bool_]:
+        """Return (H, W) bool: pixels that see one of these parts. `shapes` are those that were cast."""
+        return np.array([*(shape.part in parts for shape in shapes), False])[self.index]
 
-def cast(camera: Camera, shapes: list[Shape]) -> Hits:
-    """Sends one ray through the centre of each pixel."""
+    def owner_mask(self, shapes: list[Shape], owner: int) -> NDArray[np.bool_]:
+        """Return (H, W) bool: pixels that see this person. `shapes` are those that were cast."""
+        return np.array([*(shape.owner == owner for shape in shapes), False])[self.index]
+
+
+def cast_rays(camera: Camera, shapes: list[Shape]) -> Hits:
+    """Cast one ray through the centre of each pixel."""
     k = camera.intrinsics
     x, y = (slope.astype(np.float32) for slope in k.slopes())
     depth = np.full((k.height, k.width), np.inf, np.float32)
     index = np.full((k.height, k.width), -1, np.int16)
     for number, shape in enumerate(shapes):
-        window = _window(camera, shape)
+        window = _pixel_window(camera, shape)
         if window is None:
             continue
         rows, columns = window
-        # Camera to the shape's own frame. The camera sits at the origin of its rays.
-        to_local = (shape.frame / shape.scale).T  # (3, 3): divides by the stretch after turning
+        # Camera frame to the shape's local frame. All rays start at the camera's position.
+        to_local = (shape.frame / shape.scale).T  # (3, 3): rotates, then divides by the scale
         start = (to_local @ (camera.position - shape.origin)).astype(np.float32)
         turn = (to_local @ camera.rotation).astype(np.float32)
         direction = [
             turn[i, 0] * x[columns][None, :] + turn[i, 1] * y[rows][:, None] - turn[i, 2] for i in range(3)
         ]
-        t = _MEET[shape.kind](shape, start, direction)
+        t = _INTERSECT[shape.kind](shape, start, direction)
         seen = depth[rows, columns]
         nearer = (t > NEAR) & (t < seen)
         seen[nearer] = t[nearer]
@@ -162,8 +171,11 @@ def cast(camera: Camera, shapes: list[Shape]) -> Hits:
     return Hits(depth, index)
 
 
-def _window(camera: Camera, shape: Shape) -> tuple[slice, slice] | None:
-    """The pixels that can see the shape, or None. Planes, and what reaches behind the camera, take all."""
+def _pixel_window(camera: Camera, shape: Shape) -> tuple[slice, slice] | None:
+    """Return the rows and columns that may see the shape, None for none.
+
+    Planes, and shapes that extend behind the camera, get the whole picture.
+    """
     k = camera.intrinsics
     whole = slice(0, k.height), slice(0, k.width)
     if shape.kind == "plane":
@@ -176,12 +188,12 @@ def _window(camera: Camera, shape: Shape) -> tuple[slice, slice] | None:
     else:
         centres = shape.origin + (shape.ends * shape.scale) @ shape.frame.T
         local = (centres - camera.position) @ camera.rotation
-        # Half the extent of a stretched sphere along the camera's axes.
+        # Half the extent of a scaled sphere along the camera's axes.
         spread = np.linalg.norm((camera.rotation.T @ shape.frame) * shape.scale, axis=1)
-        reach = np.array(shape.radii)[:, None] * spread[None, :]
-        low, high = (local - reach).min(0), (local + reach).max(0)
+        extent = np.array(shape.radii)[:, None] * spread[None, :]
+        low, high = (local - extent).min(0), (local + extent).max(0)
     if low[2] > -NEAR:
-        return None  # wholly behind the camera
+        return None  # entirely behind the camera
     if high[2] > -NEAR:
         return whole
     nearest, farthest = -high[2], -low[2]
@@ -197,7 +209,9 @@ def _dot(a: list[NDArray[np.float32]], b: NDArray[np.float32]) -> NDArray[np.flo
     return out
 
 
-def _meet_cone(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _intersect_cone(
+    shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]
+) -> NDArray[np.float32]:
     ra, rb = (np.float32(r) for r in shape.radii)
     axis = (shape.ends[1] - shape.ends[0]).astype(np.float32)
     dd = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
@@ -206,11 +220,11 @@ def _meet_cone(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]
     m0 = np.float32(axis @ axis)
     slope = ra - rb
     d2 = m0 - slope * slope
-    if d2 <= 1e-12:  # one sphere holds the other
+    if d2 <= 1e-12:  # one sphere contains the other
         if ra >= rb:
-            return _meet_sphere(dd, od, oo, ra)
+            return _intersect_sphere(dd, od, oo, ra)
         far = o - axis
-        return _meet_sphere(dd, _dot(d, far), np.float32(far @ far), rb)
+        return _intersect_sphere(dd, _dot(d, far), np.float32(far @ far), rb)
     ad = _dot(d, axis)
     ao = np.float32(axis @ o)
     k2 = d2 * dd - ad * ad
@@ -222,17 +236,17 @@ def _meet_cone(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]
         along = ao - ra * slope + t * ad
     inside = (along > 0) & (along < d2)
     t = np.where(inside, t, np.float32(np.inf))
-    # Each cap is looked for only where the side was missed.
+    # Intersect the caps only where the ray misses the side.
     miss = ~inside
     caps = np.minimum(
-        _meet_sphere(dd[miss], od[miss], oo, ra),
-        _meet_sphere(dd[miss], (od - ad)[miss], np.float32((o - axis) @ (o - axis)), rb),
+        _intersect_sphere(dd[miss], od[miss], oo, ra),
+        _intersect_sphere(dd[miss], (od - ad)[miss], np.float32((o - axis) @ (o - axis)), rb),
     )
     t[miss] = caps
     return np.asarray(t, np.float32)
 
 
-def _meet_sphere(
+def _intersect_sphere(
     dd: NDArray[np.float32], od: NDArray[np.float32], oo: np.float32, r: np.float32
 ) -> NDArray[np.float32]:
     h = od * od - dd * (oo - r * r)
@@ -241,7 +255,7 @@ def _meet_sphere(
     return np.where(h >= 0, t, np.float32(np.inf))
 
 
-def _meet_box(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _intersect_box(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     enter, leave = np.float32(-np.inf), np.float32(np.inf)
     for i in range(3):
         safe = np.where(np.abs(d[i]) < 1e-9, np.float32(1e-9), d[i])
@@ -252,10 +266,12 @@ def _meet_box(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]
     return np.asarray(np.where(leave > enter, enter, np.inf), np.float32)
 
 
-def _meet_plane(shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _intersect_plane(
+    shape: Shape, o: NDArray[np.float32], d: list[NDArray[np.float32]]
+) -> NDArray[np.float32]:
     with np.errstate(divide="ignore", invalid="ignore"):
         t = -o[1] / d[1]
     return np.asarray(np.where(t > NEAR, t, np.inf), np.float32)
 
 
-_MEET = {"cone": _meet_cone, "box": _meet_box, "plane": _meet_plane}
+_INTERSECT = {"cone": _intersect_cone, "box": _intersect_box, "plane": _intersect_plane}

@@ -1,4 +1,4 @@
-"""From a seed to a depth map with its truth."""
+"""Render the depth map of a seed, with its ground truth."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from numpy.typing import NDArray
 
 from pose.geometry.depthmap import DepthMap
 from pose.synthetic.person import SyntheticPerson
-from pose.synthetic.raycast import Hits, cast
+from pose.synthetic.raycast import Hits, cast_rays
 from pose.synthetic.scene import Scene, sample_scene
-from pose.synthetic.sensor import sense
+from pose.synthetic.sensor import simulate_sensor
 
 FloatArray = NDArray[np.float64]
+FIRST_TRAINING_SEED: Final = 1_000_000  # lower seeds are held out from training
 
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """A depth map and what is true in it.
+    """A depth map and its ground truth.
 
     Attributes:
-        depthmap: in the world's frame of the scene (floor at y = 0), sensor orientation.
-        hits: what each pixel of the depth map sees; indices into `scene.shapes`.
+        depthmap: sensor orientation; its world is the scene's, with the floor at y = 0.
+        hits: the surface that each pixel of the depth map sees; `hits.index` counts `scene.shapes`.
     """
 
     scene: Scene
@@ -31,7 +32,7 @@ class Rendering:
     hits: Hits
 
     def keypoints(self, person: SyntheticPerson) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """(17, 2) keypoints in pixels of the depth map, and (17,) which of them are seen."""
+        """Return keypoints (17, 2) in pixels of the depth map, and (17,) bool which are visible."""
         return project_keypoints(person, self.scene, self.hits)
 
 
@@ -43,18 +44,21 @@ def render(
     frame: int = 0,
     careful: bool = True,
     second_person: bool | None = None,
-    looks: int | None = None,
+    identity: int | None = None,
 ) -> Rendering:
-    """Renders a frame of the scan with this seed. The same arguments give the same bytes.
+    """Render a frame of the scan with this seed. The same arguments give the same bytes.
 
-    The arguments and errors are those of `sample_scene`.
+    Arguments and errors are those of `sample_scene`.
+
+    >>> render(1, "standing", (240, 180)).depthmap.depth.shape
+    (180, 240)
     """
     scene = sample_scene(
-        seed, posture, size, frame=frame, careful=careful, second_person=second_person, looks=looks
+        seed, posture, size, frame=frame, careful=careful, second_person=second_person, identity=identity
     )
-    hits = cast(scene.camera, scene.shapes)
-    of_scan, of_frame = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
-    depth, confidence = sense(hits, scene.shapes, of_scan, of_frame, careful=careful)
+    hits = cast_rays(scene.camera, scene.shapes)
+    scan_rng, frame_rng = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])
+    depth, confidence = simulate_sensor(hits, scene.shapes, scan_rng, frame_rng, careful=careful)
     camera = scene.camera
     depthmap = DepthMap(depth, confidence, camera.intrinsics, camera.rotation, camera.position, True)
     return Rendering(scene, depthmap, hits)
@@ -63,28 +67,23 @@ def render(
 def project_keypoints(
     person: SyntheticPerson, scene: Scene, hits: Hits
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Where a person's keypoints lie in the picture, and which of them are seen.
+    """Project a person's joints and tell which are visible.
 
-    A keypoint is seen if it lies in the picture and the surface at its pixel is the person's own, no
-    farther from the joint than flesh and clothes are thick there.
+    A keypoint is visible if it lies in the picture, the surface at its pixel belongs to the person, and the
+    joint is within `max_joint_depths` of that surface.
 
     Args:
-        scene: its camera decides whose pixels these are: the depth map's or the picture's.
-        hits: what that camera's pixels see.
+        scene: its camera decides whether these are pixels of the depth map or of the picture.
+        hits: the surface that each pixel of that camera sees.
 
     Returns:
-        (17, 2) float64 u and v, also of keypoints outside the picture, and (17,) bool.
+        keypoints (17, 2) float64 as u and v, also outside the picture, and (17,) bool which are visible.
     """
     uv, depth = scene.camera.project(person.joints)
     height, width = hits.depth.shape
     column, row = np.rint(uv[:, 0]), np.rint(uv[:, 1])
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (depth > 0.05)
     c, r = (np.where(inside, value, 0).astype(int) for value in (column, row))
-    owners = np.array([shape.owner for shape in scene.shapes] + [-1])
-    own = owners[hits.index[r, c]] == person.shapes[0].owner
-    near = np.abs(depth - hits.depth[r, c]) < person.radii
+    own = hits.owner_mask(scene.shapes, person.owner)[r, c]
+    near = np.abs(depth - hits.depth[r, c]) < person.max_joint_depths
     return uv, inside & own & near
-
-
-# Seeds below this are held out: no training ever sees them.
-FIRST_TRAINING_SEED: Final = 1_000_000

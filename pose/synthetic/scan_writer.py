@@ -1,4 +1,4 @@
-"""A rendered scan on disk: the files that a phone would upload, and what is true about them."""
+"""Write a rendered scan: the files that a phone would upload, and their ground truth."""
 
 from __future__ import annotations
 
@@ -17,71 +17,73 @@ from pose.geometry.depthmap import DepthMap
 from pose.scan.depth_file import write_depth
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import Picture, render_picture
-from pose.synthetic.posing import turn
+from pose.synthetic.posing import rotation_about
 from pose.synthetic.render import Rendering, project_keypoints, render
 
 FloatArray = NDArray[np.float64]
 PICTURE_SIZE = (1440, 1080)
-_PERSON = "rendered"  # stands where a real scan has a person's code
+_PERSON = "rendered"  # in place of the person's code in real file names
 _STARTED_MS = 1_600_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class WorldTransform:
-    """Where the phone's tracking put its origin: the scene turned about the vertical, then moved.
+    """Transform from the scene to the phone's world frame: a rotation about the vertical, then a translation.
 
     Attributes:
-        turned: (3, 3), scene to world.
-        offset: (3,) metres.
+        rotation: (3, 3), scene to world.
+        translation: (3,) metres.
     """
 
-    turned: FloatArray
-    offset: FloatArray
+    rotation: FloatArray
+    translation: FloatArray
 
     @classmethod
     def sample(cls, seed: int) -> WorldTransform:
-        """The world of the scan with this seed."""
+        """Return the transform of the scan with this seed."""
         rng = np.random.default_rng([seed, 21])
-        return cls(turn("y", rng.uniform(-180, 180)), rng.uniform((-0.5, -1.6, -0.5), (0.5, -0.7, 0.5)))
+        return cls(
+            rotation_about("y", rng.uniform(-180, 180)), rng.uniform((-0.5, -1.6, -0.5), (0.5, -0.7, 0.5))
+        )
 
     def apply(self, depthmap: DepthMap) -> DepthMap:
-        """A depth map of the scene as it lies in this world."""
+        """Return a depth map of the scene, with its camera pose in the world frame."""
         return replace(
             depthmap,
-            rotation=self.turned @ depthmap.rotation,
-            translation=self.turned @ depthmap.translation + self.offset,
+            rotation=self.rotation @ depthmap.rotation,
+            translation=self.rotation @ depthmap.translation + self.translation,
         )
 
     def joints(self, person: SyntheticPerson) -> FloatArray:
-        """(17, 3) metres: x and z in the published world, y above the floor."""
-        return person.joints @ self.turned.T + self.offset * (1, 0, 1)
+        """Return joints (17, 3) in metres: x and z in the world frame, y above the floor."""
+        return person.joints @ self.rotation.T + self.translation * (1, 0, 1)
 
 
 def write_scan(
     out: Path | str, seed: int, posture: str, frames: int = 9, *, second_person: bool | None = None
 ) -> Path:
-    """Renders a scan into the folder `out`, which is made, and gives the folder back.
+    """Render a scan into the folder `out` and return the folder.
 
-    Beside the scan itself it writes `truth.json` (keypoints in pixels of the picture as it arrives, joints in
-    metres above the floor) and `truth/face_<order>.png` (white where a face is seen). The same arguments give
-    the same bytes.
+    Beside the scan it writes `truth.json` (keypoints in pixels of the picture as it arrives, joints in metres
+    above the floor) and `truth/face_<order>.png` (white where a face is visible). The same arguments give the
+    same bytes.
 
     Args:
-        out: a folder that is not there yet, or an empty one.
+        out: an empty folder, or one that does not exist yet.
         seed: not negative.
-        posture: "standing", "lying" or "empty" (a room without anybody).
+        posture: "standing", "lying" or "empty" (a room without people).
         frames: 1 to 99.
-        second_person: whether somebody else is in the scene, None for chance.
+        second_person: whether a second person is in the scene; None leaves it to chance.
 
     Raises:
-        ValueError: another posture, a negative seed, or a number of frames outside 1..99.
-        FileExistsError: the folder holds something already.
+        ValueError: the posture is unknown, the seed negative, or the number of frames not in 1..99.
+        FileExistsError: the folder is not empty.
     """
     if not 1 <= frames <= 99:
         raise ValueError(f"frames is {frames}, expected 1 to 99")
     out = Path(out)
     if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty; a scan is written into a folder of its own")
+        raise FileExistsError(f"{out} is not empty; choose an empty or new folder")
     truth: dict[str, Any] = {"posture": posture, "frames": []}
     for name, data in scan_files(seed, posture, frames, truth=truth, second_person=second_person):
         path = out / name
@@ -94,9 +96,9 @@ def write_scan(
 def scan_files(
     seed: int, posture: str, frames: int, *, truth: dict[str, Any], second_person: bool | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """The scan's files one by one, names relative to its folder; fills `truth["frames"]` on the way.
+    """Yield name (relative to the scan's folder) and bytes of each file; append to `truth["frames"]`.
 
-    Arguments as of `write_scan`.
+    Other arguments are as for `write_scan`.
     """
     world = WorldTransform.sample(seed)
     for order in range(frames):
@@ -139,7 +141,7 @@ def _calibration(intrinsics: tuple[float, ...]) -> bytes:
 
 
 def encode_image(kind: str, image: NDArray[np.uint8]) -> bytes:
-    """An image file's bytes; `image` is BGR or grey, as OpenCV has it."""
+    """Return the bytes of an image file; `image` is BGR or grey, as in OpenCV. `kind` is ".jpg" or ".png"."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if kind == ".jpg" else []
     done, data = cv2.imencode(kind, np.ascontiguousarray(image), options)
     if not done:

@@ -1,4 +1,4 @@
-"""A scene to be scanned: a room, at most two people, and the phone that looks at them."""
+"""A random scene to scan: a room, at most two people, and the phone's camera."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from numpy.typing import NDArray
 
 from pose.scan.calibration import to_intrinsics
 from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
-from pose.synthetic.posing import turn
+from pose.synthetic.posing import rotation_about
 from pose.synthetic.raycast import Camera, Shape, box, cone, plane
 from pose.synthetic.room import sample_bedding, sample_room
 
 FloatArray = NDArray[np.float64]
 POSTURES = ("standing", "lying", "empty")
-# Normalised intrinsics of the phones that scan: fx / width, fy / height, cx / width, cy / height.
-PHONE = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
+# Normalised intrinsics of the phones in use: fx / width, fy / height, cx / width, cy / height.
+PHONE_INTRINSICS = (0.6786797, 0.90489584, 0.49585155, 0.5035042)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything in the world's frame: metres, y up, the floor at y = 0.
+    """A scene in metres, y up, the floor at y = 0.
 
     Attributes:
         posture: one of `POSTURES`.
-        step: of the scan, see `pose.geometry.orientation`.
-        camera: with the intrinsics of a picture of the size that was asked for.
+        step: the scan's step, see `pose.geometry.orientation`.
+        camera: has the intrinsics of a depth map of the requested size.
         people: the scanned child first; empty in an empty room.
-        shapes: all volumes, those of the people included.
+        shapes: all volumes, including those of the people.
         intrinsics: fx, fy, cx, cy of the phone, normalised as in the calibration file.
-        careful, looks: see `sample_scene`.
+        identity: see `sample_scene`.
     """
 
     posture: str
@@ -39,8 +39,7 @@ class Scene:
     people: list[SyntheticPerson]
     shapes: list[Shape]
     intrinsics: tuple[float, float, float, float]
-    careful: bool
-    looks: int | None = None
+    identity: int | None = None
 
 
 def sample_scene(
@@ -51,149 +50,174 @@ def sample_scene(
     frame: int = 0,
     careful: bool = True,
     second_person: bool | None = None,
-    looks: int | None = None,
+    identity: int | None = None,
 ) -> Scene:
-    """The scene of a seed. Frames of one seed share child, room and phone; pose and view move on.
+    """Return the scene of a seed. Frames of one seed share child, room and phone; pose and view change.
 
     Args:
         seed: not negative.
-        posture: "standing", "lying" or "empty" (a room with furniture and things, and nobody in it).
+        posture: "standing", "lying" or "empty" (a room with furniture and objects but no people).
         size: width and height of the depth map in sensor orientation.
-        frame: number of the frame in the scan.
-        careful: whether the scan was taken as the guidelines for scanning say: distance and angle within
-            the limits of quality, and something within the sensor's reach behind the child.
-        second_person: whether somebody else is there; None leaves it to chance: in about one scan in nine
-            somebody is, in two thirds of the frames.
-        looks: who the child is: stature, measures, skin, hair and face come from this number and not from
-            the seed, so that one child can be met again elsewhere, in clothes of another colour.
+        frame: index of the frame in the scan.
+        careful: follow the scanning guidelines: distance and angle within the quality limits, and a
+            background within range of the sensor behind the child.
+        second_person: whether a second person is in the scene; None leaves it to chance (about one scan in
+            nine has one, in two thirds of its frames).
+        identity: number that decides stature, measures, skin, hair and face of the child in place of the
+            seed, so that the same child appears in several scans, in clothes of other colours.
 
     Raises:
-        ValueError: the posture is none of these, or a number is negative.
+        ValueError: the posture is unknown, or a number is negative.
     """
     if posture not in POSTURES:
         raise ValueError(f"posture is {posture!r}, expected one of {', '.join(POSTURES)}")
     kind = POSTURES.index(posture)
-    scan = np.random.default_rng([seed, kind])  # what stays the same in a scan
-    pose = np.random.default_rng([seed, kind, 1, frame // 3])  # a child does not hold still
-    view = np.random.default_rng([seed, kind, 2, frame])
-    intrinsics = PHONE
-    if scan.random() < 0.5:
-        fx, fy, cx, cy = (np.array(PHONE) * scan.uniform(0.97, 1.03, 4)).tolist()
+    scan_rng = np.random.default_rng([seed, kind])  # constant within a scan
+    pose_rng = np.random.default_rng([seed, kind, 1, frame // 3])  # the child moves every third frame
+    view_rng = np.random.default_rng([seed, kind, 2, frame])
+    intrinsics = PHONE_INTRINSICS
+    if scan_rng.random() < 0.5:
+        fx, fy, cx, cy = (np.array(PHONE_INTRINSICS) * scan_rng.uniform(0.97, 1.03, 4)).tolist()
         intrinsics = (fx, fy, cx, cy)
-    identity, stature = int(scan.integers(2**31)), float(scan.uniform(0.50, 1.30))
-    if looks is not None:
-        who = np.random.default_rng([looks, 16])
-        identity, stature = int(who.integers(2**31)), float(who.uniform(0.60, 1.30))
-    if second_person is None:  # who comes in goes again: three of nine frames show the child alone
-        second_person = bool(scan.random() < 0.11) and (frame // 3) % 3 != seed % 3
-    if posture == "lying" or (posture == "empty" and scan.random() < 0.5):
-        step, camera, people, near = _lying(scan, pose, view, identity, stature, second_person, careful)
+    body_seed, stature = int(scan_rng.integers(2**31)), float(scan_rng.uniform(0.50, 1.30))
+    if identity is not None:
+        person_rng = np.random.default_rng([identity, 16])
+        body_seed, stature = int(person_rng.integers(2**31)), float(person_rng.uniform(0.60, 1.30))
+    if second_person is None:  # present in six of nine frames
+        second_person = bool(scan_rng.random() < 0.11) and (frame // 3) % 3 != seed % 3
+    if posture == "lying" or (posture == "empty" and scan_rng.random() < 0.5):
+        step, camera, people, near = _lying(
+            scan_rng, pose_rng, view_rng, body_seed, stature, second_person, careful
+        )
     else:
-        step, camera, people, near = _standing(scan, pose, view, identity, stature, second_person, careful)
+        step, camera, people, near = _standing(
+            scan_rng, pose_rng, view_rng, body_seed, stature, second_person, careful
+        )
     if posture == "empty":
         people = []
         near = [shape for shape in near if shape.owner == -1]
     shapes = [plane("floor", np.zeros(3), np.eye(3)), *near]
     middle = people[0].joints.mean(0) if people else np.zeros(3)
-    shapes += sample_room(scan, camera, middle, careful, crowded=posture == "empty")
+    shapes += sample_room(scan_rng, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
     camera = replace(camera, intrinsics=to_intrinsics(intrinsics, *size))
-    return Scene(posture, step, camera, people, shapes, intrinsics, careful, looks)
+    return Scene(posture, step, camera, people, shapes, intrinsics, identity)
 
 
 Parts = tuple[int, Camera, list[SyntheticPerson], list[Shape]]
 
 
 def _standing(
-    scan: np.random.Generator,
-    pose: np.random.Generator,
-    view: np.random.Generator,
-    identity: int,
+    scan_rng: np.random.Generator,
+    pose_rng: np.random.Generator,
+    view_rng: np.random.Generator,
+    body_seed: int,
     stature: float,
-    other: bool,
+    second_person: bool,
     careful: bool,
 ) -> Parts:
-    step = int(scan.integers(100, 105))
-    # Camera looks along -z at the child, so a child with yaw 0 shows its front.
-    side = float(scan.choice([0, 180, 90, -90, 0])) + scan.normal(0, 18)
-    yaw = side if scan.random() < 0.75 else scan.uniform(-180, 180)
-    child = standing_person(pose, identity, 0, stature, yaw + view.normal(0, 4), np.zeros(3))
-    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.5, 1.02)), 0.5, 2.3))
+    step = int(scan_rng.integers(100, 105))
+    # The camera looks along -z, so a child with yaw 0 shows its front.
+    side = float(scan_rng.choice([0, 180, 90, -90, 0])) + scan_rng.normal(0, 18)
+    yaw = side if scan_rng.random() < 0.75 else scan_rng.uniform(-180, 180)
+    child = standing_person(pose_rng, body_seed, 0, stature, yaw + view_rng.normal(0, 4), np.zeros(3))
+    distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.5, 1.02)), 0.5, 2.3))
     distance = float(np.clip(distance, 0.65, 1.35)) if careful else distance
-    distance *= view.uniform(0.95, 1.05)
-    middle = np.array([0.0, stature * scan.uniform(0.42, 0.58), 0.0])
-    rise = scan.uniform(-0.15, 0.35) * distance if scan.random() < 0.7 else scan.uniform(0.3, 0.9) * distance
-    if careful:  # a phone held about level with the child
-        rise = distance * float(np.tan(np.radians(scan.uniform(-4, 15))))
-    spot = middle + np.array([view.normal(0, 0.06), max(rise, 0.15 - middle[1]), distance])
-    aim = middle + view.normal(0, 0.04, 3) * distance
-    roll = float(scan.normal(0, 3) + view.normal(0, 2))
-    camera = _phone(spot, aim - spot, np.array([0.0, 1.0, 0.0]), roll, 1)
+    distance *= view_rng.uniform(0.95, 1.05)
+    middle = np.array([0.0, stature * scan_rng.uniform(0.42, 0.58), 0.0])
+    rise = (
+        scan_rng.uniform(-0.15, 0.35) * distance
+        if scan_rng.random() < 0.7
+        else scan_rng.uniform(0.3, 0.9) * distance
+    )
+    if careful:  # the phone is about level with the child
+        rise = distance * float(np.tan(np.radians(scan_rng.uniform(-4, 15))))
+    spot = middle + np.array([view_rng.normal(0, 0.06), max(rise, 0.15 - middle[1]), distance])
+    aim = middle + view_rng.normal(0, 0.04, 3) * distance
+    roll = float(scan_rng.normal(0, 3) + view_rng.normal(0, 2))
+    camera = _phone_camera(spot, aim - spot, np.array([0.0, 1.0, 0.0]), roll, 1)
     people, near = [child], []
-    if other:
-        (who,) = scan.spawn(1)  # the room stays the same whether or not somebody comes in
-        aside = float(who.choice([-1, 1])) * who.uniform(0.28, 0.6) + who.normal(0, 0.05)
-        at = np.array([aside, 0.0, who.uniform(-0.7, 0.15)])
-        tall = float(who.uniform(1.45, 1.75)) if who.random() < 0.7 else float(who.uniform(0.8, 1.3))
-        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-60, 60)), at))
-    if scan.random() < 0.15:  # the height board that a child is measured at
-        back = np.array([0.0, 0.65, -0.16 - scan.uniform(0, 0.1)])
-        near.append(box("board", back, turn("y", scan.normal(0, 10)), (scan.uniform(0.15, 0.4), 1.3, 0.03)))
+    if second_person:
+        (person_rng,) = scan_rng.spawn(1)  # the same room with and without a second person
+        aside = float(person_rng.choice([-1, 1])) * person_rng.uniform(0.28, 0.6) + person_rng.normal(0, 0.05)
+        at = np.array([aside, 0.0, person_rng.uniform(-0.7, 0.15)])
+        tall = (
+            float(person_rng.uniform(1.45, 1.75))
+            if person_rng.random() < 0.7
+            else float(person_rng.uniform(0.8, 1.3))
+        )
+        people.append(
+            standing_person(pose_rng, body_seed + 1, 1, tall, float(person_rng.uniform(-60, 60)), at)
+        )
+    if scan_rng.random() < 0.15:  # a height board
+        back = np.array([0.0, 0.65, -0.16 - scan_rng.uniform(0, 0.1)])
+        near.append(
+            box(
+                "board",
+                back,
+                rotation_about("y", scan_rng.normal(0, 10)),
+                (scan_rng.uniform(0.15, 0.4), 1.3, 0.03),
+            )
+        )
     return step, camera, people, near
 
 
 def _lying(
-    scan: np.random.Generator,
-    pose: np.random.Generator,
-    view: np.random.Generator,
-    identity: int,
+    scan_rng: np.random.Generator,
+    pose_rng: np.random.Generator,
+    view_rng: np.random.Generator,
+    body_seed: int,
     stature: float,
-    other: bool,
+    second_person: bool,
     careful: bool,
 ) -> Parts:
-    step = int(scan.integers(200, 205))
-    roll = float(scan.choice([0, 0, 0, 0, 90, -90, 180])) + scan.normal(0, 14)
-    ground, near = sample_bedding(scan, stature)
+    step = int(scan_rng.integers(200, 205))
+    roll = float(scan_rng.choice([0, 0, 0, 0, 90, -90, 180])) + scan_rng.normal(0, 14)
+    ground, near = sample_bedding(scan_rng, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
-    child = lying_person(pose, identity, 0, stature, roll + pose.normal(0, 4), 0.0, at)
+    child = lying_person(pose_rng, body_seed, 0, stature, roll + pose_rng.normal(0, 4), 0.0, at)
     middle = (child.joints.min(0) + child.joints.max(0)) / 2
-    distance = float(np.clip(stature / (2 * 0.737 * scan.uniform(0.45, 0.95)), 0.6, 1.9))
+    distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.45, 0.95)), 0.6, 1.9))
     distance = min(distance, 1.35) if careful else distance
-    distance *= view.uniform(0.95, 1.05)
-    # Who scans stands at the head (the phone then shows the feet up), at the feet or beside.
-    steep = scan.uniform(62, 89) if scan.random() < 0.6 else scan.uniform(35, 65)
-    azimuth = float(scan.choice([180, 0, 90, -90], p=[0.55, 0.2, 0.125, 0.125]))
-    azimuth = azimuth + scan.normal(0, 20) + view.normal(0, 4)
-    out = turn("y", azimuth) @ np.array([0.0, 0.0, 1.0])
+    distance *= view_rng.uniform(0.95, 1.05)
+    # The operator stands at the head (the feet are then up in the picture), at the feet or beside the child.
+    steep = scan_rng.uniform(62, 89) if scan_rng.random() < 0.6 else scan_rng.uniform(35, 65)
+    azimuth = float(scan_rng.choice([180, 0, 90, -90], p=[0.55, 0.2, 0.125, 0.125]))
+    azimuth = azimuth + scan_rng.normal(0, 20) + view_rng.normal(0, 4)
+    out = rotation_about("y", azimuth) @ np.array([0.0, 0.0, 1.0])
     spot = middle + distance * (out * np.cos(np.radians(steep)) + np.array([0, np.sin(np.radians(steep)), 0]))
-    aim = middle + view.normal(0, 0.04, 3) * distance
-    tilt = float(scan.normal(0, 11) + view.normal(0, 2))
-    camera = _phone(spot, aim - spot, np.array([0.0, 0.0, -1.0]), tilt, 3)
+    aim = middle + view_rng.normal(0, 0.04, 3) * distance
+    tilt = float(scan_rng.normal(0, 11) + view_rng.normal(0, 2))
+    camera = _phone_camera(spot, aim - spot, np.array([0.0, 0.0, -1.0]), tilt, 3)
     people = [child]
-    if other:  # a helper who stands beside, mostly seen as feet and legs, at times whole
-        (who,) = scan.spawn(1)
-        towards = turn("y", who.uniform(-180, 180))
-        off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * who.uniform(0.6, 1.2)])
-        tall = float(who.uniform(1.45, 1.75))
-        people.append(standing_person(pose, identity + 1, 1, tall, float(who.uniform(-180, 180)), off))
-    if scan.random() < 0.2:  # hands that hold the head or the feet: their owner is out of sight
-        for _ in range(int(scan.integers(1, 3))):
-            hold = child.joints[int(scan.choice([0, 15, 16, 13, 14]))] + scan.normal(0, 0.04, 3)
-            far = hold + turn("y", scan.uniform(-180, 180)) @ np.array([0.0, scan.uniform(0.25, 0.6), 0.6])
-            near.append(cone("skin", -2, hold, far, 0.03, 0.045))
-            near.append(cone("skin", -2, hold, hold + scan.normal(0, 0.04, 3), 0.032, 0.02))
+    if second_person:  # a helper beside the child: mostly feet and legs are in view
+        (person_rng,) = scan_rng.spawn(1)
+        towards = rotation_about("y", person_rng.uniform(-180, 180))
+        off = towards @ np.array([0.0, 0.0, 0.35 + 0.5 * stature * person_rng.uniform(0.6, 1.2)])
+        tall = float(person_rng.uniform(1.45, 1.75))
+        people.append(
+            standing_person(pose_rng, body_seed + 1, 1, tall, float(person_rng.uniform(-180, 180)), off)
+        )
+    if scan_rng.random() < 0.2:  # hands that hold head or feet, of a person out of view
+        for _ in range(int(scan_rng.integers(1, 3))):
+            hold = child.joints[int(scan_rng.choice([0, 15, 16, 13, 14]))] + scan_rng.normal(0, 0.04, 3)
+            elbow = hold + rotation_about("y", scan_rng.uniform(-180, 180)) @ np.array(
+                [0.0, scan_rng.uniform(0.25, 0.6), 0.6]
+            )
+            near.append(cone("skin", -2, hold, elbow, 0.03, 0.045))
+            near.append(cone("skin", -2, hold, hold + scan_rng.normal(0, 0.04, 3), 0.032, 0.02))
     return step, camera, people, near
 
 
-def _phone(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, turns: int) -> Camera:
-    """A phone at `spot` whose picture, turned by `turns` quarters clockwise, shows `up` upwards."""
+def _phone_camera(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, turns: int) -> Camera:
+    """Return a camera at `spot` whose picture, after `turns` quarter turns clockwise, shows `up` upwards."""
     forward = forward / np.linalg.norm(forward)
     right = np.cross(forward, up)
     right /= np.linalg.norm(right)
     high = np.cross(right, forward)
     c, s = np.cos(np.radians(roll)), np.sin(np.radians(roll))
     right, high = c * right + s * high, c * high - s * right
-    # Turned once clockwise the sensor's left edge is the picture's top; turned thrice its right edge is.
+    # After one turn clockwise the sensor's left edge is on top, after three turns its right edge.
     x, y = (-high, right) if turns == 1 else (high, -right)
-    return Camera(to_intrinsics(PHONE, 240, 180), np.stack([x, y, -forward], axis=1), spot)
+    return Camera(to_intrinsics(PHONE_INTRINSICS, 240, 180), np.stack([x, y, -forward], axis=1), spot)

@@ -1,4 +1,4 @@
-"""Renderings as the depth network's lessons: inputs, keypoints, and how much each counts."""
+"""Training samples of the depth network: input, keypoints, and their weights in the loss."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from pose.geometry.orientation import turns_for_step
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
-PEOPLE: Final = 2  # at most, in a rendering
-HIDDEN_WEIGHT: Final = 0.4  # a joint that is not seen must be guessed, and counts less
+MAX_PEOPLE: Final = 2  # in one rendering
+HIDDEN_WEIGHT: Final = 0.4  # hidden joints can only be guessed, so they count less
 
 Sample = dict[str, Tensor]
 
 
 def training_sample(index: int) -> Sample:
-    """The rendering number `index` of the training set, from 0. The same number gives the same bytes."""
+    """Return sample `index` (from 0) of the training set. The same index gives the same bytes."""
     seed = FIRST_TRAINING_SEED + index
     rng = np.random.default_rng([seed, 9])
-    # Lying children are harder: more poses, less that stands out from the floor.
+    # Lying children are harder: they have more poses and stand out less from the floor.
     posture = str(rng.choice(["standing", "lying", "empty"], p=[0.32, 0.58, 0.10]))
     size = (240, 180) if rng.random() < 0.7 else (180, 135)
-    # Far more kinds of view and sensor than a careful scan has: what comes may have either.
+    # Most renderings are careless: real scans do not always follow the guidelines.
     rendering = render(seed, posture, size, frame=int(rng.integers(0, 9)), careful=bool(rng.random() < 0.35))
-    return to_sample(rendering, _noisy_floor(rng))
+    return to_sample(rendering, _sample_floor(rng))
 
 
-def _noisy_floor(rng: np.random.Generator) -> float | None:
-    """The floor as it will be found: nearly right, at times wrong, at times not at all (true height 0)."""
+def _sample_floor(rng: np.random.Generator) -> float | None:
+    """Return a floor height as `floor_height` may find it: the true one is 0. None for no floor."""
     draw = rng.random()
     if draw < 0.10:
         return None
@@ -44,29 +44,29 @@ def _noisy_floor(rng: np.random.Generator) -> float | None:
 
 
 def to_sample(rendering: Rendering, floor: float | None) -> Sample:
-    """A rendering's tensors.
+    """Return the tensors of a rendering.
 
     Args:
-        floor: world y of the floor, as it would be found; None where it would not.
+        floor: y of the floor in the scene, as `floor_height` may find it; None for no floor.
 
     Returns:
-        `input` (3, 224, 192) float16; `centres` (P, 19, 2) float32 in cells, (column, row), the child's
-        first; `present` (P, 19) bool; `weight` (19,) float32. P is `PEOPLE`.
+        `input` (3, 224, 192) float16; `centres` (P, 19, 2) float32 in cells of the heatmaps (column, row),
+        the child first; `present` (P, 19) bool; `weight` (19,) float32. P is `MAX_PEOPLE`.
     """
     turns = turns_for_step(rendering.scene.step)
-    centres = np.zeros((PEOPLE, MAPS, 2))
-    present = np.zeros((PEOPLE, MAPS), np.bool_)
+    centres = np.zeros((MAX_PEOPLE, MAPS, 2))
+    present = np.zeros((MAX_PEOPLE, MAPS), np.bool_)
     weight = np.ones(MAPS)
-    for number, person in enumerate(rendering.scene.people[:PEOPLE]):
-        points, seen = _points(rendering, person)
+    for number, person in enumerate(rendering.scene.people[:MAX_PEOPLE]):
+        points, visible = _keypoints(rendering, person)
         size = rendering.depthmap.width, rendering.depthmap.height
         pixels = picture_to_input(points, turns, *size)
         inside = ((pixels > -0.5) & (pixels < (INPUT_SIZE[1] - 0.5, INPUT_SIZE[0] - 0.5))).all(axis=1)
         centres[number] = pixels_to_cells(pixels, STRIDE)
-        # Somebody of whom next to nothing is seen is not there.
-        present[number] = inside & (seen.sum() >= 3 if number else True)
+        # Leave out a second person with fewer than three visible points.
+        present[number] = inside & (visible.sum() >= 3 if number else True)
         if number == 0:
-            weight = np.where(seen | ~inside, 1.0, HIDDEN_WEIGHT)
+            weight = np.where(visible | ~inside, 1.0, HIDDEN_WEIGHT)
     return {
         "input": torch.from_numpy(network_input(rendering.depthmap, turns, floor)).half(),
         "centres": torch.from_numpy(centres).float(),
@@ -75,11 +75,13 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
     }
 
 
-def _points(rendering: Rendering, person: SyntheticPerson) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(19, 2) pixels of the depth map, and (19,) which are seen."""
-    uv, seen = rendering.keypoints(person)
+def _keypoints(
+    rendering: Rendering, person: SyntheticPerson
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return (19, 2) pixels of the depth map, the 17 keypoints first, and (19,) bool which are visible."""
+    uv, visible = rendering.keypoints(person)
     middles = np.stack([person.joints[list(kp.TORSO)].mean(axis=0), person.head[1]])
     extra, depth = rendering.scene.camera.project(middles)
     in_front = (depth > 0.05)[:, None]
     uv = np.concatenate([uv, np.where(in_front, extra, -1e4)])
-    return uv, np.concatenate([seen, [seen[list(kp.TORSO)].any(), seen[list(kp.HEAD)].any()]])
+    return uv, np.concatenate([visible, [visible[list(kp.TORSO)].any(), visible[list(kp.HEAD)].any()]])

@@ -1,9 +1,9 @@
-"""Trains the depth network on renderings: `python -m pose.training.train OUT`.
+"""Train the depth network on renderings: `python -m pose.training.train OUT`.
 
-The renderer makes every picture anew, so nothing is seen twice and nothing need be downloaded. The learning
-rate rises, stays, and falls over the last two fifths of the steps (Hu et al., MiniCPM, arXiv 2404.06395); a
-running mean of the weights is what is kept. A run that was stopped goes on from OUT/state.safetensors, also
-with another number of steps.
+All samples are rendered during training: none is used twice, and nothing is downloaded. The learning rate
+rises, stays constant, and falls over the last two fifths of the steps (Hu et al., MiniCPM, arXiv 2404.06395).
+The result is an exponential moving average (EMA) of the weights. A run that was stopped resumes from
+OUT/state.safetensors, also with another number of steps.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from pose.synthetic.render import render
 from pose.training.samples import Sample, to_sample, training_sample
 
 MAP_SIZE = (INPUT_SIZE[0] // STRIDE, INPUT_SIZE[1] // STRIDE)
-EMA = 0.999
+EMA_DECAY = 0.999
 WARM_UP, DECAY = 300, 0.4  # steps; share of all steps
 
 
 class TrainingSet(IterableDataset[Sample]):
-    """Renderings without end, from the one numbered `first` on; workers take turns."""
+    """An endless stream of samples from index `first` on, shared out among the loader's workers."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -49,7 +49,7 @@ class TrainingSet(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         info = torch.utils.data.get_worker_info()
         number, of = (info.id, info.num_workers) if info else (0, 1)
-        cv2.setNumThreads(0)  # one process, one core
+        cv2.setNumThreads(0)  # one core for each process
         index = self.first + number
         while True:
             yield training_sample(index)
@@ -57,10 +57,10 @@ class TrainingSet(IterableDataset[Sample]):
 
 
 def heatmap_loss(logits: Tensor, batch: Sample) -> Tensor:
-    """Binary cross-entropy against soft targets, each cell weighted by the square of its error.
+    """Return the binary cross-entropy with soft targets, each cell weighted by the square of its error.
 
-    Most cells are background and soon right; weighting by the error leaves the work to the others (the
-    quality focal loss of Li et al., "Generalized Focal Loss", NeurIPS 2020, with beta 2).
+    Most cells are background and easy; the weights focus the loss on the others (quality focal loss with
+    beta 2; Li et al., "Generalized Focal Loss", NeurIPS 2020).
 
     Args:
         logits: (N, 19, 56, 48), before the sigmoid.
@@ -76,43 +76,43 @@ def heatmap_loss(logits: Tensor, batch: Sample) -> Tensor:
 
 
 @dataclass
-class Run:
-    """A training run and all that its continuation needs.
+class TrainingRun:
+    """The state of a training run.
 
     Attributes:
-        mean: running mean of the network's weights, which is what is kept.
-        step: number of steps made.
+        average: exponential moving average of the network's weights, the result of the training.
+        step: number of steps done.
     """
 
     network: HRNet
-    mean: HRNet
+    average: HRNet
     optimiser: torch.optim.Optimizer
     variant: str
     step: int = 0
 
     def save(self, folder: Path) -> None:
-        """Writes state.safetensors and weights.safetensors; a run that is killed meanwhile loses nothing."""
+        """Write state.safetensors and weights.safetensors, each by an atomic rename."""
         tensors: dict[str, Tensor] = {"step": torch.tensor(self.step)}
-        for prefix, network in (("network.", self.network), ("mean.", self.mean)):
+        for prefix, network in (("network.", self.network), ("mean.", self.average)):
             tensors |= {prefix + name: value for name, value in network.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
         _write(folder / "state.safetensors", tensors, {})
-        kept = dict(self.mean.state_dict())
-        digest = hashlib.sha256(b"".join(kept[name].cpu().numpy().tobytes() for name in sorted(kept)))
+        weights = dict(self.average.state_dict())
+        digest = hashlib.sha256(b"".join(weights[name].cpu().numpy().tobytes() for name in sorted(weights)))
         version = f"{self.step}-{digest.hexdigest()[:8]}"
         facts = {"name": "depth-hrnet", "version": version, "variant": self.variant}
-        _write(folder / "weights.safetensors", kept, facts)
+        _write(folder / "weights.safetensors", weights, facts)
 
     def load(self, folder: Path) -> None:
-        """Goes on from a folder's state.safetensors.
+        """Load state.safetensors of a folder.
 
         Raises:
-            RuntimeError: that is the state of another variant.
+            RuntimeError: the state is that of another variant.
         """
         tensors = load_file(folder / "state.safetensors")
         self.step = int(tensors["step"])
-        for prefix, network in (("network.", self.network), ("mean.", self.mean)):
+        for prefix, network in (("network.", self.network), ("mean.", self.average)):
             network.load_state_dict(_with_prefix(tensors, prefix))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _with_prefix(tensors, "optimiser.").items():
@@ -134,7 +134,11 @@ def _write(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Up for `WARM_UP` steps, then `peak`, then straight down to nothing over the last `DECAY` of all."""
+    """Return the rate at a step: linear warm-up, constant `peak`, linear decay to 0.
+
+    >>> learning_rate(299, 8000, 0.002), learning_rate(6400, 8000, 0.002), learning_rate(8000, 8000, 0.002)
+    (0.002, 0.001, 0.0)
+    """
     left = (steps - step) / max(DECAY * steps, 1)
     return peak * min((step + 1) / WARM_UP, 1.0, max(left, 0.0))
 
@@ -148,53 +152,57 @@ def train(
     peak: float,
     device: torch.device,
     workers: int,
-    every: int,
+    save_every: int,
     console: Console,
 ) -> None:
-    """Trains until `steps` steps are made in all, those of the run that lies in `out` included.
+    """Train until `steps` steps are done, including those of a run in `out`, which is resumed.
 
     Args:
-        out: a folder, which is there.
+        out: an existing folder.
         variant: a name in `hrnet.VARIANTS`.
-        batch: renderings per step.
+        batch: samples per step.
         peak: highest learning rate.
         workers: processes that render; 0 renders in this one.
-        every: steps between two saves; the last step is saved as well.
+        save_every: steps between two saves; the last step is saved as well.
+
+    Raises:
+        RuntimeError: the run in `out` is one of another variant.
     """
     network = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
     nn.init.constant_(network.final_layer.bias, -4.0)  # type: ignore[arg-type]  # heatmaps are mostly empty
     network = network.to(memory_format=torch.channels_last)
-    mean = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
-    mean.load_state_dict(network.state_dict())
-    run = Run(network, mean, torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01), variant)
+    average = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
+    average.load_state_dict(network.state_dict())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01)
+    run = TrainingRun(network, average, optimiser, variant)
     if (out / "state.safetensors").exists():
         run.load(out)
-        console.print(f"going on from step {run.step}")
-    lessons: Any = DataLoader(
+        console.print(f"resuming from step {run.step}")
+    loader: Any = DataLoader(
         TrainingSet(run.step * batch),
         batch_size=batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
-    began, first, total = time.perf_counter(), run.step, 0.0
+    started, first, total = time.perf_counter(), run.step, 0.0
     network.train()
-    for sample in islice(lessons, max(steps - run.step, 0)):
+    for sample in islice(loader, max(steps - run.step, 0)):
         total += _step(run, sample, learning_rate(run.step, steps, peak), device)
         if run.step % 50 == 0:
-            rate = batch * (run.step - first) / (time.perf_counter() - began)
+            rate = batch * (run.step - first) / (time.perf_counter() - started)
             console.print(f"step {run.step}/{steps}  loss {total / 50:.3f}  {rate:.0f} renderings/s")
             total = 0.0
-        if run.step % every == 0 or run.step == steps:
+        if run.step % save_every == 0 or run.step == steps:
             run.save(out)
-            found = held_out(run.mean, device)
+            found = evaluate_held_out(run.average, device)
             console.print(f"step {run.step}: {found}")
             with (out / "progress.jsonl").open("a") as log:
                 log.write(
-                    json.dumps({"step": run.step, "seconds": time.perf_counter() - began, **found}) + "\n"
+                    json.dumps({"step": run.step, "seconds": time.perf_counter() - started, **found}) + "\n"
                 )
 
 
-def _step(run: Run, sample: Sample, rate: float, device: torch.device) -> float:
+def _step(run: TrainingRun, sample: Sample, rate: float, device: torch.device) -> float:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     sample = {name: value.to(device) for name, value in sample.items()}
@@ -207,30 +215,30 @@ def _step(run: Run, sample: Sample, rate: float, device: torch.device) -> float:
     nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
     run.optimiser.step()
     run.step += 1
-    _follow(run.mean, run.network, min(EMA, run.step / (run.step + 10)))
+    _update_average(run.average, run.network, min(EMA_DECAY, run.step / (run.step + 10)))
     return float(loss.detach())
 
 
 @torch.no_grad()
-def _follow(mean: HRNet, network: HRNet, keep: float) -> None:
-    for ours, theirs in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
+def _update_average(average: HRNet, network: HRNet, decay: float) -> None:
+    for ours, theirs in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - keep)
+            ours.lerp_(theirs, 1 - decay)
         else:
             ours.copy_(theirs)
 
 
 @torch.no_grad()
-def held_out(network: HRNet, device: torch.device, count: int = 100) -> dict[str, float]:
-    """A quick look on held-out renderings, in cells: PCK at 0.2 torso lengths, and scores of rooms.
+def evaluate_held_out(network: HRNet, device: torch.device, count: int = 100) -> dict[str, float]:
+    """Return PCK at 0.2 torso lengths, and scores of people and empty rooms, on held-out renderings.
 
-    `pose.evaluation.estimator` measures the whole estimator; this steers a training.
+    It is a quick measure of the network's progress; `pose.evaluation.estimator` measures the whole estimator.
 
     Args:
-        count: renderings, a third of them empty rooms; at least 3.
+        count: number of renderings, a third of them empty rooms; at least 3.
     """
     network.eval()
-    right, all_ = 0, 0
+    right, total = 0, 0
     scores: dict[str, list[float]] = {"person": [], "empty": []}
     for seed in range(count):
         posture = ("standing", "lying", "empty")[seed % 3]
@@ -245,19 +253,19 @@ def held_out(network: HRNet, device: torch.device, count: int = 100) -> dict[str
         seen = sample["present"][0, :17].numpy() & (sample["weight"][:17].numpy() == 1.0)
         error = np.linalg.norm(peaks[0, :17, 0] - truth[:17], axis=1)
         right += int((error[seen] < 0.2 * torso).sum())
-        all_ += int(seen.sum())
+        total += int(seen.sum())
     network.train()
     return {
-        "pck": round(right / all_, 4),
+        "pck": round(right / total, 4),
         "person_p05": round(float(np.percentile(scores["person"], 5)), 3),
         "empty_p95": round(float(np.percentile(scores["empty"], 95)), 3),
     }
 
 
 def main(
-    out: Annotated[Path, typer.Argument(help="Folder for the weights and the state of the run.")],
-    steps: Annotated[int, typer.Option(help="Steps in all, those of a run that goes on included.")] = 8000,
-    batch: Annotated[int, typer.Option(help="Renderings per step.")] = 32,
+    out: Annotated[Path, typer.Argument(help="Folder for weights and state of the run.")],
+    steps: Annotated[int, typer.Option(help="Steps in all, including those of a resumed run.")] = 8000,
+    batch: Annotated[int, typer.Option(help="Samples per step.")] = 32,
     variant: Annotated[str, typer.Option(help="HRNet variant.")] = "w16-small",
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
@@ -265,7 +273,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 1,
     every: Annotated[int, typer.Option(help="Steps between two saves.")] = 500,
 ) -> None:
-    """Train the embedded depth network on rendered bodies, or go on with a run that was stopped."""
+    """Train the embedded depth network on rendered people, or resume a run that was stopped."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     torch.set_num_threads(threads)
@@ -277,7 +285,7 @@ def main(
         peak=rate,
         device=torch.device(choose_device(device)),
         workers=workers,
-        every=every,
+        save_every=every,
         console=Console(),
     )
 

@@ -1,7 +1,7 @@
-"""Weights as files: safetensors, and the `.pth` files that others publish, read without running anything.
+"""Read files of weights: safetensors, and published `.pth` files without running any code in them.
 
 `read_pth` reads both formats of torch.save (ZIP, and the one before torch 1.6) with `weights_only=True`.
-What is read is not looked at any further: `pose.weights.convert` does that.
+Names and shapes are not checked here but in `pose.weights.convert`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pose.errors import InvalidWeights
 
 EMBEDDED: Final = "depth-hrnet.safetensors"
 MIB: Final = 1024 * 1024
-MAX_BYTES: Final = 64 * MIB  # of the depth network's
-MAX_PUBLISHED_BYTES: Final = 512 * MIB  # of the others': the largest, HRNet w48, has 255 MB
+MAX_BYTES: Final = 64 * MIB  # of the depth network's file
+MAX_PUBLISHED_BYTES: Final = 512 * MIB  # of other files: the largest, HRNet w48, has 255 MB
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights as read.
+    """Weights from a file.
 
     Attributes:
         tensors: the state dict, on the CPU.
-        facts: what the file's header says of them: name, version, variant; `pose.weights.store` lists more.
+        facts: from the file's header: name, version, variant; `pose.weights.ingest` lists more.
     """
 
     tensors: dict[str, Tensor]
@@ -41,21 +41,21 @@ class Checkpoint:
 
 
 def embedded_path() -> Path:
-    """The depth network's weights, which ship in the package."""
+    """Return the path of the depth network's weights, which are part of the package."""
     return Path(str(resources.files("pose") / "data" / EMBEDDED))
 
 
-def read_checkpoint(path: Path | str, max_bytes: int | None = None) -> Checkpoint:
-    """Reads a safetensors file of ours.
+def read_checkpoint(path: Path | str, max_bytes: int = MAX_BYTES) -> Checkpoint:
+    """Read a safetensors file that this package has written.
 
     Raises:
-        InvalidWeights: there is no such file, it is damaged or larger than `max_bytes` (None: `MAX_BYTES`),
-            or its header does not tell name, version and variant.
+        InvalidWeights: the file is missing, damaged, or larger than `max_bytes`, or its header does not tell
+            name, version and variant.
     """
     path = Path(path)
     if path == embedded_path() and not path.is_file():
         raise InvalidWeights(f"weights {path.name}: there is no such file; is the package installed whole?")
-    checkpoint = read_safetensors(path, MAX_BYTES if max_bytes is None else max_bytes)
+    checkpoint = read_safetensors(path, max_bytes)
     missing = [name for name in ("name", "version", "variant") if name not in checkpoint.facts]
     if missing:
         raise InvalidWeights(f"weights {path.name}: header without {', '.join(missing)}")
@@ -63,10 +63,10 @@ def read_checkpoint(path: Path | str, max_bytes: int | None = None) -> Checkpoin
 
 
 def read_safetensors(path: Path, max_bytes: int = MAX_PUBLISHED_BYTES) -> Checkpoint:
-    """Reads any safetensors file; its facts are whatever its header says.
+    """Read any safetensors file; `facts` are those of its header.
 
     Raises:
-        InvalidWeights: there is no such file, or it is damaged or too large.
+        InvalidWeights: the file is missing, damaged or too large.
     """
     check_file(path, max_bytes)
     with _opened(path) as file:
@@ -75,10 +75,10 @@ def read_safetensors(path: Path, max_bytes: int = MAX_PUBLISHED_BYTES) -> Checkp
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """What a safetensors file's header says beside its tensors, which are not read.
+    """Return the facts in the header of a safetensors file, without reading its tensors.
 
     Raises:
-        InvalidWeights: it is not there or damaged.
+        InvalidWeights: the file is missing or damaged.
     """
     with _opened(path) as file:
         return dict(file.metadata() or {})
@@ -92,62 +92,91 @@ def _opened(path: Path) -> Iterator[Any]:
     except SafetensorError as error:
         problem = printable(str(error))
         raise InvalidWeights(f"weights {path.name}: not a safetensors file ({problem})") from error
-    except OSError as error:  # its own text holds the whole path
+    except OSError as error:  # its own text contains the whole path
         raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from error
 
 
 class _Ignored:
-    """Stands in for what a checkpoint's `meta` may hold besides text: made, filled, and never looked at."""
+    """Replaces objects in a checkpoint's `meta` that are not needed. Does nothing."""
 
     def __init__(self, *_: object) -> None: ...
 
     def __setstate__(self, _: object) -> None: ...
 
 
-# mmpose's `meta` holds NumPy arrays (the data set's sigmas), and mmengine's log holds buffers of them. None
-# of it is needed, so none of it is made: for each of these names the reader takes a thing that does nothing.
+# mmpose's `meta` contains NumPy arrays (the sigmas of the data set), and mmengine's log buffers of them.
+# Training programs, such as torchvision's references, store their command line. None of it is needed, so the
+# reader makes an `_Ignored` in place of each of these.
 _IGNORED: Final = (
+    "argparse.Namespace",
+    *(f"{module}.{kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")),
     *(f"numpy.{core}.multiarray.{what}" for core in ("core", "_core") for what in ("_reconstruct", "scalar")),
     *(f"numpy.dtypes.{kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32", "Bool")),
     "numpy.ndarray",
     "numpy.dtype",
     "mmengine.logging.history_buffer.HistoryBuffer",
-    "builtins.getattr",  # how that buffer's methods are written
+    "builtins.getattr",  # pickled methods of that buffer
 )
-_one_reader = threading.Lock()  # torch's list of allowed names is the whole process's
+# Where training programs put the state dict in a checkpoint, the one to use first.
+_STATE_DICTS: Final = ("state_dict", "model_state_dict", "model")
+_MAX_DEPTH: Final = 4  # of dicts in dicts; a file can contain a dict that contains itself
+_STRIP: Final = (
+    'to keep only the weights, on a computer where you trust the file: python -c "import torch; '
+    "file = torch.load('FILE', map_location='cpu', weights_only=False); "
+    "torch.save(file['model'], 'weights.pth')\", with the file's own key in place of 'model', "
+    "or file.state_dict() if it holds a whole network"
+)
+_one_reader = threading.Lock()  # torch has one list of allowed names in each process
 
 
 def read_pth(
     path: Path | str, max_bytes: int = MAX_PUBLISHED_BYTES
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads what torch.save wrote: a state dict, or a dict that has one as its "state_dict".
+    """Read a file of torch.save: a state dict, or a checkpoint of a training program that contains one.
+
+    A checkpoint has it as "state_dict", "model_state_dict" or "model", or under another key as its only one.
 
     Returns:
-        The state dict, with the names and versions (`_metadata`) as in the file, and "meta" ({} if none).
+        The state dict, with names and versions (`_metadata`) as in the file; and its "meta", {} if none.
 
     Raises:
-        InvalidWeights: there is no such file, it is damaged or too large, holds something else, or refers to
-            a class or function that has no place in weights. Nothing in it is run.
+        InvalidWeights: the file is missing, damaged or too large, contains something else, or refers to a
+            class or function that does not belong in weights. No code in it is run.
     """
     path = Path(path)
     check_file(path, max_bytes)
     try:
         with _one_reader, torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader raise anything
+    except Exception as error:  # the reader can raise anything for a damaged file
         raise InvalidWeights(f"weights {path.name}: {_reason(error)}") from None
     meta = loaded.get("meta") if isinstance(loaded, Mapping) else None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else loaded
+    state = _find_state_dict(loaded)
     if not isinstance(state, dict) or not state:
-        raise InvalidWeights(f"weights {path.name}: holds no state dict")
+        raise InvalidWeights(f"weights {path.name}: contains no state dict")
     others = [str(name) for name, value in state.items() if not _is_weight(name, value)]
     if others:
         raise InvalidWeights(f"weights {path.name}: not tensors: {some(others)}")
     return state, meta if isinstance(meta, dict) else {}
 
 
+def _find_state_dict(loaded: Any) -> Any:
+    """Return the state dict in what a file contains, or what is in its place."""
+    for _ in range(_MAX_DEPTH):
+        if not isinstance(loaded, dict):
+            break
+        inner = {name: value for name, value in loaded.items() if isinstance(value, dict) and value}
+        found = [inner[name] for name in _STATE_DICTS if name in inner][:1] or [
+            value for value in inner.values() if all(_is_weight(*each) for each in value.items())
+        ]
+        if len(found) != 1:
+            break
+        loaded = found[0]
+    return loaded
+
+
 def stated_input_size(meta: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Width and height of the network's input as mmpose's `meta` tells it; None if it does not."""
+    """Return width and height of the network input from mmpose's `meta`; None if it does not tell them."""
     config = meta.get("cfg", meta.get("config"))
     text = config if isinstance(config, str) else repr(config)
     found = re.findall(r"\binput_size['\"]?\s*[=:]\s*[(\[]\s*(\d{1,5})\s*,\s*(\d{1,5})\s*[)\]]", text)
@@ -160,32 +189,40 @@ def _is_weight(name: object, value: object) -> bool:
 
 
 def check_file(path: Path, max_bytes: int) -> None:
-    """Refuses, as InvalidWeights, what is no file or is too large."""
+    """Raise InvalidWeights if the file is missing or too large."""
     if not path.is_file():
         raise InvalidWeights(f"weights {path.name}: there is no such file")
     size = path.stat().st_size
     if size > max_bytes:
-        raise InvalidWeights(f"weights {path.name}: {size} bytes, expected at most {max_bytes}")
+        raise InvalidWeights(
+            f"weights {path.name}: {size} bytes, expected at most {max_bytes}; a training program's "
+            "checkpoint is larger than its weights alone: store the state dict without the optimizer's"
+        )
 
 
 def _reason(error: Exception) -> str:
-    """Why torch.load refused, without its advice to trust the file."""
+    """Return why torch.load refused the file, without its advice to trust the file."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
     if refused:
-        return f"refers to {printable(refused[1])}, which has no place in weights; nothing of it was run"
-    return f"not a file of torch.save, or a damaged one ({type(error).__name__})"
+        what = printable(refused[1])
+        return f"refers to {what}, which does not belong in weights; no code was run; {_STRIP}"
+    return f"not a file of torch.save, or damaged ({type(error).__name__})"
 
 
-_SHOWN: Final = 5  # names in an error
-_SHOWN_LENGTH: Final = 200  # characters of what a file says
+_SHOWN: Final = 5  # names in an error message
+_SHOWN_LENGTH: Final = 200  # characters of a text from a file
 
 
 def some(names: Collection[str], separator: str = ", ") -> str:
-    """The first of the names that a file gives, and how many more there are."""
+    """Return the first of these names, and how many more there are.
+
+    >>> some(["a", "b", "c", "d", "e", "f"])
+    'a, b, c, d, e and 1 more'
+    """
     shown = separator.join(printable(name) for name in list(names)[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def printable(text: str) -> str:
-    """A text that holds parts of a file, as one line of a length that a person reads."""
+    """Return a text from a file as one short line without control characters."""
     return "".join(each if each.isprintable() else "?" for each in text[:_SHOWN_LENGTH])

@@ -1,7 +1,8 @@
-"""State dicts brought to one naming, and refused unless they are exactly those of the network."""
+"""Convert state dicts to one naming, and check that they fit the network exactly."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -13,21 +14,30 @@ from pose.hrnet import VARIANTS, build_hrnet
 from pose.weights.checkpoint import some
 
 WIDTHS: Final = (32, 48)
-_COUNTER: Final = "num_batches_tracked"  # of a batch norm in training; nothing reads it afterwards
+_COUNTER: Final = "num_batches_tracked"  # of a batch norm; used in training only
+_AVERAGED: Final = "n_averaged"  # counter of torch's AveragedModel
+_WRAPPERS: Final = ("module", "_orig_mod")  # DataParallel and torch.compile, around any part of a network
+_MMPOSE_HEADS: Final = ("head.", "keypoint_head.")  # of mmpose 1.x and 0.x
+_MMPOSE: Final = ("backbone.", *_MMPOSE_HEADS)
 
 
 def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """An HRNet's state dict with the authors' names, and the network's width: 32 or 48.
+    """Return an HRNet's state dict with the authors' names, and the width of the network: 32 or 48.
 
     Args:
-        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); either may have
-            the `module.` of a network that was trained on several GPUs in front.
+        state: with the authors' names, or with mmpose's (`backbone.…`, `head.final_layer.…`); with the
+            prefixes that wrappers add (`module.`, `_orig_mod.`, `model.`, …).
 
     Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape. The names are those of
-            the file. Only the counters of batch norms may be missing.
+        InvalidWeights: a tensor is missing, unknown, or has another shape. The message has the names in the
+            file. Only the counters of batch norms may be missing.
     """
-    original = {_authors_name(name, _prefixes(state)): name for name in state}
+    with torch.device("meta"):
+        networks = {width: build_hrnet(VARIANTS[f"w{width}"]) for width in WIDTHS}
+    bare, lead = _bare_names(state, {*networks[WIDTHS[0]].state_dict(), *_MMPOSE})
+    head = next((name for name in _MMPOSE_HEADS if any(each.startswith(name) for each in bare)), "head.")
+    mmpose = "backbone.conv1.weight" in bare
+    original = {_authors_name(name, head) if mmpose else name: file_name for name, file_name in bare.items()}
     tensors = {ours: state[name] for ours, name in original.items()}
     last = tensors.get("final_layer.weight")
     if last is None or last.ndim != 4:
@@ -35,38 +45,42 @@ def hrnet_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
     width = int(last.shape[1])
     if width not in WIDTHS:
         raise InvalidWeights(f"weights: an HRNet of width {width}, expected {' or '.join(map(str, WIDTHS))}")
-    module, scheme = _prefixes(state)
 
     def theirs(ours: str) -> str:
-        place = ("head." if ours.startswith("final_layer.") else "backbone.") if scheme else ""
-        return original.get(ours, module + place + ours)
+        place = (head if ours.startswith("final_layer.") else "backbone.") if mmpose else ""
+        return original.get(ours, lead + place + ours)
 
-    with torch.device("meta"):
-        network = build_hrnet(VARIANTS[f"w{width}"])
-    return _fitted(network, tensors, theirs), width
+    return _fitted(networks[width], tensors, theirs), width
 
 
 def detector_state(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """A detector's state dict with the names that the installed torchvision gives it.
+    """Return a detector's state dict with the names of the installed torchvision.
 
-    Files that were published before torchvision renamed some of its layers say so by their version, or by
-    its absence, and are renamed as torchvision does.
+    Files from before torchvision renamed some layers are recognised by their version, or because they have
+    none, and are renamed as torchvision does.
 
     Raises:
-        InvalidWeights: a tensor is missing, is one too many, or has another shape.
+        InvalidWeights: a tensor is missing, unknown, or has another shape.
         ValueError: there is no such detector.
     """
-    from pose.detectors import build_detector  # it loads torchvision
+    from pose.detectors import build_detector  # it imports torchvision
 
     with torch.device("meta"):
         network = build_detector(name)
-    return _fitted(network, state, str)
+    bare, lead = _bare_names(state, network.state_dict())
+    tensors = OrderedDict((ours, state[file_name]) for ours, file_name in bare.items())
+    versions = getattr(state, "_metadata", {})  # of each module; without them the names count as old ones
+    if versions:
+        tensors._metadata = {  # type: ignore[attr-defined]  # as torch's own state dicts
+            _without_wrappers(f"{module}.", lead).rstrip("."): value for module, value in versions.items()
+        }
+    return _fitted(network, tensors, lambda ours: bare.get(ours, lead + ours))
 
 
 def _fitted(
     network: nn.Module, state: Mapping[str, Tensor], name_in_file: Callable[[str], str]
 ) -> dict[str, Tensor]:
-    """`state` as the network, on the meta device, has it; refused unless it fits exactly."""
+    """Return `state` with the names of the network (on the meta device), if it fits exactly."""
     wanted = network.state_dict()
     wrong = [
         f"{name_in_file(name)} is {tuple(tensor.shape)}, expected {tuple(wanted[name].shape)}"
@@ -83,7 +97,7 @@ def _fitted(
     if wrong:
         raise InvalidWeights(f"weights: tensors of another shape ({len(wrong)}): {some(wrong, '; ')}")
     try:
-        # Assigned, not copied: the tensors keep their bits and their precision.
+        # Assign the tensors, do not copy them: they keep their bits and precision.
         found = network.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:
         raise InvalidWeights(f"weights: {' '.join(str(error).split())[:500]}") from None
@@ -99,28 +113,49 @@ def _fitted(
             tensor = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InvalidWeights(f"weights: {name_in_file(name)} holds numbers that are not finite")
-        # A copy of its own: in a file several may lie in one storage.
+        # Copy: in a file, several tensors may share one storage.
         fitted[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
     return fitted
 
 
-def _prefixes(state: Collection[str]) -> tuple[str, bool]:
-    """What all names have in front of them, and whether they are mmpose's after that."""
-    module = "module." if state and all(name.startswith("module.") for name in state) else ""
-    return module, f"{module}backbone.conv1.weight" in state
+def _bare_names(state: Collection[str], own: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return the names in the file by the names without a wrapper's prefixes, and the prefix of all names.
+
+    Args:
+        own: names of the network; their first parts are no wrapper's.
+
+    Raises:
+        InvalidWeights: two names are the same without prefixes.
+    """
+    names = [name for name in state if name != _AVERAGED]
+    firsts = {name.partition(".")[0] for name in own}
+    lead = ""
+    while len(first := {name[len(lead) :].partition(".")[0] for name in names}) == 1 and not first & firsts:
+        (part,) = first
+        if any(len(name) <= len(lead) + len(part) for name in names):  # nothing would be left
+            break
+        lead += f"{part}."
+    bare: dict[str, str] = {}
+    for name in names:
+        ours = _without_wrappers(name, lead)
+        if ours in bare:
+            raise InvalidWeights(f"weights: two tensors for one place: {some([bare[ours], name])}")
+        bare[ours] = name
+    return bare, lead
 
 
-def _authors_name(name: str, prefixes: tuple[str, bool]) -> str:
-    module, mmpose = prefixes
-    bare = name.removeprefix(module)
-    if not mmpose:
-        return bare
-    for prefix, rest in (("backbone.", ""), ("head.final_layer.", "final_layer.")):
-        if bare.startswith(prefix):
-            return rest + bare.removeprefix(prefix)
-    return f"?{bare}"  # none of the network's, and so one too many
+def _without_wrappers(name: str, lead: str) -> str:
+    return ".".join(part for part in name.removeprefix(lead).split(".") if part not in _WRAPPERS)
+
+
+def _authors_name(name: str, head: str) -> str:
+    """Return the authors' name of one of mmpose's."""
+    for prefix, rest in (("backbone.", ""), (f"{head}final_layer.", "final_layer.")):
+        if name.startswith(prefix):
+            return rest + name.removeprefix(prefix)
+    return f"?{name}"  # not of the network: reported as unknown
 
 
 def _is_counter(name: str, wanted: Collection[str]) -> bool:
-    # Frozen batch norms have none; torchvision drops it too.
+    # Frozen batch norms have no counter; torchvision drops it too.
     return name.endswith(f".{_COUNTER}") and name.removesuffix(_COUNTER) + "running_mean" in wanted

@@ -1,14 +1,14 @@
-"""A file of weights, from whoever: told by its hash, read, and brought to what `pose.weights.store` keeps.
+"""Read a file of weights from any source, identify it by its hash, and convert it for `pose.weights.store`.
 
-The facts that come out of it, beside name, version and variant:
+Its facts, besides name, version and variant:
 
 - `kind`: hrnet or detector;
-- `input_size`: of an HRNet, width x height in pixels ("288x384"); left out if neither the file nor its name
+- `input_size`: of an HRNet, width x height in pixels ("288x384"); missing if neither the file nor its name
   tells it;
-- `naming`: whose names the tensors have by now, `authors` (of HRNet) or `torchvision`;
-- `source_file`, `source_sha256`, `source_size`: the file itself.
+- `naming`: of the converted tensors, `authors` (of HRNet) or `torchvision`;
+- `source_file`, `source_sha256`, `source_size`: of the file.
 
-`version` is the first eight digits of `source_sha256`, with `own-` before it where nobody has published that.
+`version` is the first eight digits of `source_sha256`, after `own-` if the file is not a published one.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ from pose.weights.checkpoint import (
     stated_input_size,
 )
 from pose.weights.convert import detector_state, hrnet_state
-from pose.weights.registry import REGISTRY, Published, find_published, slot
+from pose.weights.registry import REGISTRY, Published, find_published, first_published
 
-DIGEST: Final = "digest"  # SHA-256 over all tensors and all other facts; it stands in a store's files only
+DIGEST: Final = "digest"  # SHA-256 over all tensors and all other facts; only in files of a store
 _FACTS: Final = ("version", "variant", "kind", "naming", "source_file", "source_sha256", "source_size")
 
 
 def read_weights_file(path: Path | str, name: str | None = None, *, own: bool = True) -> Checkpoint:
-    """Weights by their path: `.pth` as somebody published or trained it, or safetensors, a store's too.
+    """Read weights from a `.pth` file, or a safetensors file, which may be one of a store.
 
     Args:
-        name: the model that they must be of; None: any HRNet of the registry's widths.
-        own: whether a file that nobody has published is taken. The hash is looked at before anything else is.
+        name: the model that the weights must be of; None: any HRNet of a known width.
+        own: accept a file that is not a published one. The hash is checked first.
 
     Returns:
-        An HRNet's tensors with the authors' names, a detector's with torchvision's. Its name is `name`, or
-        else the registry's for its width and input size, or else "hrnet-w48" without the latter.
+        The tensors of an HRNet with the authors' names, those of a detector with torchvision's. The model's
+        name is `name`, or else that in the registry for its width and input size, or else "hrnet-w48".
 
     Raises:
-        InvalidWeights: the file is damaged or of another model, or nobody has published it and `own` is
+        InvalidWeights: the file is damaged or of another model, or it is not a published one and `own` is
             false.
         ValueError: there is no such name.
     """
     path = Path(path)
-    expected = None if name is None else slot(name)
+    expected = None if name is None else first_published(name)
     check_file(path, MAX_PUBLISHED_BYTES)
     try:
         is_safetensors = _is_safetensors(path)
         sha256 = _sha256(path)
-    except OSError as error:  # its own text holds the whole path
+    except OSError as error:  # its own text contains the whole path
         raise InvalidWeights(f"weights {path.name}: cannot be read ({type(error).__name__})") from None
     if is_safetensors:
         read = read_safetensors(path)
         if DIGEST in read.facts:
-            return _of_a_store(read, path.name, name, own)
+            return _from_store(read, path.name, name, own)
     published = _check_published(path.name, sha256, name, own)
     tensors, meta = (read.tensors, {}) if is_safetensors else read_pth(path)
     facts = {
@@ -88,7 +88,7 @@ def read_weights_file(path: Path | str, name: str | None = None, *, own: bool = 
 
 
 def digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
-    """SHA-256, in hex, over all tensors (name, type, shape, bytes) and all facts but `digest` itself."""
+    """Return the SHA-256, in hex, of all tensors (name, type, shape, bytes) and all facts but `digest`."""
     total = hashlib.sha256()
     for key in sorted(set(facts) - {DIGEST}):
         total.update(f"{key}={facts[key]}\n".encode())
@@ -100,7 +100,7 @@ def digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
 
 
 def check_stored(checkpoint: Checkpoint, name: str) -> None:
-    """Whether what a store's file holds is whole, and is of this model.
+    """Check that the content of a store's file is complete and of this model.
 
     Raises:
         InvalidWeights: it is not.
@@ -109,14 +109,14 @@ def check_stored(checkpoint: Checkpoint, name: str) -> None:
     missing = [fact for fact in (*_FACTS, DIGEST) if fact not in facts]
     if missing:
         raise InvalidWeights(f"header without {', '.join(missing)}")
-    for fact, value in {"name": name, **_facts_of(slot(name))}.items():
+    for fact, value in {"name": name, **_facts_of(first_published(name))}.items():
         if facts.get(fact) != value:
             raise InvalidWeights(f"of another model: its {fact} is {facts.get(fact)!r}, expected {value!r}")
     if digest(checkpoint.tensors, facts) != facts[DIGEST]:
-        raise InvalidWeights("damaged: its tensors or its header are not those that were written")
+        raise InvalidWeights("damaged: its tensors or its header have changed since they were written")
 
 
-def _of_a_store(checkpoint: Checkpoint, file: str, name: str | None, own: bool) -> Checkpoint:
+def _from_store(checkpoint: Checkpoint, file: str, name: str | None, own: bool) -> Checkpoint:
     facts = checkpoint.facts
     name = facts.get("name", "") if name is None else name
     if name not in REGISTRY:
@@ -125,7 +125,7 @@ def _of_a_store(checkpoint: Checkpoint, file: str, name: str | None, own: bool) 
         check_stored(checkpoint, name)
     except InvalidWeights as error:
         raise InvalidWeights(f"weights {file}: {error}") from None
-    # The header is believed: that its tensors are those of the file it names can be seen no more.
+    # Trust the header: whether the tensors are from the file that it names cannot be checked any more.
     _check_published(file, facts["source_sha256"], name, own)
     return Checkpoint(checkpoint.tensors, {key: value for key, value in facts.items() if key != DIGEST})
 
@@ -134,8 +134,8 @@ def _check_published(file: str, sha256: str, name: str | None, own: bool) -> Pub
     published = find_published(sha256)
     if published is None and not own:
         raise InvalidWeights(
-            f"weights {file}: nobody has published a file with the SHA-256 {sha256}; if it is your own, "
-            "or you trust whoever made it, add it with --own"
+            f"weights {file}: no published file has the SHA-256 {sha256}; if the file is your "
+            "own, or you trust its author, add it with --own"
         )
     if published is not None and name is not None and published.name != name:
         raise InvalidWeights(f"weights {file}: this file is {published.name}, expected {name}")
@@ -143,7 +143,7 @@ def _check_published(file: str, sha256: str, name: str | None, own: bool) -> Pub
 
 
 def _facts_of(published: Published) -> dict[str, str]:
-    """What all weights of a name have in common."""
+    """Return the facts that all weights of a name have in common."""
     if published.input_size is None:
         return {"variant": published.name, "kind": published.kind, "naming": "torchvision"}
     width, height = published.input_size
@@ -176,18 +176,20 @@ def _hrnet_facts(width: int, size: tuple[int, int] | None, expected: Published |
 
 
 def _input_size(meta: Mapping[str, Any], published: Published | None, file: str) -> tuple[int, int] | None:
-    """Width and height: as the file says, or else the registry, or else the file's name."""
+    """Return width and height from the file, or else from the registry, or else from the file's name."""
     stated = stated_input_size(meta)
     if stated is not None:
         return stated
     if published is not None:
         return published.input_size
-    named = re.search(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)", file)  # height first, as the authors name theirs
+    named = re.search(
+        r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)", file
+    )  # height first, as in the authors' file names
     return (int(named[2]), int(named[1])) if named else None
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By the file's start: eight bytes of its header's length, then JSON."""
+    """Check the start of the file: eight bytes with the length of the header, then JSON."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 

@@ -1,9 +1,9 @@
-"""The registry: which weights others have published, where they are, and by what they are known.
+"""The published weights: where they are, and how they are identified.
 
-Nothing is downloaded here; `pose.weights.store` keeps weights and `pose.weights.sources` gets them.
+Nothing is downloaded here: `pose.weights.sources` downloads weights and `pose.weights.store` keeps them.
 
-All were trained on COCO, whose pictures have licences of their own (the annotations are CC BY 4.0); the
-licence given is the one under which the file was published.
+All were trained on COCO, whose pictures have licences of their own (the annotations are CC BY 4.0). The
+licence here is the one under which the file was published.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Published:
     """A file as its authors published it.
 
     Attributes:
-        name: ours, of the model whose weights these are.
+        name: our name of the model.
         file: the file's name.
-        url: None where the authors publish it in no way that a program can fetch: it is given by path.
-        sha256: 64 hex digits, or the first 8 where only these are known (they stand in the file's name).
+        url: None if a program cannot download it from where the authors publish it.
+        sha256: 64 hex digits, or the first 8 if only these are known, from the file's name.
         size: bytes, if known.
         licence: SPDX.
         ap: published average precision on COCO val2017, 0..1: of keypoints, with flip test and the boxes of
@@ -47,7 +47,7 @@ class Published:
     input_size: tuple[int, int] | None = None
 
     def is_hash(self, sha256: str) -> bool:
-        """Whether a file with this hash (64 hex digits) is this one, as far as is known."""
+        """Return whether a file with this hash (64 hex digits) is this one, as far as its hash is known."""
         return sha256.startswith(self.sha256)
 
 
@@ -67,7 +67,7 @@ def _torchvision(file: str, sha256: str, ap: float, name: str, size: int | None 
 
 
 def _shape(name: str) -> tuple[int, tuple[int, int]]:
-    """ "hrnet-w48-384x288" → 48, (288, 384): the name gives the height first, as the authors do."""
+    """ "hrnet-w48-384x288" -> 48, (288, 384): the name has the height first, as the authors do."""
     _, width, size = name.split("-")
     height, across = map(int, size.split("x"))
     return int(width.removeprefix("w")), (across, height)
@@ -111,7 +111,7 @@ _ALL: Final = (
         "19bc083708bb8d873211e50d85d56344c10290c6e8b564c813fdde09645c4c1c",
         0.744,
     ),
-    # torchvision.models.detection: the digits, and the average precision, of its WeightsEnum.
+    # torchvision.models.detection: digits of the hash and AP are from its WeightsEnum.
     _torchvision(
         "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
         "258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
@@ -139,7 +139,7 @@ _ALL: Final = (
     ),
 )
 
-# A model's name → its files, the one that is fetched first. Models of a kind stand in the order of their AP.
+# A model's name -> its files, in the order in which they are tried. Models of a kind are in the order of AP.
 REGISTRY: Final[dict[str, tuple[Published, ...]]] = {
     name: tuple(each for each in _ALL if each.name == name)
     for name in dict.fromkeys(each.name for each in _ALL)
@@ -150,8 +150,8 @@ DEFAULT_POSE: Final = "hrnet-w48-384x288"
 DEFAULT_DETECTOR: Final = "fasterrcnn-resnet50-fpn"
 
 
-def slot(name: str) -> Published:
-    """The first file of a name: kind, width and input size are those of all of them.
+def first_published(name: str) -> Published:
+    """Return the first published file of a name; all have the same kind, width and input size.
 
     Raises:
         ValueError: there is no such name.
@@ -162,6 +162,6 @@ def slot(name: str) -> Published:
 
 
 def find_published(sha256: str) -> Published | None:
-    """The published file with this hash (64 hex digits)."""
+    """Return the published file with this hash (64 hex digits); None if there is none."""
     files = (each for files in REGISTRY.values() for each in files)
     return next((each for each in files if each.is_hash(sha256)), None)

@@ -1,11 +1,11 @@
-"""Where weights come from: those who published them, a mirror, or a fleet's own bucket; and how they are got.
+"""Get weights into a store: from their publisher, a mirror, or your own bucket.
 
-A place is a URL (`WEIGHTS_URL` for the programs; this library reads no environment):
+A URL (`WEIGHTS_URL` for the programs; this library reads no environment variables) names the source:
 
-- `/folder` or `file:///folder`: the store itself is there, shared by all who can read it;
+- `/folder` or `file:///folder`: a folder that is the store itself;
 - `http://…/` and `https://…/`: a mirror; file names are appended;
-- any other scheme, such as `s3://bucket/prefix`: whatever is installed as an entry point of that name in the
-  group `pose.weights_sources`, a callable that takes the URL and gives a `WeightsSource`.
+- any other scheme, such as `s3://bucket/prefix`: the entry point of that name in the group
+  `pose.weights_sources`, a callable that takes the URL and returns a `WeightsSource`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ GROUP: Final = "pose.weights_sources"
 
 
 class Mirror:
-    """A web server that holds files by their names. See `WeightsSource`."""
+    """A web server that has files by their names. See `WeightsSource`."""
 
-    # What others published can be checked against its hash; what a store wrote, only against itself.
+    # A published file can be checked against its hash; a store's file only against its own header.
     converted_first = False
 
     def __init__(self, url: str) -> None:
@@ -39,12 +39,12 @@ class Mirror:
 
 
 def open_weights(url: str | None = None) -> tuple[WeightsStore, WeightsSource | None]:
-    """The store that a place means, and where `pull` gets what it lacks; None: from who published it.
+    """Return the store that a URL means, and the source for `pull`; None: pull from the publisher.
 
-    Nothing is connected to, and no folder is made.
+    No connection is made, and no folder.
 
     Raises:
-        ValueError: the place cannot be used. The text does not repeat it: it may hold a password.
+        ValueError: the URL cannot be used. The message does not contain it: it may contain a password.
     """
     if not url:
         return WeightsStore(), None
@@ -62,7 +62,7 @@ def open_weights(url: str | None = None) -> tuple[WeightsStore, WeightsSource | 
     for entry in entry_points(group=GROUP, name=parts.scheme):
         return WeightsStore(), entry.load()(url)
     raise ValueError(
-        f"weights cannot be had from {parts.scheme}://, expected a folder, file://, http://, https:// "
+        f"no weights can be got from {parts.scheme}://, expected a folder, file://, http://, https:// "
         f"or one of {', '.join(sorted(f'{entry.name}://' for entry in entry_points(group=GROUP)))}"
     )
 
@@ -70,26 +70,29 @@ def open_weights(url: str | None = None) -> tuple[WeightsStore, WeightsSource | 
 def pull(
     name: str, store: WeightsStore, source: WeightsSource | None = None, progress: Progress | None = None
 ) -> dict[str, str]:
-    """Gets weights into the store, unless they are there whole. Two that pull the same wait for each other.
+    """Download weights into the store, unless it has them. Processes that pull the same wait for each other.
 
     Returns:
-        What the header of the store's file says.
+        The facts in the header of the store's file.
 
     Raises:
-        DownloadError: they cannot be had.
-        InvalidWeights: what came does not fit the name.
+        DownloadError: the weights cannot be downloaded, or the file does not fit the name.
         ValueError: there is no such name.
         OSError: the store cannot be written.
     """
     report = progress or (lambda _done, _all: None)
-    # Before the lock too: a store that is whole may be one that cannot be written.
+    # Before the lock too: a store may be read-only, and the lock writes to it.
     if stored := _stored(name, store):
         return stored
     with store.lock(name):
         if stored := _stored(name, store):
             return stored
         try:
-            return _publisher(name, store, report) if source is None else _source(name, store, source, report)
+            return (
+                _from_publisher(name, store, report)
+                if source is None
+                else _from_source(name, store, source, report)
+            )
         except NoNetwork as error:
             raise NoNetwork(
                 f"{error}; no network? Run `pose weights pull {name}` on a machine that has one, then `pose "
@@ -97,25 +100,25 @@ def pull(
             ) from None
 
 
-def _stored(name: str, store: WeightsStore) -> dict[str, str] | None:
-    """The header of what is there; None if nothing is, or if it is damaged, and so to be replaced."""
+def _stored(name: str, store: WeightsStore) -> dict[str, str]:
+    """Return the header of stored weights; {} if they are missing or damaged."""
     try:
-        return store.load(name).facts if store.has(name) else None
+        return store.load(name).facts if store.has(name) else {}
     except InvalidWeights:
-        return None
+        return {}
 
 
-def _publisher(name: str, store: WeightsStore, progress: Progress) -> dict[str, str]:
+def _from_publisher(name: str, store: WeightsStore, progress: Progress) -> dict[str, str]:
     published = next((each for each in REGISTRY[name] if each.url), None)
     if published is None or published.url is None:
-        raise WeightsNotFound(f"{name} is published nowhere that can be pulled from")
+        raise WeightsNotFound(f"{name} cannot be downloaded by a program: use `pose weights add {name} FILE`")
     to = _downloads(store) / published.file
     limit = published.size or MAX_PUBLISHED_BYTES
     download(published.url, to, max_bytes=limit, sha256=published.sha256, progress=progress)
-    return _taken(name, store, to, own=False)
+    return _add(name, store, to, own=False)
 
 
-def _source(name: str, store: WeightsStore, source: WeightsSource, progress: Progress) -> dict[str, str]:
+def _from_source(name: str, store: WeightsStore, source: WeightsSource, progress: Progress) -> dict[str, str]:
     converted: list[tuple[str, Published | None]] = [(f"{name}.safetensors", None)]
     originals: list[tuple[str, Published | None]] = [(each.file, each) for each in REGISTRY[name]]
     files = [*converted, *originals] if source.converted_first else [*originals, *converted]
@@ -126,17 +129,17 @@ def _source(name: str, store: WeightsStore, source: WeightsSource, progress: Pro
             source.fetch(file, to, max_bytes=MAX_PUBLISHED_BYTES, sha256=sha256, progress=progress)
         except WeightsNotFound:
             continue
-        # Whoever runs the bucket has decided on weights of their own when they were added to a store.
-        return _taken(name, store, to, own=published is None)
+        # A converted file was accepted when it was added to the store that it is from.
+        return _add(name, store, to, own=published is None)
     raise WeightsNotFound(f"{name}: WEIGHTS_URL holds none of {', '.join(file for file, _ in files)}")
 
 
-def _taken(name: str, store: WeightsStore, file: Path, *, own: bool) -> dict[str, str]:
-    """Into the store; the file itself is not needed any more, nor if it is the wrong one."""
+def _add(name: str, store: WeightsStore, file: Path, *, own: bool) -> dict[str, str]:
+    """Add a file to the store, and delete it."""
     try:
         return store.add(name, file, own=own)
     except InvalidWeights as error:
-        raise DownloadError(f"{name}: what came cannot be used: {error}") from None
+        raise DownloadError(f"{name}: the downloaded file cannot be used: {error}") from None
     finally:
         file.unlink(missing_ok=True)
 

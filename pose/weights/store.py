@@ -1,6 +1,6 @@
-"""The weights of this machine: a folder of safetensors files, one a model, checked on their way in and out.
+"""Stored weights: a folder of safetensors files, one for each model, checked when written and when read.
 
-What a file's header tells is described in `pose.weights.ingest`; `digest` is SHA-256 over all the rest.
+`pose.weights.ingest` describes the facts in the header; `digest` is the SHA-256 of everything else.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ from pose.weights.checkpoint import MAX_PUBLISHED_BYTES, Checkpoint, read_checkp
 from pose.weights.convert import detector_state, hrnet_state
 from pose.weights.download import Progress
 from pose.weights.ingest import DIGEST, check_stored, digest, read_weights_file
-from pose.weights.registry import REGISTRY, slot
+from pose.weights.registry import REGISTRY, first_published
 
 
 class WeightsSource(Protocol):
-    """Where a fleet keeps weights: a bucket, a mirror. Found by its URL, see `pose.weights.sources`."""
+    """Your own place for weights: a bucket or a mirror. Opened by its URL, see `pose.weights.sources`."""
 
     converted_first: bool
-    """Whether `<name>.safetensors`, as a store writes it, is asked for before the published files."""
+    """Ask for `<name>.safetensors`, as a store writes it, before the published files."""
 
     def fetch(self, file_name: str, to: Path, *, max_bytes: int, sha256: str, progress: Progress) -> None:
-        """Writes the file to `to`, whole, or raises.
+        """Write the complete file to `to`.
 
         Raises:
-            WeightsNotFound: it holds no such file.
-            DownloadError: it is away, refuses, or sends more than `max_bytes`.
+            WeightsNotFound: the source has no such file.
+            DownloadError: the source cannot be reached, refuses, or sends more than `max_bytes`.
         """
         ...
 
 
 class WeightsStore:
-    """Weights in a folder, which is made when the first are added.
+    """Weights in a folder, which is made when the first weights are added.
 
-    Several processes may use one folder at once: files come to their names whole, or not at all.
+    Several processes may use one folder: a file gets its name only when it is complete.
 
     Args:
-        folder: None takes the platform's cache folder for this program.
+        folder: None takes the user's cache folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = platformdirs.user_cache_path("pose-worker") / "weights" if folder is None else folder
 
     def path(self, name: str) -> Path:
-        """Where the weights of a name are, or would be.
+        """Return the path of the weights of a name, whether or not they are stored.
 
         Raises:
             ValueError: there is no such name.
         """
-        slot(name)
+        first_published(name)
         return self.folder / f"{name}.safetensors"
 
     def has(self, name: str) -> bool:
-        """Whether they are there. They are checked when they are loaded.
+        """Return whether weights of a name are stored. They are checked when they are loaded.
 
         Raises:
             ValueError: there is no such name.
@@ -72,10 +72,10 @@ class WeightsStore:
         return self.path(name).is_file()
 
     def load(self, name: str) -> Checkpoint:
-        """The weights of a name: an HRNet's with its authors' names, a detector's with torchvision's.
+        """Load weights: those of an HRNet with the authors' names, those of a detector with torchvision's.
 
         Raises:
-            InvalidWeights: they are not there, are damaged, or belong to something else.
+            InvalidWeights: they are not stored, damaged, or of another model.
             ValueError: there is no such name.
         """
         if not self.has(name):
@@ -94,31 +94,31 @@ class WeightsStore:
         return checkpoint
 
     def verify(self, name: str) -> dict[str, str]:
-        """What the header says, after everything was checked: digest, names and shapes of the tensors.
+        """Check the digest, and the names and shapes of all tensors. Return the facts in the header.
 
         Raises:
             InvalidWeights, ValueError: as `load`.
         """
         checkpoint = self.load(name)
-        if slot(name).kind == "detector":
+        if first_published(name).kind == "detector":
             detector_state(checkpoint.tensors, name)
         else:
             hrnet_state(checkpoint.tensors)
         return checkpoint.facts
 
     def add(self, name: str, file: Path, *, own: bool = False) -> dict[str, str]:
-        """Takes weights from a file, in place of any that are there.
+        """Store the weights of a file, in place of those that are stored.
 
         Args:
-            file: `.pth` as published, or safetensors: somebody else's, or of another store.
-            own: whether a file that nobody has published is taken.
+            file: a published `.pth`, or a safetensors file, also one of another store.
+            own: accept a file that is not a published one.
 
         Returns:
-            What the new file's header says.
+            The facts in the header of the new file.
 
         Raises:
-            InvalidWeights: the file's hash is not one that is published for this name (and, if it is none
-                that is published at all, `own` is false), or what is in it does not fit the name.
+            InvalidWeights: the file is a published one of another name, or not a published one while `own` is
+                false, or its content does not fit the name.
             ValueError: there is no such name.
             OSError: the folder cannot be written.
         """
@@ -128,7 +128,7 @@ class WeightsStore:
         return facts
 
     def entries(self) -> dict[str, dict[str, str] | None]:
-        """Each name of the registry, with its file's header; None: not there; {}: it cannot be read."""
+        """Return each name of the registry with the facts of its file; None: not stored; {}: damaged."""
         found: dict[str, dict[str, str] | None] = {}
         for name in REGISTRY:
             try:
@@ -139,11 +139,11 @@ class WeightsStore:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Keeps other processes from getting the same weights meanwhile; waits until none does."""
-        slot(name)
+        """Wait until no other process pulls the same weights, and keep others from it."""
+        first_published(name)
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f".{name}.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file's closing, and with the process
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, or the process ends
             yield
 
     def _write(self, name: str, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
@@ -153,9 +153,9 @@ class WeightsStore:
         try:
             save_file(tensors, temporary, facts)
             _to_disk(temporary)
-            os.chmod(temporary, 0o644)  # another user's worker may read it; mkstemp lets only us
+            os.chmod(temporary, 0o644)  # readable for workers of other users; mkstemp allows only this user
             os.replace(temporary, self.path(name))
-        except SafetensorError as error:  # what the writer says of a full disk
+        except SafetensorError as error:  # raised if the disk is full
             raise OSError(f"the weights of {name} cannot be written: {error}") from None
         finally:
             Path(temporary).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Networks that know the truth about an annotated data set, for tests of its evaluation."""
+"""A network that returns the annotated keypoints of a data set, for tests of the COCO evaluation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELLS = (48, 64)
 
 
 def people(data_set: Annotations) -> list[tuple[FloatArray, float]]:
-    """Keypoints (17, 3) and area of each annotated person, in the order of `true_boxes`."""
+    """Return keypoints (17, 3) and area of each annotated person, in the order of `true_boxes`."""
     listed = data_set.record["annotations"]
     pictures = dict.fromkeys(each["image_id"] for each in listed if each["num_keypoints"])
     return [
@@ -33,7 +33,7 @@ def people(data_set: Annotations) -> list[tuple[FloatArray, float]]:
 
 
 class DrawingNetwork:
-    """Draws Gaussians at the truth through each box's crop: a perfect network, whatever it is shown.
+    """Draws Gaussians at the true keypoints of each crop: a perfect network that ignores its input.
 
     Args:
         truths: keypoints (17, 2) of each crop, in the order in which the crops will come.
@@ -61,6 +61,6 @@ class DrawingNetwork:
 def drawing(
     tasks: Sequence[Task], truths: Iterable[FloatArray], batch_size: int = 8
 ) -> tuple[TopDown, DrawingNetwork]:
-    """A drawing network for all boxes of these tasks, in a TopDown and by itself."""
+    """Return a `TopDown` with a drawing network for all boxes of these tasks, and the network."""
     network = DrawingNetwork(truths, np.concatenate([task.boxes for task in tasks]))
     return TopDown(network, input_size=INPUT, batch_size=batch_size), network

@@ -1,4 +1,4 @@
-"""Frames of rendered people for tests, with what is true in them, and an estimator that knows it."""
+"""Rendered frames for tests with their ground truth, and an estimator that returns it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose import Estimator, Frame, Person
 from pose.estimators.base import Detections
+from pose.synthetic.dressing import HEAD_PARTS
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.picture import render_picture
 from pose.synthetic.render import project_keypoints, render
@@ -21,14 +22,14 @@ FIRST_SEED = 900_000  # held out: no training sees seeds below a million
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A frame, the people in it as a perfect estimator finds them, and the truth.
+    """A frame, the people in it as a perfect estimator finds them, and the ground truth.
 
     Attributes:
-        seed: of the scene.
-        true_people: one a person: `joints` (17, 3) above the floor, `length`.
-        visible: (17,) bool a person.
-        face: (H, W) bool, the picture's pixels that show a face.
-        head: (H, W) bool, those that show a head, hair or hat.
+        seed: seed of the scene.
+        true_people: the synthetic people, with `joints` (17, 3) above the floor and `length`.
+        visible: for each person (17,) bool.
+        face: (H, W) bool, pixels of the picture that show a face.
+        head: (H, W) bool, pixels that show a head, hair or a hat.
     """
 
     seed: int
@@ -42,7 +43,7 @@ class Rendered:
 
 @lru_cache(maxsize=64)
 def rendered(seed: int, posture: str, second_person: bool = False, size: tuple[int, int] = SIZE) -> Rendered:
-    """A frame of a scan with this seed; the same seed gives the same one. Not to be changed."""
+    """Return the first frame of the scan with this seed. The result is cached: do not change it."""
     rendering = render(seed, posture, second_person=second_person)
     picture = render_picture(rendering.scene, size, seed, 0)
     frame = Frame(0, rendering.scene.step, picture.rgb, rendering.depthmap)
@@ -51,16 +52,14 @@ def rendered(seed: int, posture: str, second_person: bool = False, size: tuple[i
         uv, seen = project_keypoints(body, picture.scene, picture.hits)
         people.append(person(uv, np.where(seen, 0.95, 0.9)))
         visible.append(seen)
-    shapes = picture.scene.shapes
-    of_head = np.array([s.part in ("head", "ear", "hair", "hat") for s in shapes] + [False])
-    head = of_head[picture.hits.index]
+    head = picture.hits.part_mask(picture.scene.shapes, *HEAD_PARTS)
     return Rendered(seed, frame, people, picture.scene.people, visible, picture.face, head)
 
 
 def first(
     fits: Callable[[Rendered], object], posture: str = "standing", second_person: bool = False
 ) -> Rendered:
-    """The first frame that fits: tests do not depend on what a certain seed happens to show."""
+    """Return the first frame that fits, so that tests do not depend on a certain seed."""
     for seed in range(FIRST_SEED, FIRST_SEED + 200):
         truth = rendered(seed, posture, second_person)
         if fits(truth):
@@ -69,7 +68,7 @@ def first(
 
 
 def with_face() -> Rendered:
-    """A standing child that is wholly in the picture and shows its face, without much missing depth."""
+    """Return a standing child entirely in the picture, face visible, with little missing depth."""
 
     def fits(truth: Rendered) -> bool:
         margin = np.array(SIZE) - 20
@@ -81,7 +80,7 @@ def with_face() -> Rendered:
 
 
 def two_people() -> Rendered:
-    """Two people whose faces are both seen."""
+    """Return a frame of two people whose faces are both visible."""
 
     def fits(truth: Rendered) -> bool:
         if len(truth.people) != 2:
@@ -93,14 +92,14 @@ def two_people() -> Rendered:
 
 
 def person(uv: NDArray[np.float64], scores: NDArray[np.float64] | float = 0.95) -> Person:
-    """A person with these keypoints (17, 2)."""
+    """Return a person with these keypoints (17, 2)."""
     x0, y0 = uv.min(axis=0).tolist()
     x1, y1 = uv.max(axis=0).tolist()
     return Person(uv, np.broadcast_to(np.asarray(scores, np.float64), (17,)).copy(), (x0, y0, x1, y1), 0.99)
 
 
 class KnowingEstimator(Estimator):
-    """Finds the people that it is told of, by the order of their frame."""
+    """An estimator that returns given people, by the order of the frame."""
 
     name = "knowing"
     version = "1"

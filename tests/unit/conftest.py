@@ -1,15 +1,27 @@
-"""The unit tier needs no server: a test that asks for one belongs into `tests/integration`."""
+"""The unit tier starts no process and no server: a test that does belongs into `tests/integration`."""
 
 from __future__ import annotations
+
+import socket
+import subprocess
 
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        pytest.fail("a unit test starts no process and listens at no port: move it to tests/integration")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refused)
+    monkeypatch.setattr(socket.socket, "bind", refused)
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> None:
-    pytest.fail("a unit test uses no Redis; move it to tests/integration")
+    pytest.fail("a unit test uses no Redis: move it to tests/integration")
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> None:
-    pytest.fail("a unit test uses no S3 server; move it to tests/integration")
+    pytest.fail("a unit test uses no S3 server: move it to tests/integration")

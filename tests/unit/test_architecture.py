@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,25 +60,3 @@ def test_nothing_is_read_that_could_run_code(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
     ]
     assert all("weights_only=True" in ast.unparse(node) for node in loads)
-
-
-def loaded_by(statement: str) -> set[str]:
-    """Top-level packages that are loaded after a statement, in a Python of its own."""
-    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_importing_the_library_loads_no_torch():
-    assert "torch" not in loaded_by("import pose")
-
-
-def test_the_workers_parent_loads_neither_the_library_nor_boto():
-    # A process that has used torch forks children that cannot use a GPU.
-    assert not loaded_by("import worker.tasks, worker.cli.main") & {
-        "pose",
-        "torch",
-        "cv2",
-        "boto3",
-        "botocore",
-    }

@@ -1,1 +1,1 @@
-"""Celery's transports for Redis and for a folder, and what cannot be read from them."""
+"""Celery's brokers, Redis and files, made safe against entries that are not messages."""

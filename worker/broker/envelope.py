@@ -1,7 +1,9 @@
-"""What a message in Celery's queue must look like before Celery and kombu are given it.
+"""Checks of an entry of Celery's queue, made before kombu and Celery see it.
 
-They take for granted what their own producers write. An entry that differs ends the worker, and does so again
-at each start, since it goes back into the queue.
+Both rely on what their own producers write. Another entry may end the worker, and again at each start, as it
+goes back into the queue. To catch their errors is not enough. Tried with 46 malformed entries: a wrong
+`timelimit` leaves the worker deaf, some entries stay in Redis and come back for ever, and others fail only in
+the process, whose log then repeats what was sent.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class InvalidMessage(ValueError):
-    """A message that cannot be taken. The text never repeats what was sent: anything may stand in it."""
+    """Raised for an entry that is not a message. The text never repeats what was sent."""
 
 
 def _moment(value: str | None) -> str | None:
@@ -31,7 +33,7 @@ def _moment(value: str | None) -> str | None:
         return None
     try:
         moment = maybe_iso8601(value)  # None for an empty text, which Celery cannot take
-        # Further away than this, Celery's conversion to a time stamp overflows.
+        # Beyond these years, Celery's conversion to a time stamp overflows.
         if moment is None or not 1971 <= moment.replace(tzinfo=UTC).year <= 9000:
             raise ValueError
     except (ValueError, TypeError, OverflowError):
@@ -105,16 +107,21 @@ class _Arguments(_Checked):
 
 
 def check_envelope(entry: bytes | str, max_bytes: int | None = None) -> dict[str, Any]:
-    """The message in an entry of a queue, if it has all that kombu reads from it.
+    """Return the message in an entry of a queue.
+
+    >>> check_envelope('{"scan_id": "a"}')
+    Traceback (most recent call last):
+        ...
+    worker.broker.envelope.InvalidMessage: it is not a Celery message: body: Field required
 
     Raises:
-        InvalidMessage: it has not, or it has more than `max_bytes`.
+        InvalidMessage: it lacks something that kombu reads, or it has more than `max_bytes` bytes.
     """
     if max_bytes is not None and len(entry) > max_bytes:
         raise InvalidMessage(f"it has more than {max_bytes} bytes")
     try:
         found = loads(entry)
-    # Kombu's JSON also makes times, numbers and more of what the text names as such; each has its own errors.
+    # Kombu's JSON also has times, numbers and more, each with errors of its own.
     except Exception:
         raise InvalidMessage("it is not JSON") from None
     if not isinstance(found, dict):
@@ -129,16 +136,16 @@ def check_envelope(entry: bytes | str, max_bytes: int | None = None) -> dict[str
 
 
 def check_task(message: Any) -> tuple[str, list[Any], dict[str, Any]]:
-    """Check a message (kombu.Message) that calls a task. Gives the task's name and its arguments.
+    """Return the task's name, its arguments and its keyword arguments from a message (kombu.Message).
 
     Raises:
-        InvalidMessage: they are not as Celery takes them.
+        InvalidMessage: the message is not as Celery needs it.
     """
     try:
         payload = message.payload
     except ContentDisallowed:
         raise InvalidMessage("its body is not JSON, and nothing else is taken") from None
-    except Exception:  # whatever decoders raise
+    except Exception:  # each decoder has errors of its own
         raise InvalidMessage("its body cannot be read as JSON") from None
     if isinstance(payload, Mapping):  # protocol 1
         task = _check(_Task, {**payload, **message.headers})
@@ -163,7 +170,7 @@ def _check(model: type[_Model], found: Any) -> _Model:
         return model.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        # Of the place, only names of ours; pydantic's text repeats nothing of what was sent.
+        # Name only fields of these models: other names, and all values, were sent by somebody.
         where = ".".join(part for part in first["loc"] if isinstance(part, str) and part in _FIELDS)
         wrong = first["msg"].removeprefix("Value error, ")
-        raise InvalidMessage(f"it is no message of Celery's: {where}: {wrong}") from None
+        raise InvalidMessage(f"it is not a Celery message: {where}: {wrong}") from None

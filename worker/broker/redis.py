@@ -1,8 +1,7 @@
-"""Celery's broker on Redis, which sets entries aside that are no message, instead of ending with them.
+"""Celery's broker on Redis. It puts entries that are not messages on the dead list; kombu's own would end.
 
-It reads and writes the same lists as `kombu.transport.redis`. An entry that another program, or a hand, put
-there and that kombu could not read goes to `<queue>:dead` with the reason. Redis takes an entry off its list
-before anybody can look at it, so one that is too large is in memory once.
+It reads and writes the same lists as `kombu.transport.redis`. An entry has left its list before its size can
+be checked, so an entry that is too large is in memory once.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 
 import redis as redis_py
 from kombu.transport import redis
-from kombu.utils.json import dumps
 
 from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
@@ -22,40 +20,36 @@ log = get_logger(__name__)
 
 
 class QoS(redis.QoS):
-    """Counts the messages that the worker has, of which it may have a few at a time.
+    """Stop counting a message when Redis refuses its acknowledgement.
 
-    One whose acknowledgement Redis did not take counts no longer. To kombu it does, and the worker would wait
-    for ever. The message itself comes back when the connection is made anew, or when its time is up.
+    Kombu would count it as unfinished for ever, and the worker would wait for it and take no other message.
+    Redis still has the message, and delivers it again after the visibility timeout.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._given_up: set[str] = set()
-
-    def can_consume(self) -> bool:
-        here = len(self._delivered) - len(self._dirty) - len(self._given_up)
-        return not self.prefetch_count or here < self.prefetch_count
-
     def ack(self, delivery_tag: str) -> None:
-        self._given_up.add(delivery_tag)
-        super().ack(delivery_tag)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self._quick_ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        self._given_up.add(delivery_tag)
-        super().reject(delivery_tag, requeue)
-        self._given_up.discard(delivery_tag)
+        """See kombu."""
+        try:
+            super().reject(delivery_tag, requeue)
+        finally:
+            self._quick_ack(delivery_tag)
 
 
 class Channel(redis.Channel):
-    """Checks each entry between Redis and kombu."""
+    """Check each entry before kombu sees it."""
 
     QoS = QoS
     max_message_bytes: int | None = None
     from_transport_options = (*redis.Channel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
 
-    def set_aside(self, queue: str, reason: str, entry: bytes | str) -> None:
-        """Put an entry that cannot be taken on the queue's dead list. A Redis that is away loses it."""
+    def send_to_dead_list(self, queue: str, reason: str, entry: bytes | str) -> None:
+        """Put an entry on the queue's dead list. It is lost if Redis is away."""
         log.error("message_refused", queue=queue, reason=reason)
         try:
             with self.conn_or_acquire() as client:
@@ -70,7 +64,7 @@ class Channel(redis.Channel):
         return client
 
     def _checked(self, parse_response: Callable[..., Any]) -> Callable[..., Any]:
-        """Redis' answers, of which the entries of a queue are messages."""
+        """Return a `parse_response` that returns None, as if nothing came, for a bad entry."""
 
         def parse(connection: Any, command: str, **options: Any) -> Any:
             answer = parse_response(connection, command, **options)
@@ -78,36 +72,25 @@ class Channel(redis.Channel):
                 return answer
             key, entry = answer
             queue = key.decode().rsplit(self.sep, 1)[0]
-            # Events, and answers to `inspect`, are as long as they are.
+            # Events and answers to `inspect` have no limit.
             limit = (
                 None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
             )
             try:
-                message = check_envelope(entry, limit)
+                check_envelope(entry, limit)
             except InvalidMessage as error:
-                self.set_aside(queue, str(error), entry)
-                return None  # as when nothing came
-            # An entry that was put there twice has one tag twice; the first to be done would take the other
-            # off the books, and it would be lost with its worker.
-            message["properties"]["delivery_tag"] = self._next_delivery_tag()
-            return key, dumps(message)
+                self.send_to_dead_list(queue, str(error), entry)
+                return None
+            return answer
 
         return parse
-
-    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        try:
-            check_envelope(dumps(message))
-        except InvalidMessage as error:
-            log.error("broadcast_refused", exchange=exchange, reason=str(error))
-            return False
-        return super()._deliver_fanout_message(message, exchange)
 
 
 class Transport(redis.Transport):
     """The transport behind `redis://` and `rediss://`, see `worker.app`.
 
-    A Redis that answers with an error is full, has become a replica, or lets us do less than before. To kombu
-    that is a mistake of whoever asked, and the worker would end; here it is away, until it answers otherwise.
+    Treat an error from Redis as a lost connection. Redis is full, has become a replica, or has taken rights
+    away. Kombu treats it as an error of the command, and the worker would end.
     """
 
     Channel = Channel

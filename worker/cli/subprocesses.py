@@ -1,4 +1,4 @@
-"""Commands that run beside us, and the certainty that none of them outlives us."""
+"""Commands that run beside this process. None of them outlives it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ POLL_S: Final = 0.05
 
 
 class CommandFailed(Exception):
-    """A command ended that should not have, or ended badly. The text says which, and shows its last lines."""
+    """Raised when a command ended with an error, or too early. The text names it and shows its last lines."""
 
 
 class Stopped(Exception):
-    """Somebody pressed Ctrl-C, closed the terminal or asked us to end."""
+    """Raised after Ctrl-C, when the terminal was closed, or when this process is asked to end."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
@@ -29,10 +29,10 @@ class Stopped(Exception):
 
 
 class StopRequests:
-    """Notes a request to stop; `check` raises it as `Stopped`.
+    """Notes a request to stop. `check` raises it as `Stopped`.
 
-    It is only noted in between, so that it never falls between the start of a process and the moment at
-    which we know its id. A second Ctrl-C does not disturb the cleaning up either.
+    A handler that raised at once could strike after a process was started and before its id is known. And a
+    second Ctrl-C would interrupt the clean-up.
     """
 
     SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,7 +41,7 @@ class StopRequests:
         self._signum: int | None = None
 
     def __enter__(self) -> Self:
-        # Set explicitly: a shell starts its background jobs with SIGINT ignored.
+        # Set SIGINT too: a shell starts its background jobs with SIGINT ignored.
         self._before = {signum: signal.signal(signum, self._note) for signum in self.SIGNALS}
         return self
 
@@ -53,47 +53,51 @@ class StopRequests:
         self._signum = signum
 
     def check(self) -> None:
-        """Raise `Stopped` if somebody asked for it."""
+        """Raise `Stopped` if a signal came."""
         if self._signum is not None:
             raise Stopped(self._signum)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A running command; its output goes to `log`."""
+    """A command that was started. Its output goes to `log`."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def check_alive(self) -> None:
-        """Raises: CommandFailed, if it has ended."""
+        """Raise `CommandFailed` if the command has ended."""
         code = self._exit_code()
         if code is not None:
             self._fail(code)
 
     def ended_well(self) -> bool:
-        """Whether it is done; False while it runs. Raises: CommandFailed, if it ended with an error."""
+        """Return whether the command has ended. Raise `CommandFailed` if it ended with an error."""
         code = self._exit_code()
         if code:
             self._fail(code)
         return code == 0
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """End it and all that it started: asked at first, killed after `grace_s`."""
+        """End the command and all processes that it started: with SIGTERM, after `grace_s` with SIGKILL."""
         if self._exit_code() is None:
-            # Its children hear of it from itself, in the order that it wants.
+            # Only the command gets SIGTERM. It ends its children itself, in the order that they need.
             os.kill(self.process.pid, signal.SIGTERM)
             deadline = time.monotonic() + grace_s
             while self._exit_code() is None and time.monotonic() < deadline:
                 time.sleep(POLL_S)
         if self.process.returncode is None:
-            # Also where it has ended: what it had started may still be there.
+            # Its children may still run, even if the command has ended.
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def _exit_code(self) -> int | None:
-        """None while it runs. Does not reap it: until then its id and its group's are no other's."""
+        """Return the exit code, or None while the command runs.
+
+        Do not reap the process, as `Popen.poll` does: another process could get its id, and `stop` would kill
+        that one.
+        """
         if self.process.returncode is not None:
             return self.process.returncode
         info = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -108,7 +112,7 @@ class Command:
 
 
 class Commands:
-    """Starts commands in `folder`; all are ended, the last one first, when the `with` block is left."""
+    """Starts commands in `folder`. At the end of the `with` block all are ended, the last one first."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], stop_requests: StopRequests) -> None:
         self._folder = folder
@@ -126,10 +130,10 @@ class Commands:
             command.stop()
 
     def start(self, name: str, arguments: list[str], log: str) -> Command:
-        """Start a program; its output goes to the file `log` in the folder.
+        """Start a program. Its output goes to the file `log` in the folder.
 
-        It gets a session of its own: Ctrl-C goes to all processes of a terminal's foreground group, and we
-        end what we started ourselves, in order.
+        The program gets a session of its own. Without that, Ctrl-C would go to all processes of the terminal
+        at once; so this process ends them itself, in order.
         """
         path = self._folder / log
         with path.open("ab") as output:
@@ -147,7 +151,7 @@ class Commands:
         return command
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """Wait until `until()` is true. Raises: Stopped, and what `until` raises."""
+        """Wait until `until()` is true. Raise `Stopped` after a signal, and what `until` raises."""
         while not until():
             self._stop_requests.check()
             time.sleep(POLL_S)

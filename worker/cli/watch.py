@@ -1,6 +1,6 @@
-"""What `python -m worker watch` shows: a table of scans, told by their status.json.
+"""The table of scans that `python -m worker watch` shows.
 
-Which scans there are to show, the events of Celery say; what became of them, only storage does.
+Celery's events say which scans there are. Their status comes from storage.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ from worker.keys import SCAN_ID, ScanId, scan_ids_in
 from worker.scans.status import ScanStatus, Status
 
 SHOWN: Final = 40
-AWAY: Final = "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
+REMEMBERED: Final = 10 * SHOWN
+BROKER_AWAY: Final = (
+    "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
+)
 _SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
 _STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED: "dim"}
 
 
 class Board:
-    """Scans and their last known status. May be used from several threads."""
+    """Scans and their last known status. Several threads may use it."""
 
     def __init__(self, scan_ids: Iterable[ScanId] = ()) -> None:
         self._lock = threading.Lock()
         self._scans: dict[ScanId, ScanStatus | None] = dict.fromkeys(scan_ids)
 
     def add(self, scan_id: ScanId) -> None:
-        """Show a scan from now on; look at it anew if it was done."""
+        """Show a scan from now on. Read its status again even if it was finished."""
         with self._lock:
             self._scans.pop(scan_id, None)
             self._scans[scan_id] = None
-            for oldest in list(self._scans)[: -10 * SHOWN]:
+            for oldest in list(self._scans)[:-REMEMBERED]:
                 del self._scans[oldest]
 
     def update(self, scan_id: ScanId, status: ScanStatus | None) -> None:
@@ -49,7 +52,7 @@ class Board:
                 self._scans[scan_id] = status
 
     def open_scans(self) -> list[ScanId]:
-        """Those not done yet."""
+        """Return the scans that are not finished."""
         return [scan_id for scan_id, status in self.scans() if status is None or not status.status.final]
 
     def scans(self) -> list[tuple[ScanId, ScanStatus | None]]:
@@ -64,10 +67,10 @@ class Board:
 
 
 class Listener:
-    """Adds to a board the scans that Celery's events speak of, in a thread of its own.
+    """Adds the scans in Celery's events to a board, in a thread of its own.
 
     Attributes:
-        away: the broker could not be reached the last time.
+        away: The broker could not be reached the last time.
     """
 
     def __init__(self, app: Celery, board: Board, enabled: bool) -> None:
@@ -87,7 +90,7 @@ class Listener:
     ) -> None:
         self._stop.set()
         if self._thread:
-            # Long enough to take its queue away from the broker; a broker that is away is not waited for.
+            # Long enough to delete its queue. Do not wait longer for a broker that is away.
             self._thread.join(timeout=3)
 
     def _listen(self) -> None:
@@ -100,7 +103,7 @@ class Listener:
                     with consumer:
                         self.away = False
                         self._receive(connection)
-                    # Brokers of files keep the queue of a listener that does not say that it leaves.
+                    # The broker in files would keep this queue for ever.
                     channel.queue_delete(receiver.queue.name)
             except connection_errors(app):
                 self.away = True
@@ -108,7 +111,7 @@ class Listener:
 
     def _receive(self, connection: Connection) -> None:
         while not self._stop.is_set():
-            # socket.timeout is TimeoutError, and both are OSErrors: only this one means that nothing came.
+            # TimeoutError means that no event came. Other OSErrors mean that the broker is away.
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=0.5)
 
@@ -123,7 +126,11 @@ def connection_errors(app: Celery) -> tuple[type[Exception], ...]:
 
 
 def scans_of(event: dict[str, Any]) -> list[ScanId]:
-    """The scan that an event of Celery speaks of, if any: announced, or started by a worker."""
+    """Return the scan that an event of Celery announces or starts, in a list; an empty list for other events.
+
+    >>> scans_of({"type": "task-progress", "stage": "fetch", "scan_id": "scan-1"})
+    ['scan-1']
+    """
     match event:
         case {"type": "task-sent" | "task-received"}:
             # Celery sends the arguments as Python shows them.
@@ -135,7 +142,7 @@ def scans_of(event: dict[str, Any]) -> list[ScanId]:
 
 
 def describe(status: ScanStatus) -> str:
-    """A status in one line."""
+    """Return a status as one line of text."""
     parts = [f"{status.scan_id}: {status.status.value}"]
     if doing := _doing(status):
         parts.append(doing)
@@ -147,7 +154,7 @@ def describe(status: ScanStatus) -> str:
 
 
 def table(board: Board, time: datetime, caption: str | None = None) -> Table:
-    """The newest scans, one a row."""
+    """Return a table of the newest scans, one in each row."""
     shown = Table(expand=False, caption=caption, caption_justify="left")
     for title in ("scan", "status", "doing", "seconds", "attempt", "reason"):
         shown.add_column(title, justify="right" if title in ("seconds", "attempt") else "left")

@@ -1,4 +1,4 @@
-"""Celery's own settings, made from ours. Each that is not Celery's default says why."""
+"""Celery's settings, made from the worker's. Comments say why a setting differs from Celery's default."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from worker.config.settings import Settings, SettingsError
 from worker.config.tls import kombu_options
 
 VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
-# A Redis that is cut off says nothing at all. Celery would wait for its answer in the worker's one main loop,
-# by default without end, and hear no SIGTERM meanwhile.
+# A Redis that is cut off does not answer. By default Celery waits for it without a limit, in the worker's
+# main loop, which then does not handle SIGTERM.
 REDIS_TIMEOUT_S: Final = 5.0
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
-    """What `app.conf` is loaded with."""
+    """Return what `app.conf` is loaded with."""
     return {
         "broker_url": settings.broker_url,
         "broker_use_ssl": kombu_options(settings.broker_url),
@@ -23,8 +23,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "result_backend": settings.result_backend,
-        # Ten short tries: a result store that is away for a moment fails no scan, one that is away for long
-        # holds none up. The truth about a scan is in its status.json.
+        # Ten short tries: no scan fails while the result store is away for a moment, and none waits long for
+        # it. What became of a scan is in its status.json.
         "result_backend_always_retry": True,
         "result_backend_max_retries": 10,
         "result_backend_max_sleep_between_retries_ms": 1000,
@@ -32,39 +32,40 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "redis_socket_connect_timeout": REDIS_TIMEOUT_S,
         "result_extended": True,
         "imports": ("worker.tasks",),
-        # JSON only: pickle would run whatever a message brings.
+        # JSON only: pickle runs code that a message brings.
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
         "accept_content": ["json"],
-        # A scan is taken off the queue when it is done, so a process that dies gives it back.
+        # A message leaves the queue when its scan is done, so that the message of a killed process comes
+        # back.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
-        # Celery would rather end what it cannot acknowledge any more. Here a scan goes on while Redis is away
-        # for a moment: its lock keeps others off, and the message that comes again finds it done.
+        # A scan goes on while Redis is away for a moment: its lock keeps other workers from it, and when its
+        # message comes again, the scan is done.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_soft_time_limit": settings.soft_time_limit_s,
         "task_time_limit": settings.time_limit_s,
         "worker_consumer": "worker.runtime.consumer:Consumer",
-        # Flower shows what it is told.
+        # For Flower.
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "task_track_started": True,
-        # `celery -A worker beat`, or `worker -B`. Its own default keeps a file of pickles.
+        # For `celery -A worker beat` or `worker -B`. Celery's default scheduler keeps a file of pickles.
         "beat_scheduler": "celery.beat:Scheduler",
         "beat_schedule": {
             "overdue scans": _every("worker.reconcile", settings.reconcile_every_s),
             "all scans": _every("worker.reconcile", settings.queue_lease_s, sweep=True),
         },
         "worker_concurrency": settings.concurrency,
-        # A child loads its model before it reports; on a cold disk that takes longer than Celery's 4 s.
+        # A process loads its model before it reports; from a cold disk that takes longer than Celery's 4 s.
         "worker_proc_alive_timeout": 300.0,
     }
 
 
 def _every(task: str, seconds: float, **arguments: object) -> dict[str, Any]:
-    """A beat. A message that nobody took before the next one says nothing that this one does not."""
+    """Return an entry of the beat schedule. A message that nobody took until the next one comes expires."""
     return {"task": task, "schedule": seconds, "kwargs": arguments, "options": {"expires": seconds}}
 
 
@@ -76,12 +77,12 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "data_folder_in": str(queue),
             "data_folder_out": str(queue),
             "control_folder": str(control),
-            # Flower asks its questions with a second to answer; kombu's default would use all of it.
+            # Flower waits a second for an answer, which is kombu's default interval.
             "polling_interval": 0.2,
         }
     if scheme in ("redis", "rediss", "sentinel"):
         return {
-            # A message not acknowledged within this time is given to another worker as well.
+            # A message that is not acknowledged within this time goes to another worker as well.
             "visibility_timeout": settings.time_limit_s + VISIBILITY_TIMEOUT_MARGIN_S,
             # Look for such messages about every 10 s; the default comes to 100 s.
             "unacked_restore_interval": 10,
@@ -94,16 +95,16 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def broker_folders(settings: Settings) -> tuple[Path, Path]:
-    """The embedded broker's folders: of messages, and of exchanges' tables."""
+    """Return the two folders of the embedded broker: messages, and tables of exchanges."""
     broker = settings.run_dir.absolute() / "broker"
     return broker / "queue", broker / "control"
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the folders that Celery's embedded broker and result store expect to find.
+    """Make the folders that the embedded broker and the result store in files need.
 
     Raises:
-        SettingsError: one of them cannot be made.
+        SettingsError: a folder cannot be made.
     """
     folders: list[Path] = []
     if settings.broker_url.startswith("filesystem://"):
@@ -112,7 +113,7 @@ def make_folders(settings: Settings) -> None:
         folders.append(Path(settings.result_backend.removeprefix("file://").removeprefix("localhost")))
     for folder in folders:
         try:
-            # Nobody else's: who can write messages can have any scan analysed.
+            # For this user only: whoever can write messages can have any scan analysed.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             ours = folder.is_relative_to(settings.run_dir.absolute())

@@ -1,4 +1,4 @@
-"""The one way in which a scan is announced, whoever heard of it first."""
+"""Announce a scan: the only way for scans into the queue, whoever brings them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,36 @@ from worker.storage.base import Storage
 def announce(
     scan_id: ScanId, settings: Settings, results: Storage, send: Send, *, force: bool = False
 ) -> None:
-    """See to it that a scan is not forgotten, write that it is queued, tell of it, and send it.
+    """Register a scan in the ledger, write its status `queued`, send its event, and send its message.
 
-    Sent last: a worker may be done with it before we come back from the broker. Where that or the status
-    fails, the scan is sent all the same once its lease has run out.
+    The message is sent last, because a worker may finish the scan at once. If writing the status or sending
+    the message fails, the scan is overdue after `QUEUE_LEASE_S` and is sent then.
 
     Args:
-        scan_id: of the scan.
-        settings: of this process.
-        results: where statuses are.
-        send: puts a message with these keyword arguments into the queue.
-        force: analyse it anew though it is done, or was set aside.
+        scan_id: The scan.
+        settings: Of this process.
+        results: Storage of results, where the status is.
+        send: Puts a message with these keyword arguments into the queue.
+        force: Analyse the scan again although it is completed or in quarantine.
 
     Raises:
-        StorageUnavailable, LedgerUnavailable: nothing was sent.
-        and what `send` raises.
+        LedgerUnavailable: The ledger is away. No message was sent.
+        StorageUnavailable: The status could not be written. No message was sent.
+        Exception: What `send` raises.
     """
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)
     ledger.set_deadline(scan_id, time.time() + settings.queue_lease_s)
     time_now = now()
-    lease_until = time_now + timedelta(seconds=settings.queue_lease_s)
-    write_status(
-        results,
-        ScanStatus(
-            scan_id=scan_id,
-            status=Status.QUEUED,
-            force=force,
-            queued_at=time_now,
-            updated_at=time_now,
-            lease_until=lease_until,
-        ),
+    status = ScanStatus(
+        scan_id=scan_id,
+        status=Status.QUEUED,
+        force=force,
+        queued_at=time_now,
+        updated_at=time_now,
+        lease_until=time_now + timedelta(seconds=settings.queue_lease_s),
     )
+    write_status(results, status)
     open_events(settings).emit(EventType.RECEIVED, scan_id)
     send(message(scan_id, force=force))

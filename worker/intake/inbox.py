@@ -1,11 +1,11 @@
-"""Takes arrivals off their Redis list, in a thread of the worker, and has each scan announced.
+"""The inbox: a Redis list in which other programs announce scans. A thread of the worker empties it.
 
-Nothing is taken off before it is done: an entry is moved to `<list>:work` and leaves that when its scans are
-in the queue. One whose worker died is moved back by any worker that saw it there twice, a minute apart. An
-entry may be done twice by this, which costs a message that finds nothing to do.
+An entry is never lost. It is moved to `<list>:work`, and deleted there when its scans are in the queue. If a
+worker dies in between, another worker moves the entry back after it saw it there twice, a minute apart. So an
+entry may be processed twice, which costs one message that finds nothing to do.
 
-A stored object does not mean that its scan is complete. So a scan that S3 told of waits in the sorted set
-`<list>:settling` until no object of it came for some seconds.
+A notification of S3 says that an object was stored, not that its scan is complete. Such a scan is debounced:
+it waits in the sorted set `<list>:settling` until none of its objects came for `ARRIVALS_QUIET_S` seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
 from worker.intake.announce import announce
-from worker.intake.inbox_entry import InboxEntry, parse_entry
+from worker.intake.inbox_entry import parse_entry
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
 from worker.ledger.base import LedgerError
 from worker.queue import sender
@@ -34,37 +34,42 @@ from worker.storage.opening import open_storage
 
 log = get_logger(__name__)
 
-LOOK_EVERY_S: Final = 60.0
+STALE_CHECK_S: Final = 60.0
 CLAIM_S: Final = 60.0
-AT_ONCE: Final = 100
-AWAY: Final = 3  # so many that cannot be announced are a storage, or a broker, that is away
-LONGEST_PAUSE_S: Final = 30.0
-STOP_S: Final = 3.0
-# What passes by itself: the entry is kept, and done later.
-PASSING: Final = (redis.RedisError, OSError, StorageError, LedgerError, OperationalError)
+BATCH_SIZE: Final = 100
+MAX_FAILURES: Final = 3  # so many failures in one batch mean that a storage or the broker is away
+MAX_PAUSE_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 3.0
+# Errors that pass by themselves: the entry is kept, and processed later.
+TRANSIENT: Final = (redis.RedisError, OSError, StorageError, LedgerError, OperationalError)
 
-# Take scans that are due for a while; who dies meanwhile leaves them to the next.
+# Claim debounced scans for a while. If this worker dies meanwhile, another one claims them after that.
 _CLAIM: Final = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
 for _, scan in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], scan) end
 return due
 """
-# Not where an object came meanwhile, which gave it another time.
-_SETTLED: Final = """
+# Forget an announced scan, unless another object came meanwhile, which gave it another time.
+_FORGET: Final = """
 if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0') == tonumber(ARGV[2]) then
     redis.call('ZREM', KEYS[1], ARGV[1])
 end
 """
+# Move an entry back, unless another worker has processed it or has moved it back.
+_REQUEUE: Final = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end
+"""
 
 
 class Inbox:
-    """The list of arrivals in Redis.
+    """The list of announced scans in Redis.
 
     Args:
-        client: waits for at least some seconds.
-        settings: with `arrivals_list`.
-        announce: given a scan's id. It may raise what passes (see PASSING); anything else is a bad entry.
-        clock: seconds of the epoch, about the same on all workers.
+        client: Its timeout is some seconds longer than the time that `process_next` waits.
+        settings: With `arrivals_list`.
+        announce: Puts a scan into the queue. An error of TRANSIENT keeps the entry; with any other error it
+            becomes a dead letter.
+        clock: Returns seconds of the epoch, about the same on all workers.
     """
 
     def __init__(
@@ -77,138 +82,131 @@ class Inbox:
         assert settings.arrivals_list is not None
         self._list = settings.arrivals_list
         self._work = f"{self._list}:work"
-        self._settling = f"{self._list}:settling"
+        self._debounced = f"{self._list}:settling"
         self._client = client
         self._settings = settings
         self._announce = announce
         self._clock = clock
         self._seen: set[bytes] = set()
 
-    def take(self, wait_s: int) -> bool:
-        """Do the next entry, or wait for one. Gives whether there was one.
+    def process_next(self, wait_s: int) -> bool:
+        """Process the next entry, and return whether there was one.
 
         Args:
-            wait_s: 1 or more; 0 would be without end.
+            wait_s: Seconds to wait for an entry, 1 or more. Redis takes 0 for no limit.
 
         Raises:
-            PASSING: the entry is back on the list, unless it is Redis that is away.
+            Exception: One of TRANSIENT. The entry is back on the list, unless Redis is away.
         """
-        # From the right: producers put entries in with LPUSH, as Celery's do.
+        # From the right: producers put entries in with LPUSH, as Celery does.
         entry = self._client.blmove(self._list, self._work, wait_s, "RIGHT", "LEFT")
         if entry is None:
             return False
         raw = cast("bytes", entry)
         try:
-            self._do(raw)
+            self._process(raw)
         except InvalidRequest as error:
-            self._set_aside(raw, str(error))
-        except PASSING:
-            self._move_back(raw)
+            self._finish(raw, problem=str(error))
+        except TRANSIENT:
+            self._requeue(raw)
             raise
         except Exception as error:
-            # A fault of ours. The entry would only bring it about again.
+            # A bug of ours, which the entry would only trigger again.
             log.exception("unexpected_error")
-            self._set_aside(raw, f"unexpected error: {type(error).__name__}")
+            self._finish(raw, problem=f"unexpected error: {type(error).__name__}")
         return True
 
-    def settle(self) -> int:
-        """Announce the scans that S3 told of and of which nothing came any more. Gives how many.
+    def announce_debounced(self) -> int:
+        """Announce the scans of which no object came for a while, and return how many were due.
 
         Raises:
-            PASSING: those that are left are announced later.
+            Exception: One of TRANSIENT. The other scans are announced later.
         """
         now = self._clock()
-        # To the millisecond, so that Redis gives back the very number.
+        # Rounded to milliseconds, so that Redis returns exactly this number.
         claim = round(now + CLAIM_S, 3)
-        due = cast("list[bytes]", self._client.eval(_CLAIM, 1, self._settling, now, claim, AT_ONCE))
+        due = cast("list[bytes]", self._client.eval(_CLAIM, 1, self._debounced, now, claim, BATCH_SIZE))
         problems: list[Exception] = []
         for scan in due:
-            # One that cannot be announced must not keep those after it from that.
             try:
                 self._announce(parse_scan_id(scan.decode()))
-                self._client.eval(_SETTLED, 1, self._settling, scan, claim)
-            except PASSING as error:
+                self._client.eval(_FORGET, 1, self._debounced, scan, claim)
+            except TRANSIENT as error:
+                # Go on: one scan that cannot be announced must not hold up the others.
                 problems.append(error)
-                if len(problems) == AWAY:
+                if len(problems) == MAX_FAILURES:
                     break
         if problems:
             raise problems[-1]
         return len(due)
 
-    def look(self) -> int:
-        """Move entries back that were in work at the last look too: whoever had them is gone. Gives how many.
+    def requeue_stale(self) -> int:
+        """Move back the entries that were in work at the last call too: their worker is gone.
+
+        Returns:
+            How many there were.
 
         Raises:
-            redis.RedisError.
+            redis.RedisError: Redis cannot be used.
         """
-        there = set(cast("list[bytes]", self._client.lrange(self._work, 0, -1)))
-        stale = there & self._seen
+        in_work = set(cast("list[bytes]", self._client.lrange(self._work, 0, -1)))
+        stale = in_work & self._seen
         for entry in stale:
-            self._move_back(entry)
+            self._requeue(entry)
             log.warning("arrival_taken_up_again")
-        self._seen = there - stale
+        self._seen = in_work - stale
         return len(stale)
 
-    def _do(self, entry: bytes) -> None:
-        arrival: InboxEntry = parse_entry(entry, self._settings)
-        for scan_id in arrival.announced:
+    def _process(self, raw: bytes) -> None:
+        entry = parse_entry(raw, self._settings)
+        for scan_id in entry.announced:
             self._announce(scan_id)
-        with self._client.pipeline(transaction=True) as together:
-            if arrival.touched:
+        self._finish(raw, entry.touched, entry.problem)
+
+    def _finish(self, raw: bytes, touched: tuple[ScanId, ...] = (), problem: str | None = None) -> None:
+        """Delete an entry from the work list. Debounce the scans that it touches."""
+        with self._client.pipeline(transaction=True) as pipeline:
+            if touched:
                 due = self._clock() + self._settings.arrivals_quiet_s
-                together.zadd(self._settling, dict.fromkeys(arrival.touched, due))
-            if arrival.problem is not None:
-                log.error("arrival_refused", reason=arrival.problem)
-                add_dead_letter(together, self._list, arrival.problem, entry)
-            together.lrem(self._work, 1, cast("Any", entry))
-            together.execute()
+                pipeline.zadd(self._debounced, dict.fromkeys(touched, due))
+            if problem is not None:
+                log.error("arrival_refused", reason=problem)
+                add_dead_letter(pipeline, self._list, problem, raw)
+            pipeline.lrem(self._work, 1, cast("Any", raw))
+            pipeline.execute()
 
-    def _set_aside(self, entry: bytes, reason: str) -> None:
-        log.error("arrival_refused", reason=reason)
-        with self._client.pipeline(transaction=True) as together:
-            add_dead_letter(together, self._list, reason, entry)
-            together.lrem(self._work, 1, cast("Any", entry))
-            together.execute()
-
-    def _move_back(self, entry: bytes) -> None:
-        """If it is still there: another may have done it, or have moved it back. The others come first."""
-        self._client.eval(
-            "if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2], ARGV[1]) end",
-            2,
-            self._work,
-            self._list,
-            cast("Any", entry),
-        )
+    def _requeue(self, raw: bytes) -> None:
+        self._client.eval(_REQUEUE, 2, self._work, self._list, cast("Any", raw))
 
 
-def follow(arrivals: Inbox, stop: threading.Event, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Do arrivals until `stop` is set. Whatever is away is waited for, longer each time."""
-    next_look = monotonic()
+def run_inbox(inbox: Inbox, stop: threading.Event, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Process an inbox until `stop` is set. After an error, pause longer each time."""
+    next_check = monotonic()
     failures = 0
     while not stop.is_set():
         try:
-            if monotonic() >= next_look:
-                arrivals.look()
-                next_look = monotonic() + LOOK_EVERY_S
-            arrivals.settle()
-            arrivals.take(wait_s=1)
+            if monotonic() >= next_check:
+                inbox.requeue_stale()
+                next_check = monotonic() + STALE_CHECK_S
+            inbox.announce_debounced()
+            inbox.process_next(wait_s=1)
             failures = 0
-        except Exception as error:  # this thread is all that takes arrivals; it must not end
+        except Exception as error:  # only this thread processes the inbox, so it must not end
             failures += 1
-            pause_s = min(LONGEST_PAUSE_S, 0.5 * 2.0**failures)
-            if isinstance(error, PASSING):
-                # Of our own errors the text, of others' only the type: it may hold an address.
-                reason = (
-                    str(error) if isinstance(error, (StorageError, LedgerError)) else type(error).__name__
+            pause_s = min(MAX_PAUSE_S, 0.5 * 2.0**failures)
+            if isinstance(error, TRANSIENT):
+                # The text of our own errors only. Other texts may hold an address.
+                ours = isinstance(error, (StorageError, LedgerError))
+                log.warning(
+                    "arrivals_wait", reason=str(error) if ours else type(error).__name__, pause_s=pause_s
                 )
-                log.warning("arrivals_wait", reason=reason, pause_s=pause_s)
             else:
                 log.exception("unexpected_error")
             stop.wait(pause_s)
 
 
 class InboxStep(bootsteps.StartStopStep):
-    """Runs `follow` in a thread of the worker's parent, where there is a list to follow."""
+    """Runs the inbox in a thread of the worker's parent process, if `ARRIVALS_LIST` is set."""
 
     requires = (Pool,)
 
@@ -216,7 +214,7 @@ class InboxStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self._send = sender(worker.app)
         self._stop = threading.Event()
-        # A daemon: what it has in work is not lost.
+        # A daemon: an entry that it has in work is not lost.
         self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
 
     def include_if(self, worker: Any) -> bool:
@@ -227,16 +225,16 @@ class InboxStep(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         self._stop.set()
-        self._thread.join(timeout=STOP_S)
+        self._thread.join(timeout=STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         settings = load_settings()
         assert settings.redis_url is not None
-        # Not `open_storages`: its connections would be in each process that is forked from here later.
+        # Not `open_storages`: child processes that are forked later would inherit its connections.
         results = open_storage(settings.results_url, "the storage of results", settings.s3_endpoint_url)
 
-        def tell(scan_id: ScanId) -> None:
+        def put_into_queue(scan_id: ScanId) -> None:
             announce(scan_id, settings, results, self._send)
 
         with open_redis(settings.redis_url) as client:
-            follow(Inbox(client, settings, tell), self._stop)
+            run_inbox(Inbox(client, settings, put_into_queue), self._stop)

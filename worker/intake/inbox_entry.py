@@ -1,6 +1,7 @@
-"""Scans that other programs announce in plain JSON, without Celery: what an entry of their list says.
+"""The entries of the inbox: plain JSON from programs that do not use Celery.
 
-`{"scan_id": "…"}`, `{"scan_ids": ["…", …]}`, or a notification of S3 (`worker.intake.s3_notifications`).
+An entry is `{"scan_id": "…"}`, `{"scan_ids": ["…", …]}`, or a notification of S3
+(`worker.intake.s3_notifications`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from worker.config.settings import Settings
 from worker.config.urls import S3Url, parse_storage_url
 from worker.intake.s3_notifications import records_of, scan_of
-from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
 
 
@@ -21,9 +21,9 @@ class InboxEntry:
     """What an entry says.
 
     Attributes:
-        announced: scans that are complete.
-        touched: scans of which an object came. There may be more to come.
-        problem: what part of the entry could not be taken, for a person to read.
+        announced: Scans that are complete.
+        touched: Scans of which an object was stored. More objects may come.
+        problem: What is wrong with a part of the entry, for a person to read.
     """
 
     announced: tuple[ScanId, ...] = ()
@@ -31,16 +31,16 @@ class InboxEntry:
     problem: str | None = None
 
 
-def parse_entry(entry: bytes, settings: Settings) -> InboxEntry:
-    """Read an entry of the list of arrivals. Where some of its scans are wrong, the others still count.
+def parse_entry(raw: bytes, settings: Settings) -> InboxEntry:
+    """Parse an entry. If some of its scans are wrong, the others still count.
 
     Raises:
-        InvalidRequest: it is too long, not JSON, or says nothing that we know. No text repeats what was sent.
+        InvalidRequest: The entry is too long, not JSON, or in an unknown form. The text does not repeat it.
     """
-    if len(entry) > settings.max_message_bytes:
+    if len(raw) > settings.max_message_bytes:
         raise InvalidRequest(f"it has more than {settings.max_message_bytes} bytes")
     try:
-        found = json.loads(entry)
+        found = json.loads(raw)
     except (ValueError, RecursionError):
         raise InvalidRequest("it is not JSON") from None
     records = records_of(found)
@@ -50,29 +50,28 @@ def parse_entry(entry: bytes, settings: Settings) -> InboxEntry:
         if not isinstance(scans, S3Url):
             raise InvalidRequest("it is a notification of S3, but SCANS_URL is a folder")
         elsewhere = results if isinstance(results, S3Url) else None
-        touched, problem = _each(records, "record", lambda record: scan_of(record, scans, elsewhere))
+        touched, problem = _parse_each(records, "record", lambda record: scan_of(record, scans, elsewhere))
         return InboxEntry(touched=touched, problem=problem)
-    if isinstance(found, dict) and set(found) == {"scan_ids"} and isinstance(found["scan_ids"], list):
-        if not found["scan_ids"]:
-            raise InvalidRequest("its scan_ids are empty")
-        announced, problem = _each(found["scan_ids"], "scan id", parse_scan_id)
-        return InboxEntry(announced=announced, problem=problem)
-    if not isinstance(found, dict) or set(found) != {"scan_id"}:
-        raise InvalidRequest(
-            'it is neither {"scan_id": "…"} nor {"scan_ids": ["…"]} nor a notification of S3'
-        )
-    return InboxEntry(announced=(scan_id_of(found, None),))
+    match found:
+        case {"scan_id": scan_id, **rest} if not rest:
+            return InboxEntry(announced=(parse_scan_id(scan_id),))
+        case {"scan_ids": list(scan_ids), **rest} if not rest:
+            if not scan_ids:
+                raise InvalidRequest("its scan_ids are empty")
+            announced, problem = _parse_each(scan_ids, "scan id", parse_scan_id)
+            return InboxEntry(announced=announced, problem=problem)
+    raise InvalidRequest('it is neither {"scan_id": "…"} nor {"scan_ids": ["…"]} nor a notification of S3')
 
 
-def _each(
-    parts: Iterable[object], name: str, read: Callable[[object], ScanId | None]
+def _parse_each(
+    parts: Iterable[object], name: str, parse: Callable[[object], ScanId | None]
 ) -> tuple[tuple[ScanId, ...], str | None]:
-    """The scans of the parts, each once and in their order, and what is wrong with the first bad part."""
+    """Return the scans of all parts, each once and in order, and what is wrong with the first bad part."""
     scans: dict[ScanId, None] = {}
     problem: str | None = None
     for number, part in enumerate(parts, start=1):
         try:
-            scan_id = read(part)
+            scan_id = parse(part)
         except InvalidRequest as error:
             problem = problem or f"{name} {number}: {error}"
             continue

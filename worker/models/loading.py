@@ -1,7 +1,7 @@
-"""The estimators of this process: loaded once, in the process that uses them.
+"""The estimators of a process, loaded once.
 
-`pose` is imported in here only when it is needed. The parent of a prefork pool, `inspect`, `flower` and
-`enqueue` never need it, and a parent that never touched torch forks children that may use a GPU.
+The functions import `pose` only when they are called. The parent of the worker's processes, `inspect`,
+`flower` and `enqueue` do not need it. A parent that never used torch can fork children that use a GPU.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
 
 
 def get_estimator(settings: Settings) -> Estimator:
-    """The estimator that the settings name.
+    """Return the estimator that the settings name.
 
     Raises:
-        pose.PoseError: its weights cannot be used, or the device that was demanded is not there.
-        ValueError: there is no estimator of that name, or it has no such options.
+        pose.PoseError: Its weights cannot be used, or the device is not there.
+        ValueError: There is no estimator of this name, or it does not have these options.
     """
     return _estimators(settings)[0]
 
 
 def get_comparison_estimator(settings: Settings) -> Estimator | None:
-    """The one that it is compared with, where the settings want both.
+    """Return the estimator that is compared with the first one if `MODEL` is `both`, else None.
 
     Raises: as `get_estimator`.
     """
@@ -44,15 +44,15 @@ def get_comparison_estimator(settings: Settings) -> Estimator | None:
 
 def _estimators(settings: Settings) -> tuple[Estimator, ...]:
     key = (os.getpid(), settings)
-    with _lock:  # the threads pool asks several times at once
+    with _lock:  # the pool `threads` asks several times at once
         if key not in _loaded:
-            _loaded[key] = _with_fallback(settings)
-            for one in _loaded[key]:
-                log.info("model_loaded", model=one.name, version=one.version)
+            _loaded[key] = _load_with_fallback(settings)
+            for estimator in _loaded[key]:
+                log.info("model_loaded", model=estimator.name, version=estimator.version)
         return _loaded[key]
 
 
-def _with_fallback(settings: Settings) -> tuple[Estimator, ...]:
+def _load_with_fallback(settings: Settings) -> tuple[Estimator, ...]:
     """Load the estimators, each with smaller batches or the CPU for a GPU whose memory is full."""
     from worker.models.out_of_memory import OutOfMemoryFallback
 
@@ -80,7 +80,10 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
 
 
 def limit_threads(settings: Settings, processes: int) -> int:
-    """Share the cores out among the processes; each of them would take all. Gives the number of threads."""
+    """Give this process its share of the cores, and return its number of threads.
+
+    Without this, torch and OpenCV use all cores in each process.
+    """
     threads = settings.torch_threads or max(1, len(os.sched_getaffinity(0)) // max(1, processes))
     import cv2
     import torch

@@ -1,4 +1,4 @@
-"""Weights from a fleet's own bucket: what `s3://bucket/prefix` means to `pose.weights.sources`."""
+"""Weights in an S3 bucket: the source that `pose.weights.sources` opens for `s3://bucket/prefix`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ TRIES: Final = 3
 
 
 class S3Source:
-    """Files below a bucket's prefix. See `pose.weights.store.WeightsSource`.
+    """Files below a prefix of a bucket. See `pose.weights.store.WeightsSource`.
 
     Args:
         url: `s3://bucket/prefix`.
-        endpoint_url: of an S3 that is not Amazon's; None takes the one of the worker's settings.
+        endpoint_url: Of an S3 server that is not Amazon's; None takes the one of the worker's settings.
 
     Raises:
-        ValueError: the URL cannot be used.
-        DownloadError: what S3 needs is not there, such as the profile that the environment names.
+        ValueError: The URL cannot be used.
+        DownloadError: S3 cannot be used, for example because the profile in the environment does not exist.
     """
 
-    # The bucket is the fleet's own: what was put there as a store's file is what the fleet is to use.
+    # A converted file in the fleet's own bucket is there on purpose, so it is used before the published one.
     converted_first = True
 
     def __init__(self, url: str, endpoint_url: str | None = None) -> None:
@@ -49,13 +49,13 @@ class S3Source:
         to: Path,
         *,
         max_bytes: int,
-        sha256: str,  # the caller checks it: nothing is resumed here
+        sha256: str,  # not used: the caller checks the file, and no download is resumed here
         progress: Callable[[int, int | None], None],
     ) -> None:
         """See WeightsSource."""
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(f"{to.name}.part")
-        # boto3 tries again to connect, but not when a transfer is cut.
+        # boto3 retries a connection, but not a transfer that was cut off.
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
             wait=wait_exponential(multiplier=0.5, max=5) + wait_random(0, 0.25),

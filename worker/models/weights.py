@@ -1,4 +1,4 @@
-"""Where the weights of this worker's models are, and how they come there before the first scan does."""
+"""Where the weights of this worker are, and how they get there before the first scan."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ log = get_logger(__name__)
 
 
 def open_store(settings: Settings) -> WeightsStore:
-    """The folder that WEIGHTS_URL names, or this user's cache. Nothing is brought there.
+    """Return the folder that WEIGHTS_URL names, or the cache of this user. Download nothing.
 
     Raises:
         ValueError: WEIGHTS_URL cannot be used.
     """
-    from pose.weights.sources import open_weights  # with it comes torch
+    from pose.weights.sources import open_weights  # imports torch
 
     store, _ = open_weights(settings.weights_url)
     return store
 
 
 def fetch_weights(settings: Settings) -> None:
-    """Bring what the model needs from the bucket or mirror that WEIGHTS_URL names into this user's cache.
+    """Copy the weights of the model and its detector from the bucket or mirror at WEIGHTS_URL into the cache.
 
-    What is there already is checked and kept. Without WEIGHTS_URL, or where it is a folder, nothing is done:
-    a worker takes nothing from the public network unasked.
+    Weights in the cache are verified and kept. Without WEIGHTS_URL, or if it is a folder, do nothing: a
+    worker downloads nothing from the public network unless it is told to.
 
     Raises:
-        pose.errors.DownloadError: it cannot be reached, or lacks what was asked for by name.
-        pose.InvalidWeights: what it has does not fit.
+        pose.errors.DownloadError: The bucket cannot be reached, or does not hold the model that MODEL names.
+        pose.InvalidWeights: The weights do not fit the model.
         ValueError: WEIGHTS_URL or a name cannot be used.
     """
     from pose.errors import WeightsNotFound
@@ -42,7 +42,7 @@ def fetch_weights(settings: Settings) -> None:
     from pose.weights.sources import open_weights, pull
 
     store, source = open_weights(settings.weights_url)
-    # A model that takes the best that there is asks for one after the other.
+    # `auto` and `both` take the first of these that the bucket holds.
     wanted = {"auto": (DEFAULT_POSE,), "both": POSE_MODELS}.get(settings.model, (settings.model,))
     if source is None or not set(wanted) <= set(POSE_MODELS):
         return

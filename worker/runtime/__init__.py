@@ -1,1 +1,1 @@
-"""What this project adds to Celery's worker, one file for each thing."""
+"""What this project changes in Celery's worker, one file for each change; docs/architecture.md says why."""

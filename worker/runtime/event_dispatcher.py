@@ -1,4 +1,4 @@
-"""Celery's own events, which Flower shows. See `worker.scans.events` for ours."""
+"""Celery's own events, which Flower shows. The project's events are in `worker.scans.events`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from celery.events import dispatcher
 
 
 class Dispatcher(dispatcher.EventDispatcher):
-    """Tells each once.
+    """Send each event once.
 
-    Celery's tries again until the broker answers, and does so in the worker's one main loop, from which also
-    SIGTERM and time limits are looked after. A heartbeat that nobody takes is a broker that is away: whoever
-    connects anew gets the error.
+    Celery repeats a heartbeat until the broker answers, in the worker's main loop. While Redis is silent,
+    that loop would handle neither SIGTERM nor time limits. Here a heartbeat that cannot be sent raises the
+    broker's error, and Celery connects again.
     """
 
     def _publish(self, event: Any, producer: Any, routing_key: str, retry: bool = False, **_: Any) -> None:
@@ -24,6 +24,6 @@ class Dispatcher(dispatcher.EventDispatcher):
 
 
 class Events(events.Events):
-    """What the app makes them with."""
+    """Makes the app use this dispatcher."""
 
     dispatcher_cls = "worker.runtime.event_dispatcher:Dispatcher"

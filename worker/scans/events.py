@@ -14,11 +14,12 @@ import math
 import os
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final
 
 import redis
 
@@ -51,8 +52,12 @@ class EventType(StrEnum):
     WITHHELD = "org.pose-worker.picture.withheld"
 
 
-class Events(Protocol):
-    """Sends events."""
+class Events(ABC):
+    """Sends events. A subclass defines where to."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._paused_until = clock()
 
     def emit(
         self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
@@ -67,52 +72,44 @@ class Events(Protocol):
             idempotency_key: Equal keys give equal event ids, so a consumer recognises an event sent twice.
             data: Few short values that say nothing about a person.
         """
-        ...
+        # Do not wait for a dead Redis at each frame: the scan would run into its time limit.
+        if type is EventType.PROGRESS and self._clock() < self._paused_until:
+            return False
+        try:
+            self._send(cloud_event(type, scan_id, data, idempotency_key))
+        except (redis.RedisError, OSError, TypeError, ValueError) as error:
+            self._paused_until = self._clock() + PAUSE_S
+            # Do not log the text of the error, which may hold an address.
+            log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
+            return False
+        return True
+
+    @abstractmethod
+    def _send(self, event: str) -> None: ...
 
 
-class StreamEvents:
+class StreamEvents(Events):
     """Events on a Redis stream, in the field `event` of each entry. The oldest entries are dropped."""
 
     def __init__(self, client: redis.Redis, stream: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self._client = client
         self._stream = stream
-        self._clock = clock
-        self._away_until = clock()
 
-    def emit(
-        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
-    ) -> bool:
-        """See Events."""
-        # Do not wait for a dead Redis at each frame: the scan would run into its time limit.
-        if type is EventType.PROGRESS and self._clock() < self._away_until:
-            return False
-        try:
-            event = cloud_event(type, scan_id, data, idempotency_key)
-            self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
-            return True
-        except (redis.RedisError, OSError, TypeError, ValueError) as error:
-            self._away_until = self._clock() + PAUSE_S
-            return _log_not_sent(type, error)
+    def _send(self, event: str) -> None:
+        self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
 
 
-class FileEvents:
+class FileEvents(Events):
     """Events as lines of a file. A full file is renamed to `….1`, in place of the one before it."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
+        super().__init__()
         self._path = path
         self._max_bytes = max_bytes
 
-    def emit(
-        self, type: EventType, scan_id: ScanId, *, idempotency_key: str | None = None, **data: Scalar
-    ) -> bool:
-        """See Events."""
-        try:
-            self._append(cloud_event(type, scan_id, data, idempotency_key).encode() + b"\n")
-            return True
-        except (OSError, TypeError, ValueError) as error:
-            return _log_not_sent(type, error)
-
-    def _append(self, line: bytes) -> None:
+    def _send(self, event: str) -> None:
+        line = event.encode() + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Several processes write. They lock a second file, because this one is renamed.
         with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
@@ -168,9 +165,3 @@ def _plain(value: Scalar) -> Scalar:
         return scrub(value)[:MAX_TEXT]
     # JSON has no NaN and no infinity.
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _log_not_sent(type: EventType, error: Exception) -> Literal[False]:
-    # Do not log the text of the error, which may hold an address.
-    log.warning("event_not_told", type=type.value, error=error.__class__.__name__)
-    return False

@@ -102,8 +102,9 @@ def now() -> datetime:
 class StatusRecord:
     """Keeps the `status.json` of one scan up to date during one attempt.
 
-    `started` and `completed` must be written: the first shows before the work that storage can be used. The
-    other states are skipped while storage is away; the next write includes them.
+    `started` and `completed` must be written: the first shows before the work that storage can be used. Both
+    raise StorageUnavailable, as `read_earlier` does. The other states are skipped while storage is away; the
+    next write includes them.
 
     Most messages for a completed scan find nothing to do, and its status stays as it is. So `started` can
     defer all writes until the analysis starts.
@@ -147,11 +148,7 @@ class StatusRecord:
         self.deferred = False
 
     def read_earlier(self) -> ScanStatus | None:
-        """Return the stored status of the scan, or None if there is none.
-
-        Raises:
-            StorageUnavailable: The storage of results cannot be used.
-        """
+        """Return the stored status of the scan, or None if there is none."""
         earlier = read_status(self._storage, self._status.scan_id)
         if earlier is not None and not earlier.status.final:
             self._change(queued_at=earlier.queued_at)
@@ -167,11 +164,7 @@ class StatusRecord:
         self._change(queued_at=self._clock())
 
     def started(self, crashes: int = 0, *, deferred: bool = False) -> None:
-        """Write that the attempt started, or defer all writes until the analysis starts.
-
-        Raises:
-            StorageUnavailable: The storage of results cannot be used.
-        """
+        """Write that the attempt started, or defer all writes until the analysis starts."""
         self._change(status=Status.STARTED, deaths=crashes, started_at=self._clock())
         self.deferred = deferred
         if not deferred:
@@ -200,11 +193,7 @@ class StatusRecord:
             self._try_to_write(lease_s)
 
     def completed(self) -> None:
-        """Write that the scan is completed.
-
-        Raises:
-            StorageUnavailable: The storage of results cannot be used.
-        """
+        """Write that the scan is completed."""
         frames = self._status.frames
         done = self._status.frames_done if frames is None else frames
         self._change(status=Status.COMPLETED, stage=None, frames_done=done, finished_at=self._clock())

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.running import PATIENCE_S, wait_until
-from worker.demo import SCANS, DemoFailed, analysed, finished, table, unconfigured_environment
+from worker.demo import SCANS, DemoFailed, analysis_state, is_finished, table, unconfigured_environment
 
 
 @pytest.fixture
@@ -50,19 +50,19 @@ def test_the_table_holds_what_was_found_beside_the_truth(folder):
 
 
 def test_a_scan_is_finished_when_its_status_says_completed(folder):
-    assert not finished(folder, SCANS[0])
-    assert analysed(folder, SCANS[0]) == ("waiting", 0)
+    assert not is_finished(folder, SCANS[0])
+    assert analysis_state(folder, SCANS[0]) == ("waiting", 0)
     write_status(folder, status="progress", stage="analyse", frames_done=4, frames=9)
-    assert not finished(folder, SCANS[0])
-    assert analysed(folder, SCANS[0]) == ("analyse", 4)
+    assert not is_finished(folder, SCANS[0])
+    assert analysis_state(folder, SCANS[0]) == ("analyse", 4)
     write_status(folder, status="completed", frames_done=9, frames=9)
-    assert finished(folder, SCANS[0])
+    assert is_finished(folder, SCANS[0])
 
 
 def test_a_scan_that_failed_ends_the_demo_with_its_reason(folder):
     write_status(folder, status="failed", reason="it has no frames")
     with pytest.raises(DemoFailed, match="demo-standing: it has no frames"):
-        finished(folder, SCANS[0])
+        is_finished(folder, SCANS[0])
 
 
 def test_no_setting_of_the_user_reaches_the_demo(monkeypatch):

@@ -16,11 +16,11 @@ import redis
 from celery.worker import state
 
 from tests.support.running import Running, World, wait_until
-from worker.cli.health import LOOK_S, STALE_S, Unhealthy, check, read_sign
+from worker.cli.health import LOOK_S, STALE_S, Unhealthy, check_worker, read_heartbeat
 from worker.config.settings import load_settings, read_settings
-from worker.runtime.heartbeat import OVERTIME_S, UNBEGUN_S, Heartbeat, Sign, file_of
+from worker.runtime.heartbeat import OVERTIME_S, START_S, Heartbeat, HeartbeatStep, heartbeat_file
 
-GOOD = Sign(at=1000.0, taken=3, free=True, queues=["celery"], problem=None)
+GOOD = Heartbeat(at=1000.0, taken=3, free=True, queues=["celery"], problem=None)
 
 
 class Moment:
@@ -36,17 +36,17 @@ class Moment:
         self.now += seconds
 
 
-def checked(signs: Callable[[float], Sign], waiting: int = 0, now: float = 1001.0) -> str:
-    """What `check` says of a worker whose sign at a time is `signs(time)`."""
+def checked(heartbeats: Callable[[float], Heartbeat], waiting: int = 0, now: float = 1001.0) -> str:
+    """What `check` says of a worker whose heartbeat at a time is `heartbeats(time)`."""
     moment = Moment(now)
     try:
-        check(lambda: signs(moment.now), lambda _: waiting, moment.clock, moment.sleep)
+        check_worker(lambda: heartbeats(moment.now), lambda _: waiting, moment.clock, moment.sleep)
     except Unhealthy as error:
         return str(error)
     return "healthy"
 
 
-def alive(now: float, **changes: Any) -> Sign:
+def alive(now: float, **changes: Any) -> Heartbeat:
     return replace(GOOD, at=now - 1, **changes)
 
 
@@ -59,7 +59,7 @@ def test_one_whose_loop_stands_still_is_not():
     assert checked(lambda _: GOOD, now=1000 + STALE_S + 1) == "its main loop has not turned for 31 s"
 
 
-def test_a_sign_from_before_a_restart_of_the_machine_is_none():
+def test_a_heartbeat_from_before_a_restart_of_the_machine_does_not_count():
     assert "before this machine started" in checked(lambda _: GOOD, now=10)
 
 
@@ -79,7 +79,7 @@ def test_one_that_takes_them_is():
 
 def test_one_that_works_is_and_nobody_asks_the_broker():
     moment = Moment()
-    check(lambda: alive(moment.now, free=False), lambda _: 1 // 0, moment.clock, moment.sleep)
+    check_worker(lambda: alive(moment.now, free=False), lambda _: 1 // 0, moment.clock, moment.sleep)
 
 
 def test_a_loop_that_stops_while_it_is_looked_at_is_seen():
@@ -87,7 +87,7 @@ def test_a_loop_that_stops_while_it_is_looked_at_is_seen():
 
 
 class Consumer(SimpleNamespace):
-    """As much of Celery's as a sign of life looks at."""
+    """As much of Celery's as the heartbeat looks at."""
 
     def __init__(self, processes: int = 2, consuming: bool = True) -> None:
         queue = SimpleNamespace(name="celery")
@@ -102,9 +102,9 @@ class Request(SimpleNamespace):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-def written(consumer: Consumer) -> Sign:
-    Heartbeat(consumer)._write(consumer)
-    return read_sign(file_of(read_settings(), "celery@test"))
+def written(consumer: Consumer) -> Heartbeat:
+    HeartbeatStep(consumer)._write(consumer)
+    return read_heartbeat(heartbeat_file(read_settings(), "celery@test"))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def requests(here, monkeypatch) -> Iterator[SimpleNamespace]:
     load_settings.cache_clear()
 
 
-def test_a_sign_tells_whether_another_scan_could_be_taken(requests):
+def test_a_heartbeat_says_whether_another_scan_could_be_taken(requests):
     assert written(Consumer()).free
     requests.reserved.update(Request(id=name) for name in "ab")
     assert not written(Consumer()).free
@@ -133,16 +133,16 @@ def test_a_scan_that_no_process_begins_with_is_told(requests, monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now)
     requests.reserved.add(Request(id="a"))
     consumer = Consumer()
-    step = Heartbeat(consumer)
+    step = HeartbeatStep(consumer)
     step._write(consumer)
-    now += UNBEGUN_S + 1
+    now += START_S + 1
     step._write(consumer)
-    assert read_sign(step._path).problem == "no process has begun with a scan that came 301 s ago"
+    assert read_heartbeat(step._path).problem == "no process has started with a scan that came 301 s ago"
     requests.active.update(requests.reserved)
     for each in requests.active:
         each.time_start, each.task = time.time(), SimpleNamespace(time_limit=None)
     step._write(consumer)
-    assert read_sign(step._path).problem is None
+    assert read_heartbeat(step._path).problem is None
 
 
 def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
@@ -157,11 +157,11 @@ def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
 
 def test_a_folder_that_cannot_be_written_hinders_nobody(requests):
     consumer = Consumer()
-    step = Heartbeat(consumer)
+    step = HeartbeatStep(consumer)
     step._path.parent.parent.write_text("a file, where a folder should be")
     step._write(consumer)
     with pytest.raises(Unhealthy, match="cannot be read: NotADirectoryError"):
-        read_sign(step._path)
+        read_heartbeat(step._path)
     step.shutdown(consumer)
 
 
@@ -198,13 +198,15 @@ def test_a_real_worker_is_healthy_from_when_it_is_ready_until_it_ends(world):
 
 
 def begun(world: World, worker: Running, node: str = "celery@%h") -> None:
-    """It is ready, and has given its first sign of life, which comes a moment later."""
+    """It is ready, and has given its first heartbeat, which comes a moment later."""
     worker.wait_for_event("worker_ready")
-    wait_until(file_of(read_settings(run_dir=world.folder / ".run"), node).exists, "its first sign of life")
+    wait_until(
+        heartbeat_file(read_settings(run_dir=world.folder / ".run"), node).exists, "its first heartbeat"
+    )
 
 
-def sign_of(world: World, node: str) -> Sign:
-    return read_sign(file_of(read_settings(run_dir=world.folder / ".run"), node))
+def heartbeat_of(world: World, node: str) -> Heartbeat:
+    return read_heartbeat(heartbeat_file(read_settings(run_dir=world.folder / ".run"), node))
 
 
 def has_stopped(pid: int) -> bool:
@@ -217,14 +219,14 @@ def test_a_worker_that_was_stopped_is_unhealthy_though_its_process_lives(world):
         begun(world, worker, "stopped@%h")
         os.kill(worker.process.pid, signal.SIGSTOP)
         wait_until(lambda: has_stopped(worker.process.pid), "it to stop")
-        last = sign_of(world, "stopped@%h")
+        last = heartbeat_of(world, "stopped@%h")
         later = Moment(time.monotonic() + STALE_S + 1)
         with pytest.raises(Unhealthy, match="its main loop has not turned for"):
-            check(lambda: sign_of(world, "stopped@%h"), lambda _: 0, later.clock, later.sleep)
+            check_worker(lambda: heartbeat_of(world, "stopped@%h"), lambda _: 0, later.clock, later.sleep)
         time.sleep(3)
-        assert sign_of(world, "stopped@%h") == last
+        assert heartbeat_of(world, "stopped@%h") == last
         os.kill(worker.process.pid, signal.SIGCONT)
-        wait_until(lambda: sign_of(world, "stopped@%h").at > last.at, "another sign of life")
+        wait_until(lambda: heartbeat_of(world, "stopped@%h").at > last.at, "another heartbeat")
         assert health(world, "stopped@%h") == (0, "healthy")
 
 
@@ -232,7 +234,7 @@ def test_a_worker_that_was_told_to_leave_its_queue_is_unhealthy(world):
     with world.start_worker("-n", "left@%h") as worker:
         begun(world, worker, "left@%h")
         world.call("celery", "-A", "worker", "control", "cancel_consumer", "celery")
-        wait_until(lambda: sign_of(world, "left@%h").problem, "a problem")
+        wait_until(lambda: heartbeat_of(world, "left@%h").problem, "a problem")
         assert health(world, "left@%h") == (1, "unhealthy: it takes no messages from any queue")
 
 
@@ -254,14 +256,14 @@ def test_a_worker_without_its_broker_is_unhealthy(world, redis_server):
         try:
             wait_until(lambda: "Trying again" in worker.log() or "retry" in worker.log(), "the loss")
             code, said = health(world, "alone@%h")
-            last = sign_of(world, "alone@%h")
+            last = heartbeat_of(world, "alone@%h")
             later = Moment(last.at + STALE_S + 1)
             with pytest.raises(Unhealthy, match="its main loop has not turned for"):
-                check(lambda: sign_of(world, "alone@%h"), lambda _: 0, later.clock, later.sleep)
+                check_worker(lambda: heartbeat_of(world, "alone@%h"), lambda _: 0, later.clock, later.sleep)
             assert (code, said) == (1, "unhealthy: the broker cannot be reached: ConnectionError")
         finally:
             redis_server.start()
-        wait_until(lambda: sign_of(world, "alone@%h").at > last.at, "another sign of life")
+        wait_until(lambda: heartbeat_of(world, "alone@%h").at > last.at, "another heartbeat")
         assert health(world, "alone@%h") == (0, "healthy")
 
 

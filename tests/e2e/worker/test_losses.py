@@ -21,7 +21,7 @@ from worker.ledger.opening import open_ledger
 
 SCAN = ScanId("scan")
 
-MANY_FRAMES = 90  # a scan that takes some seconds
+MANY_FRAMES = 40  # a scan that takes some seconds
 QUICK = {
     "RETRY_BASE_S": "0.2",
     "LOCK_TTL_S": "3",

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.support.running import PATIENCE_S, Running, World
-from worker.runtime.shutdown import END_S, Drain
+from worker.runtime.shutdown import END_S, Deadlines
 
 SHORT_GRACE_S = 12.0  # which leaves 4 s for finishing a scan
 
@@ -47,15 +47,15 @@ class Clock:
 
 def test_the_grace_period_is_shared_out_between_finishing_letting_go_and_ending():
     clock = Clock()
-    drain = Drain(25, clock)
+    deadlines = Deadlines(25, clock)
     clock.now += 1000
-    assert (drain.asked, drain.tell_now(), drain.kill_now()) == (False, False, False)
-    drain.ask()
-    told = []
+    assert (deadlines.requested, deadlines.stop_now(), deadlines.kill_now()) == (False, False, False)
+    deadlines.request()
+    asked = []
     for _ in range(26):
-        told.append((drain.tell_now(), drain.kill_now()))
+        asked.append((deadlines.stop_now(), deadlines.kill_now()))
         clock.now += 1
-    assert told == [(second >= 17, second >= 22) for second in range(26)]
+    assert asked == [(second >= 17, second >= 22) for second in range(26)]
 
 
 def test_a_process_waits_for_its_last_answer_to_be_read_for_less_time_than_the_worker_has_to_end(monkeypatch):
@@ -70,23 +70,23 @@ def test_a_process_waits_for_its_last_answer_to_be_read_for_less_time_than_the_w
 
 def test_a_second_request_changes_nothing():
     clock = Clock()
-    drain = Drain(25, clock)
-    drain.ask()
+    deadlines = Deadlines(25, clock)
+    deadlines.request()
     clock.now += 17
-    drain.ask()
-    assert drain.tell_now()
+    deadlines.request()
+    assert deadlines.stop_now()
 
 
 @pytest.mark.parametrize("grace_s", [1, 2, 5, 8])
 def test_a_short_grace_period_leaves_some_time_for_each(grace_s):
     clock = Clock()
-    drain = Drain(grace_s, clock)
-    drain.ask()
-    assert not drain.tell_now()
+    deadlines = Deadlines(grace_s, clock)
+    deadlines.request()
+    assert not deadlines.stop_now()
     clock.now += grace_s / 3
-    assert (drain.tell_now(), drain.kill_now()) == (True, False)
+    assert (deadlines.stop_now(), deadlines.kill_now()) == (True, False)
     clock.now += grace_s / 3
-    assert drain.kill_now()
+    assert deadlines.kill_now()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.running import World
 from worker.runtime.time_limits import set_timers
 
-ENVIRONMENT = {"SOFT_TIME_LIMIT_S": "11", "TIME_LIMIT_S": "12", "LOCK_TTL_S": "60", "QUEUE_LEASE_S": "60"}
+ENVIRONMENT = {"SOFT_TIME_LIMIT_S": "11", "TIME_LIMIT_S": "12", "LOCK_TTL_S": "5", "QUEUE_LEASE_S": "60"}
 
 
 class Pool:

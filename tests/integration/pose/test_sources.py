@@ -78,26 +78,26 @@ def test_published_weights_are_pulled_into_the_store(store, file, server):
     assert left_in(store) == [CONVERTED]
 
 
-def test_what_is_there_is_not_pulled_again(store, file, server):
+def test_stored_weights_are_not_pulled_again(store, file, server):
     facts = pull(NAME, store)
     assert pull(NAME, store) == facts
     assert len(server.requests) == 1
 
 
-def test_what_is_there_is_found_in_a_store_that_cannot_be_written(store, file, monkeypatch):
+def test_stored_weights_are_found_in_a_read_only_store(store, file, monkeypatch):
     facts = pull(NAME, store)
     monkeypatch.setattr(WeightsStore, "lock", lambda self, name: pytest.fail("the store was written to"))
     assert pull(NAME, store) == facts
 
 
-def test_what_is_damaged_is_pulled_again(store, file, server):
+def test_damaged_weights_are_pulled_again(store, file, server):
     facts = pull(NAME, store)
     store.path(NAME).write_bytes(b"damaged")
     assert pull(NAME, store) == facts
     assert store.verify(NAME) == facts
 
 
-def test_two_that_pull_the_same_fetch_it_once(store, file, server):
+def test_processes_that_pull_the_same_download_it_once(store, file, server):
     threads = [threading.Thread(target=pull, args=(NAME, WeightsStore(store.folder))) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -107,7 +107,7 @@ def test_two_that_pull_the_same_fetch_it_once(store, file, server):
     assert same(store.load(NAME).tensors, thin_state())
 
 
-def test_a_pull_that_was_cut_off_is_gone_on_with_by_the_next(store, file, server, monkeypatch):
+def test_the_next_pull_continues_one_that_was_cut_off(store, file, server, monkeypatch):
     download = weights_sources.download
     monkeypatch.setattr(weights_sources, "download", lambda *given, **more: download(*given, **more, tries=1))
     server.answers = [cut(CHUNK)]
@@ -119,14 +119,14 @@ def test_a_pull_that_was_cut_off_is_gone_on_with_by_the_next(store, file, server
     assert left_in(store) == [CONVERTED]
 
 
-def test_wrong_bytes_never_come_into_the_store(store, file, server):
+def test_a_file_with_another_hash_is_not_stored(store, file, server):
     server.files[file.name] = bytes(len(server.files[file.name]))
     with pytest.raises(DownloadError, match="SHA-256"):
         pull(NAME, store)
     assert left_in(store) == []
 
 
-def test_without_a_network_the_error_says_what_to_run_where(store, file, monkeypatch):
+def test_without_a_network_the_error_says_what_to_do(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, url="http://weights.invalid/published.pth")
     monkeypatch.setattr("pose.weights.download.TRIES_TO_CONNECT", 1)
     with pytest.raises(NoNetwork) as refused:
@@ -139,9 +139,11 @@ def test_without_a_network_the_error_says_what_to_run_where(store, file, monkeyp
         assert said in str(refused.value)
 
 
-def test_what_nobody_publishes_for_programs_cannot_be_pulled(store, file, monkeypatch):
+def test_a_file_without_a_url_cannot_be_pulled(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, url=None)
-    with pytest.raises(WeightsNotFound, match="published nowhere"):
+    with pytest.raises(
+        WeightsNotFound, match=f"cannot be downloaded by a program: use `pose weights add {NAME} FILE`"
+    ):
         pull(NAME, store)
 
 
@@ -151,27 +153,27 @@ def test_an_unknown_name_is_refused_before_anything_is_made(store):
     assert not store.folder.exists()
 
 
-def test_a_mirror_has_published_files_by_their_names(store, file, server):
+def test_a_mirror_has_the_published_files(store, file, server):
     pull(NAME, store, Mirror(server.url.rstrip("/")))
     assert same(store.load(NAME).tensors, thin_state())
     assert [request["path"] for request in server.requests] == [f"/{file.name}"]
 
 
-def test_a_mirror_with_the_wrong_file_is_found_out(store, file, server):
+def test_the_wrong_file_of_a_mirror_is_refused(store, file, server):
     server.files[file.name] = b"another file"
     with pytest.raises(DownloadError, match="SHA-256"):
         pull(NAME, store, Mirror(server.url))
     assert left_in(store) == []
 
 
-def test_a_mirror_may_have_what_a_store_wrote(store, file, server, tmp_path):
+def test_a_mirror_may_have_files_of_a_store(store, file, server, tmp_path):
     other = WeightsStore(tmp_path / "other")
     facts = other.add(NAME, file)
     server.files = {CONVERTED: other.path(NAME).read_bytes()}
     assert pull(NAME, store, Mirror(server.url)) == facts
 
 
-def test_a_fleets_own_weights_come_before_the_published_ones(store, file, tmp_path):
+def test_own_weights_of_a_source_come_before_the_published_ones(store, file, tmp_path):
     other = WeightsStore(tmp_path / "other")
     own = other.add(NAME, write_pth(tmp_path / "own.pth", thin_state(2)), own=True)
     source = Shelf(**{CONVERTED: other.path(NAME).read_bytes(), file.name: file.read_bytes()})
@@ -179,7 +181,7 @@ def test_a_fleets_own_weights_come_before_the_published_ones(store, file, tmp_pa
     assert source.asked == [CONVERTED]
 
 
-def test_a_fleet_may_hold_the_published_file(store, file):
+def test_a_source_may_have_the_published_file(store, file):
     source = Shelf(**{file.name: file.read_bytes()})
     assert pull(NAME, store, source)["source_file"] == file.name
     assert source.asked == [CONVERTED, file.name]
@@ -187,19 +189,19 @@ def test_a_fleet_may_hold_the_published_file(store, file):
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged", b"12345678{"])
-def test_what_a_source_sends_is_checked_like_any_other(store, file, content):
+def test_a_file_from_a_source_is_checked(store, file, content):
     for name in (CONVERTED, file.name):
-        with pytest.raises(DownloadError, match=f"{NAME}: what came cannot be used"):
+        with pytest.raises(DownloadError, match=f"{NAME}: the downloaded file cannot be used"):
             pull(NAME, store, Shelf(**{name: content}))
         assert left_in(store) == []
 
 
-def test_a_source_that_has_none_of_it_is_told(store, file):
+def test_a_source_without_the_files_is_an_error(store, file):
     with pytest.raises(WeightsNotFound, match=rf"holds none of {CONVERTED}, {file.name}"):
         pull(NAME, store, Shelf())
 
 
-def test_a_place_that_is_a_folder_is_the_store(tmp_path):
+def test_a_folder_is_the_store_itself(tmp_path):
     folder = tmp_path / "my weights"
     for place in (str(folder), folder.as_uri(), f"file://localhost{folder}"):
         store, source = open_weights(place.replace(" ", "%20") if "://" in place else place)
@@ -208,13 +210,13 @@ def test_a_place_that_is_a_folder_is_the_store(tmp_path):
 
 
 @pytest.mark.parametrize("place", [None, ""])
-def test_without_a_place_it_is_the_users_cache_and_who_published_it(place):
+def test_the_default_is_the_users_cache_and_the_publisher(place):
     store, source = open_weights(place)
     assert store.folder == WeightsStore().folder
     assert source is None
 
 
-def test_a_mirror_is_known_by_its_scheme():
+def test_a_mirror_is_recognised_by_its_scheme():
     store, source = open_weights("https://mirror.example/weights")
     assert store.folder == WeightsStore().folder
     assert isinstance(source, Mirror)
@@ -228,14 +230,14 @@ def test_other_schemes_are_entry_points(monkeypatch):
     _, source = open_weights("shelf://bucket/prefix")
     assert isinstance(source, Shelf)
     assert source.files == {"url": "shelf://bucket/prefix"}
-    with pytest.raises(ValueError, match=r"cannot be had from ftp://, expected .* shelf://"):
+    with pytest.raises(ValueError, match=r"no weights can be got from ftp://, expected .* shelf://"):
         open_weights("ftp://host/folder")
 
 
 @pytest.mark.parametrize(
     "place", ["file://host/folder", "file:folder//x://", "https:///x", "http://h/?key=hunter2", "hunter2://x"]
 )
-def test_a_place_that_cannot_be_used_is_refused(place):
+def test_an_invalid_url_is_refused(place):
     with pytest.raises(ValueError) as refused:
         open_weights(place)
     assert place not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The list of arrivals: piece by piece against a real Redis, with a clock of ours; then a real worker."""
+"""The inbox: its steps against a real Redis, with a clock of ours; then a real worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import redis
 from tests.support.redis_server import RedisServer
 from tests.support.running import PATIENCE_S, World, wait_until
 from worker.config.settings import read_settings
-from worker.intake.inbox import Inbox, follow
+from worker.intake.inbox import Inbox, run_inbox
 from worker.storage.base import StorageUnavailable
 
 QUIET_S = 10
@@ -61,7 +61,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def arrivals(client, announced, clock) -> Inbox:
+def inbox(client, announced, clock) -> Inbox:
     settings = read_settings(
         redis_url="redis://unused",
         arrivals_list="arrived",
@@ -85,93 +85,89 @@ def dead(client: redis.Redis) -> list[dict[str, Any]]:
     return [json.loads(each) for each in client.lrange("arrived:dead", 0, -1)]
 
 
-def test_scans_are_announced_in_the_order_in_which_they_came(client, arrivals, announced):
+def test_scans_are_announced_in_the_order_in_which_they_came(client, inbox, announced):
     put(client, {"scan_id": "a"})
     put(client, {"scan_ids": ["b", "c"]})
-    assert arrivals.take(1) and arrivals.take(1)
+    assert inbox.process_next(1) and inbox.process_next(1)
     assert announced.scans == ["a", "b", "c"]
     assert client.keys() == []
 
 
-def test_without_an_arrival_it_waits_and_says_so(arrivals):
-    assert not arrivals.take(1)
+def test_an_empty_inbox_is_waited_for(inbox):
+    assert not inbox.process_next(1)
 
 
-def test_a_bad_entry_goes_to_the_dead_list_with_the_reason(client, arrivals, announced):
+def test_a_bad_entry_goes_to_the_dead_list_with_the_reason(client, inbox, announced):
     put(client, b"hello")
-    assert arrivals.take(1)
+    assert inbox.process_next(1)
     (found,) = dead(client)
     assert (found["reason"], found["entry"]) == ("it is not JSON", "hello")
     assert announced.scans == []
     assert client.keys() == [b"arrived:dead"]
 
 
-def test_what_is_right_in_a_bad_entry_is_announced(client, arrivals, announced):
+def test_what_is_right_in_a_bad_entry_is_announced(client, inbox, announced):
     put(client, {"scan_ids": ["a", "../b"]})
-    arrivals.take(1)
+    inbox.process_next(1)
     assert announced.scans == ["a"]
     assert dead(client)[0]["reason"].startswith("scan id 2")
     assert client.llen("arrived:work") == 0
 
 
-def test_an_entry_that_finds_a_fault_of_ours_is_set_aside_and_does_not_come_again(
-    client, arrivals, announced
-):
+def test_an_entry_that_raises_an_unexpected_error_becomes_a_dead_letter(client, inbox, announced):
     announced.error = RuntimeError("a fault")
     put(client, {"scan_id": "a"})
-    arrivals.take(1)
+    inbox.process_next(1)
     assert dead(client)[0]["reason"] == "unexpected error: RuntimeError"
     assert client.keys() == [b"arrived:dead"]
 
 
-def test_while_storage_is_away_the_entry_stays_on_the_list_behind_the_others(client, arrivals, announced):
+def test_while_storage_is_away_the_entry_stays_on_the_list_behind_the_others(client, inbox, announced):
     put(client, {"scan_id": "a"})
     put(client, {"scan_id": "b"})
     announced.error = StorageUnavailable("away")
     with pytest.raises(StorageUnavailable):
-        arrivals.take(1)
+        inbox.process_next(1)
     assert client.llen("arrived:work") == 0
     announced.error = None
-    arrivals.take(1)
-    arrivals.take(1)
+    inbox.process_next(1)
+    inbox.process_next(1)
     assert announced.scans == ["b", "a"]
 
 
-def test_an_entry_that_is_in_work_at_two_looks_is_taken_up_again(client, arrivals, announced):
+def test_an_entry_that_is_in_work_at_two_checks_is_moved_back(client, inbox, announced):
     client.lpush("arrived:work", json.dumps({"scan_id": "left-behind"}))
-    assert arrivals.look() == 0
-    assert arrivals.look() == 1
-    arrivals.take(1)
+    assert inbox.requeue_stale() == 0
+    assert inbox.requeue_stale() == 1
+    inbox.process_next(1)
     assert announced.scans == ["left-behind"]
     assert client.keys() == []
 
 
-def test_one_that_is_done_between_two_looks_is_left_alone(client, arrivals):
+def test_an_entry_that_is_done_between_two_checks_is_left_alone(client, inbox):
     client.lpush("arrived:work", b"one")
-    arrivals.look()
+    inbox.requeue_stale()
     client.delete("arrived:work")
     client.lpush("arrived:work", b"two")
-    assert arrivals.look() == 0
+    assert inbox.requeue_stale() == 0
     assert client.lrange("arrived:work", 0, -1) == [b"two"]
 
 
-def test_a_scan_that_s3_told_of_is_announced_once_nothing_of_it_came_for_a_while(
-    client, arrivals, announced, clock
-):
+def test_a_scan_with_new_objects_is_announced_after_a_quiet_time(client, inbox, announced, clock):
     for name in ("rgb/1", "depth/1"):
         put(client, stored(f"scan-1/{name}"))
-        arrivals.take(1)
+        inbox.process_next(1)
         clock.now += QUIET_S - 1
-        assert arrivals.settle() == 0
+        assert inbox.announce_debounced() == 0
     clock.now += 1
-    assert arrivals.settle() == 1
+    assert inbox.announce_debounced() == 1
     assert announced.scans == ["scan-1"]
     assert client.keys() == []
 
 
-def test_an_object_that_comes_while_its_scan_is_announced_has_it_announced_again(client, arrivals, clock):
+def test_an_object_that_comes_while_its_scan_is_announced_has_it_announced_again(client, inbox, clock):
     put(client, stored("scan-1/a"))
-    arrivals.take(1)
+    inbox.process_next(1)
     clock.now += QUIET_S
     times: list[float] = []
 
@@ -179,37 +175,35 @@ def test_an_object_that_comes_while_its_scan_is_announced_has_it_announced_again
         times.append(clock.now)
         if len(times) == 1:
             put(client, stored("scan-1/b"))
-            arrivals.take(1)
+            inbox.process_next(1)
 
-    arrivals._announce = announce
-    arrivals.settle()
-    assert arrivals.settle() == 0
+    inbox._announce = announce
+    inbox.announce_debounced()
+    assert inbox.announce_debounced() == 0
     clock.now += QUIET_S
-    arrivals.settle()
+    inbox.announce_debounced()
     assert len(times) == 2
     assert client.keys() == []
 
 
-def test_scans_whose_announcer_died_are_announced_by_the_next_a_minute_later(
-    client, arrivals, announced, clock
-):
+def test_scans_whose_announcer_died_are_announced_by_the_next_a_minute_later(client, inbox, announced, clock):
     put(client, stored("scan-1/a"))
-    arrivals.take(1)
+    inbox.process_next(1)
     clock.now += QUIET_S
     announced.error = StorageUnavailable("away")
     with pytest.raises(StorageUnavailable):
-        arrivals.settle()
+        inbox.announce_debounced()
     announced.error = None
-    assert arrivals.settle() == 0
+    assert inbox.announce_debounced() == 0
     clock.now += 61
-    assert arrivals.settle() == 1
+    assert inbox.announce_debounced() == 1
     assert announced.scans == ["scan-1"]
 
 
-def test_a_scan_that_cannot_be_announced_keeps_no_other_from_that(client, arrivals, announced, clock):
+def test_one_scan_that_cannot_be_announced_does_not_hold_up_the_others(client, inbox, announced, clock):
     for scan_id in ("a", "b", "c"):
         put(client, stored(f"{scan_id}/x"))
-        arrivals.take(1)
+        inbox.process_next(1)
     clock.now += QUIET_S
 
     def announce(scan_id: str) -> None:
@@ -217,20 +211,20 @@ def test_a_scan_that_cannot_be_announced_keeps_no_other_from_that(client, arriva
             raise StorageUnavailable("its status cannot be written")
         announced(scan_id)
 
-    arrivals._announce = announce
+    inbox._announce = announce
     with pytest.raises(StorageUnavailable):
-        arrivals.settle()
+        inbox.announce_debounced()
     assert announced.scans == ["b", "c"]
     assert client.zrange("arrived:settling", 0, -1) == [b"a"]
 
 
-def test_it_outlives_a_redis_that_goes_away_and_one_that_holds_something_else(announced):
+def test_the_inbox_survives_a_redis_that_goes_away_or_holds_another_type(announced):
     stop = threading.Event()
     with RedisServer() as server, redis.Redis.from_url(server.url()) as client:
         settings = read_settings(redis_url=server.url(), arrivals_list="arrived")
         client.set("arrived", "somebody else's")
         own = redis.Redis.from_url(server.url(), socket_timeout=5)
-        thread = threading.Thread(target=follow, args=(Inbox(own, settings, announced), stop))
+        thread = threading.Thread(target=run_inbox, args=(Inbox(own, settings, announced), stop))
         thread.start()
         try:
             client.delete("arrived")

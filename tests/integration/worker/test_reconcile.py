@@ -75,7 +75,7 @@ def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
     assert abs(status.lease_until - world.time(LEASE_S)) < timedelta(seconds=60)
 
 
-def test_once_for_each_lease(world):
+def test_an_overdue_scan_is_sent_once_before_its_next_deadline(world):
     world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == ["scan"]
     world.now += LEASE_S - 1
@@ -85,13 +85,13 @@ def test_once_for_each_lease(world):
     assert len(world.sent) == 2
 
 
-def test_one_that_was_never_written_down_is_sent_too(world):
+def test_an_overdue_scan_without_a_status_is_sent_too(world):
     world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == ["scan"]
     assert world.status("scan").status is Status.QUEUED
 
 
-def test_one_that_was_forced_is_forced_again(world):
+def test_force_is_kept_when_a_scan_is_sent_again(world):
     world.put("scan", Status.QUEUED, force=True)
     world.ledger.set_deadline("scan", world.now - 1)
     world.reconcile()
@@ -99,7 +99,7 @@ def test_one_that_was_forced_is_forced_again(world):
 
 
 @pytest.mark.parametrize("final", [Status.COMPLETED, Status.FAILED])
-def test_a_final_one_is_closed(world, final):
+def test_a_final_scan_is_closed(world, final):
     world.put("scan", final)
     world.ledger.set_deadline("scan", world.now - 1)
     assert world.reconcile() == []
@@ -107,7 +107,7 @@ def test_a_final_one_is_closed(world, final):
     assert world.status("scan").status is final
 
 
-def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, monkeypatch):
+def test_a_final_event_is_tried_until_it_is_sent(world, monkeypatch):
     world.put("scan", Status.FAILED, reason="why", finished_at=world.time())
     world.ledger.set_deadline("scan", world.now - 1)
     told: list[Any] = []
@@ -124,7 +124,7 @@ def test_an_end_that_was_not_told_is_told_and_tried_again_until_it_is(world, mon
     assert world.ledger.overdue(float("inf")) == []
 
 
-def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
+def test_an_unannounced_scan_gets_a_received_event(world, monkeypatch):
     told: list[Any] = []
 
     class Events:
@@ -141,7 +141,7 @@ def test_one_that_nobody_had_heard_of_is_received(world, monkeypatch):
     assert world.status("scan").queued_at is not None
 
 
-def test_one_that_somebody_works_on_is_left_to_them(world):
+def test_a_scan_that_a_worker_has_is_left_to_it(world):
     world.put("scan", Status.PROGRESS)
     world.ledger.set_deadline("scan", world.now - 1)
     with world.ledger.lock("scan"):
@@ -231,7 +231,7 @@ class Unwritable:
 
 
 @pytest.mark.parametrize("sweep", [False, True])
-def test_a_scan_whose_status_cannot_be_written_keeps_no_other_from_being_sent(world, here, sweep):
+def test_one_scan_whose_status_cannot_be_written_does_not_hold_up_the_others(world, here, sweep):
     for number, scan_id in enumerate(("a", "b", "c")):
         if sweep:
             world.put_files(scan_id, here, age_s=LEASE_S + 1)
@@ -271,7 +271,7 @@ def test_results_that_lie_beside_the_scans_are_no_scan(here, place):
         ("s3://bucket", "s3://other/results", ["new", "results"]),
     ],
 )
-def test_likewise_in_a_bucket(world, here, scans, results, found):
+def test_results_in_the_bucket_of_the_scans_are_no_scan(world, here, scans, results, found):
     world.settings = world.settings.model_copy(update={"scans_url": scans, "results_url": results})
     for scan_id in ("new", "results"):
         world.put_files(scan_id, here, age_s=LEASE_S + 1)

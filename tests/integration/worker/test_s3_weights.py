@@ -53,7 +53,7 @@ def test_a_file_is_fetched_with_its_progress(url, put, tmp_path):
     assert len(told) > 2
 
 
-def test_a_file_that_is_not_there_is_said_so(url, tmp_path):
+def test_a_missing_file_is_reported(url, tmp_path):
     with pytest.raises(WeightsNotFound, match=rf"the bucket of weights holds no {FILE}"):
         fetch(S3Source(url), tmp_path)
 
@@ -71,7 +71,7 @@ def test_a_bucket_that_is_not_there_is_told(url, tmp_path, monkeypatch):
         fetch(S3Source("s3://no-such-bucket-of-weights"), tmp_path)
 
 
-def test_a_transfer_that_is_cut_is_begun_again(url, put, tmp_path, monkeypatch):
+def test_a_transfer_that_is_cut_off_starts_again(url, put, tmp_path, monkeypatch):
     put(FILE, CONTENT)
     source = S3Source(url)
     stream, tries = source._storage.stream, []

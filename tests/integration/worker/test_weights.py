@@ -97,7 +97,7 @@ def test_a_bucket_that_is_away_is_not_one_without_weights(having, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["depth-hrnet", "hrnet-w1"])
-def test_nothing_comes_for_the_embedded_model_or_for_one_that_is_none(having, model):
+def test_nothing_is_fetched_for_the_embedded_model_or_an_unknown_one(having, model):
     place = having(W48, DETECTOR)
     fetch(model)
     assert place.asked == []
@@ -120,7 +120,7 @@ def test_a_folder_is_the_store_itself_and_stays_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_place_it_is_the_users_cache():
+def test_without_a_url_the_store_is_the_users_cache():
     assert open_store(read_settings()).folder == WeightsStore().folder
 
 

@@ -14,7 +14,7 @@ def test_the_example_is_short():
     assert len(Path(demo.__file__).read_text().splitlines()) < 30
 
 
-def test_the_example_tells_what_it_found(monkeypatch, capsys):
+def test_the_example_prints_what_it_found(monkeypatch, capsys):
     truth = with_face()
     monkeypatch.setattr("sys.argv", ["demo", "a-folder"])
     monkeypatch.setattr(

@@ -139,7 +139,7 @@ def reference(state, x):
 
 
 @torch.no_grad()
-def test_the_answer_is_that_of_the_published_forward_pass():
+def test_the_output_is_that_of_the_published_forward_pass():
     network = tiny_network()
     for value in network.state_dict().values():  # fresh statistics would hide a normalisation left out
         if value.is_floating_point():
@@ -154,7 +154,7 @@ def test_heatmaps_have_a_quarter_of_the_inputs_size(variant):
     assert network(torch.empty(2, 5, 64, 96, device="meta")).shape == (2, 7, 16, 24)
 
 
-def test_a_checkpoint_with_a_tensor_too_few_or_too_many_is_refused():
+def test_a_checkpoint_with_a_missing_or_unknown_tensor_is_refused():
     state = tiny_network().state_dict()
     missing = {name: value for name, value in state.items() if name != "stage4.0.fuse_layers.0.3.1.bias"}
     with pytest.raises(RuntimeError, match=r"Missing key.*stage4\.0\.fuse_layers\.0\.3\.1\.bias"):
@@ -163,7 +163,7 @@ def test_a_checkpoint_with_a_tensor_too_few_or_too_many_is_refused():
         tiny_network().load_state_dict({**state, "head.weight": torch.zeros(1)})
 
 
-def test_an_unknown_variant_is_refused_and_the_known_ones_are_named():
+def test_an_unknown_variant_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match=r"'w64'.*w32, w48, w16-small"):
         build_hrnet("w64")
 
@@ -174,7 +174,7 @@ def test_a_number_of_channels_that_is_not_positive_is_refused(channels):
         build_hrnet(TINY, **channels)
 
 
-def test_a_variant_of_ones_own_needs_no_name():
+def test_an_own_variant_needs_no_name():
     network = build_hrnet(Variant(4, (1, 1, 1), 1, 4, (1, 1)), in_channels=1)
     assert network.training
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 17, 8, 8)

@@ -46,7 +46,7 @@ def test_a_result_is_written_and_read_again(result):
     assert ScanResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_the_names_are_those_of_the_format(result):
+def test_fields_have_the_names_and_order_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
         "schema", "scan_id", "fingerprint", "model", "posture", "posture_confidence", "body_length_m",
@@ -75,7 +75,7 @@ def compared(result):
     return result.model_copy(update={"drift": drift})
 
 
-def test_a_result_of_two_models_fits_the_schema_and_is_read_again(compared):
+def test_a_result_with_drift_fits_the_schema_and_is_read_again(compared):
     written = json.loads(compared.model_dump_json())
     jsonschema.validate(written, pose.result_schema())
     assert ScanResult.model_validate(written) == compared
@@ -85,7 +85,7 @@ def test_a_result_of_two_models_fits_the_schema_and_is_read_again(compared):
     ]  # fmt: skip
 
 
-def test_a_result_from_before_drift_was_told_can_be_read(result):
+def test_an_old_result_without_drift_can_be_read(result):
     written = json.loads(result.model_dump_json())
     del written["drift"]
     assert ScanResult.model_validate(written) == result
@@ -103,18 +103,18 @@ def test_a_result_fits_its_schema(result):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_no_number_is_infinite_or_none(result, value):
+def test_infinite_numbers_and_nan_raise_an_error(result, value):
     with pytest.raises(ValidationError):
         ScanResult.model_validate({**result.model_dump(), "body_length_m": value})
 
 
-def test_what_is_unknown_is_refused(result):
+def test_unknown_fields_raise_an_error(result):
     with pytest.raises(ValidationError):
         ScanResult.model_validate({**result.model_dump(), "person": "p1"})
 
 
 @pytest.mark.parametrize("scan_id", ["", "a/b", "..", "a b", "é", "x" * 129, "a\n"])
-def test_a_scan_id_that_could_lead_elsewhere_is_refused(result, scan_id):
+def test_a_scan_id_that_is_a_path_or_too_long_raises_an_error(result, scan_id):
     with pytest.raises(ValidationError):
         ScanResult.model_validate({**result.model_dump(), "scan_id": scan_id})
 

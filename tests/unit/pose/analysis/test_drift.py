@@ -43,7 +43,7 @@ def away(ours, by):
     ]
 
 
-def test_models_that_agree_are_no_distance_apart():
+def test_equal_people_have_distance_zero():
     found = [[someone()], [someone((5, 5))]]
     drift = compare(found, found)
     assert (drift.frames, drift.keypoints, drift.distance) == (2, 34, 0.0)
@@ -52,7 +52,7 @@ def test_models_that_agree_are_no_distance_apart():
 
 
 @pytest.mark.parametrize(("by", "alarm"), [(LIMIT - 0.01, False), (LIMIT + 0.01, True)])
-def test_an_alarm_is_raised_beyond_the_limit_and_not_before(by, alarm):
+def test_an_alarm_is_raised_above_the_limit_only(by, alarm):
     ours = [[someone((frame, 0))] for frame in range(3)]
     drift = compare(ours, away(ours, by))
     assert drift.distance == pytest.approx(by, abs=1e-4)
@@ -60,7 +60,7 @@ def test_an_alarm_is_raised_beyond_the_limit_and_not_before(by, alarm):
     assert (drift.alarm, drift.limit) == (alarm, LIMIT)
 
 
-def test_the_offset_tells_where_the_other_lies_from_ours():
+def test_the_offset_is_the_other_model_minus_ours():
     ours = [[someone()]]
     others = [[replace(ours[0][0], keypoints=ours[0][0].keypoints + np.array([-3, 7]))]]
     assert compare(ours, others).offset_px == (-3.0, 7.0)
@@ -85,7 +85,7 @@ def test_only_frames_in_which_each_found_exactly_one_person_are_compared():
     assert drift.keypoints == kp.COUNT
 
 
-def test_keypoints_that_either_model_only_guesses_are_left_out():
+def test_keypoints_with_a_low_score_by_either_model_are_left_out():
     ours, others = someone(), someone()
     ours.scores[kp.NOSE] = MIN_SCORE - 0.01
     others.scores[kp.LEFT_ANKLE] = MIN_SCORE - 0.01
@@ -95,7 +95,7 @@ def test_keypoints_that_either_model_only_guesses_are_left_out():
     assert drift.worst_distance == 0.0
 
 
-def test_a_frame_in_which_the_torso_points_at_the_camera_does_not_decide_the_measure():
+def test_a_torso_that_points_at_the_camera_in_one_frame_does_not_change_the_unit():
     folded = someone()
     folded.keypoints[list(kp.TORSO)] = folded.keypoints[kp.NOSE]
     ours = [[someone()], [folded], [someone()]]
@@ -119,10 +119,10 @@ def test_too_few_keypoints_raise_no_alarm():
     [([], 0), ([[]], 0), ([[someone(scores=0.1)]], 1), ([[person(np.full((17, 2), 5.0))]], 0)],
     ids=["no frames", "nobody", "nothing sure", "no torso"],
 )
-def test_where_nothing_can_be_compared_nothing_is_said(ours, frames):
+def test_figures_are_none_if_nothing_can_be_compared(ours, frames):
     assert compare(ours, ours) == Drift(frames=frames)
 
 
-def test_frames_must_be_the_same():
+def test_different_numbers_of_frames_raise_an_error():
     with pytest.raises(ValueError, match="shorter"):
         compare([[someone()]], [])

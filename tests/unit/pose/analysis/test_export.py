@@ -10,7 +10,7 @@ import pytest
 import pose
 from pose import Skeleton
 from pose import keypoints as kp
-from pose.analysis.export import artefact_name, csv_columns, save, skeleton_obj, write_csv
+from pose.analysis.export import CSV_COLUMNS, artefact_name, save, skeleton_obj, write_csv
 from pose.scan.frame import Scan
 from tests.support.rendered import KnowingEstimator, two_people, with_face
 
@@ -38,7 +38,7 @@ def test_an_obj_has_all_joints_and_the_bones_between_observed_ones(skeleton):
     assert (kp.LEFT_HIP + 1, kp.LEFT_KNEE + 1) in bones
 
 
-def test_an_obj_without_any_observed_joint_is_refused(skeleton):
+def test_an_obj_without_any_observed_joint_raises_an_error(skeleton):
     unknown = Skeleton(skeleton.joints * np.nan, skeleton.scores, skeleton.distance_px, np.zeros(17, bool))
     with pytest.raises(ValueError, match="observed"):
         skeleton_obj(unknown)
@@ -50,12 +50,12 @@ def test_artefacts_have_fixed_names():
         artefact_name(3, "../original.jpg")
 
 
-def test_a_csv_has_one_row_a_person_and_frame():
+def test_a_csv_has_one_row_per_person_and_frame():
     results = [analysis(with_face(), "one").result, analysis(two_people(), "two").result]
     file = io.StringIO(newline="")
     write_csv(file, results)
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
-    assert list(rows[0]) == csv_columns()
+    assert list(rows[0]) == list(CSV_COLUMNS)
     assert [(row["scan_id"], row["person"]) for row in rows] == [("one", "0"), ("two", "0"), ("two", "1")]
     someone = results[0].frames[0].people[0]
     assert someone.skeleton is not None
@@ -74,7 +74,7 @@ def test_a_frame_without_people_has_a_row_too():
     assert (row["status"], row["person"], row["nose_u"]) == ("no_person", "", "")
 
 
-def test_a_saved_scan_holds_the_result_and_what_it_names(tmp_path):
+def test_a_saved_scan_has_the_result_and_all_artefacts(tmp_path):
     made = analysis(with_face())
     save(tmp_path / "scan-1", made.result, made.artefacts)
     written = json.loads((tmp_path / "scan-1/result.json").read_text())
@@ -86,7 +86,7 @@ def test_a_saved_scan_holds_the_result_and_what_it_names(tmp_path):
     assert files == {"result.json", *made.artefacts}
 
 
-def test_a_picture_that_is_withheld_now_does_not_remain_from_before(tmp_path):
+def test_saving_deletes_an_earlier_picture_that_is_withheld_now(tmp_path):
     truth = with_face()
     made = analysis(truth)
     save(tmp_path, made.result, made.artefacts)
@@ -96,7 +96,7 @@ def test_a_picture_that_is_withheld_now_does_not_remain_from_before(tmp_path):
     assert not list(tmp_path.rglob("*.jpg"))
 
 
-def test_a_result_is_not_there_when_an_artefact_could_not_be_written(tmp_path):
+def test_there_is_no_result_if_an_artefact_could_not_be_written(tmp_path):
     made = analysis(with_face())
     save(tmp_path, made.result, made.artefacts)
     (tmp_path / "frames/1").write_text("a file where a folder is needed")

@@ -43,7 +43,7 @@ def test_a_standing_child_is_upright(grey):
     assert (drawn != 90).any()
 
 
-def test_keypoints_of_no_score_or_far_outside_do_no_harm(grey):
+def test_keypoints_without_score_are_not_drawn_and_those_far_outside_do_no_harm(grey):
     uv = np.full((17, 2), 1e7)
     assert (overlay(grey, [person(uv, 0.0)], 1) == 90).all()
     overlay(grey, [person(uv, 0.9)], 1)

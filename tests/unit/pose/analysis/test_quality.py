@@ -79,7 +79,7 @@ def test_without_a_pose_the_angle_cannot_be_checked():
     assert check(LIMITS, frame_of(unknown), [0.9], 1.0) == ("camera_pose",)
 
 
-def test_an_estimator_may_bring_its_own_limit_of_the_score():
+def test_the_limit_of_the_score_is_the_estimators_if_none_is_set():
     class Own(FindsNobody):
         min_score = 0.4
 

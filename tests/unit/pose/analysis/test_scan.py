@@ -1,4 +1,4 @@
-"""The chain, with an estimator that knows who is there."""
+"""The analysis of scans, with an estimator that knows the people in them."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from pose.analysis.quality import check
 from pose.analysis.scan import fingerprint_of
 from pose.estimators.base import Detections
 from pose.scan.frame import BrokenFrame, Scan
+from pose.scan.pictures import decode_picture
 from tests.support.rendered import KnowingEstimator, first, rendered, two_people
 
 DIGEST = "0123456789abcdef" * 4
@@ -45,8 +46,8 @@ def scan_of(*truths, broken=(), digest=DIGEST):
     return Scan(frames[0].step, frames, tuple(broken), digest), KnowingEstimator(people)
 
 
-def lost(truth):
-    """The same frame of a phone that does not know its pose."""
+def without_pose(truth):
+    """The same frame of a phone whose pose is unknown."""
     depthmap = replace(truth.frame.depthmap, rotation=np.eye(3), translation=np.zeros(3), pose_known=False)
     return replace(truth, frame=replace(truth.frame, depthmap=depthmap))
 
@@ -77,38 +78,28 @@ def test_a_good_frame_gives_everything(posture):
     }  # fmt: skip
 
 
-def test_pictures_are_whole_and_the_overlay_is_upright():
+def test_the_blurred_picture_is_whole_and_the_overlay_is_upright():
     truth = good()
     artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
     height, width = truth.frame.rgb.shape[:2]
-    shapes = {}
-    for name in ("blurred", "overlay"):
-        picture = cv2.imdecode(np.frombuffer(artefacts[f"frames/0/{name}.jpg"], np.uint8), cv2.IMREAD_COLOR)
-        assert picture is not None
-        shapes[name] = picture.shape[:2]
-    assert shapes == {"blurred": (height, width), "overlay": (width, height)}
+    assert decode_picture(artefacts["frames/0/blurred.jpg"]).shape == (height, width, 3)
+    assert decode_picture(artefacts["frames/0/overlay.jpg"]).shape == (width, height, 3)
 
 
-def test_the_face_is_in_none_of_the_pictures():
+def test_the_face_is_not_in_the_blurred_picture():
     truth = good()
     artefacts = pose.analyse_scan(*scan_of(truth)).artefacts
-    picture = cv2.imdecode(np.frombuffer(artefacts["frames/0/blurred.jpg"], np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
     before = truth.frame.rgb[truth.face].astype(int)
-    after = picture[..., ::-1][truth.face].astype(int)
+    after = decode_picture(artefacts["frames/0/blurred.jpg"])[truth.face].astype(int)
     assert np.corrcoef(before[:, 0], after[:, 0])[0, 1] < 0.7
     assert after.std(axis=0).max() < before.std(axis=0).max()
 
 
-def test_pose_json_is_the_frames_part_of_the_result():
+def test_the_result_holds_each_pose_json_and_the_digest_of_each_artefact():
     analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
     written = json.loads(analysis.artefacts["frames/0/pose.json"])
     assert written == json.loads(analysis.result.frames[0].model_dump_json(exclude={"timings_ms"}))
     assert pose.results.FrameResult.model_validate(written).order == 0
-
-
-def test_the_result_tells_the_digest_of_each_artefact():
-    analysis = pose.analyse_scan(*scan_of(good()), scan_id="s1")
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in analysis.artefacts.items()}
     assert "frames/0/pose.json" in digests
     assert analysis.result.artefacts == digests
@@ -127,7 +118,7 @@ def test_several_persons_give_a_picture_and_no_skeleton():
     assert "frames/0/skeleton.obj" not in analysis.artefacts
 
 
-def test_nobody_gives_numbers_of_the_frame_and_no_picture():
+def test_a_frame_without_people_has_figures_of_its_own_and_no_picture():
     truth = good()
     scan, _ = scan_of(truth)
     analysis = pose.analyse_scan(scan, KnowingEstimator({}), scan_id="s1")
@@ -135,6 +126,7 @@ def test_nobody_gives_numbers_of_the_frame_and_no_picture():
     assert frame.status is FrameStatus.NO_PERSON
     assert frame.people == ()
     assert frame.picture is None
+    assert frame.covering is None
     assert "no person" in str(frame.reason)
     assert frame.floor_height_m is not None
     assert set(analysis.artefacts) == {"frames/0/pose.json"}
@@ -150,9 +142,9 @@ def test_a_broken_frame_is_invalid_and_the_others_count():
     assert result.frames_used == 1
 
 
-def test_without_a_pose_lengths_are_told_and_heights_are_not():
+def test_without_a_pose_there_are_lengths_and_no_heights():
     truth = good()
-    frame = pose.analyse_scan(*scan_of(lost(truth)), scan_id="s1").result.frames[0]
+    frame = pose.analyse_scan(*scan_of(without_pose(truth)), scan_id="s1").result.frames[0]
     someone = frame.people[0]
     assert someone.skeleton is None
     assert someone.body_length_m == pytest.approx(truth.true_people[0].length, abs=0.08)
@@ -178,7 +170,7 @@ def test_without_depth_at_the_person_there_is_no_3d_and_no_picture():
 
 
 def test_a_picture_that_was_turned_or_cropped_is_withheld_and_its_frame_does_not_count():
-    """Heads are covered where the depth map shows them: in such a picture that is another place."""
+    """Heads are redacted where the depth map shows them: in such a picture that is another place."""
     truth = good()
     turned, cropped = np.rot90(truth.frame.rgb).copy(), truth.frame.rgb[:180].copy()
     for rgb in (turned, cropped):
@@ -193,14 +185,14 @@ def test_a_picture_that_was_turned_or_cropped_is_withheld_and_its_frame_does_not
 
 
 def test_the_scans_length_is_the_median_over_the_frames_used():
-    truths = [good(), two_people(), good(), lost(good())]
+    truths = [good(), two_people(), good(), without_pose(good())]
     result = pose.analyse_scan(*scan_of(*truths), scan_id="s1").result
     assert result.frames_used == 2
     lengths = [result.frames[i].people[0].body_length_m for i in (0, 2)]
     assert result.body_length_m == pytest.approx(np.median(np.array(lengths, float)))
 
 
-def test_frames_outside_the_limits_tell_a_posture_with_half_the_confidence():
+def test_the_posture_has_half_the_confidence_if_no_frame_keeps_the_limits():
     truth = good()
     strict = Options(limits=QualityLimits(distance=(5.0, 6.0)))
     scan, estimator = scan_of(truth)
@@ -213,7 +205,7 @@ def test_frames_outside_the_limits_tell_a_posture_with_half_the_confidence():
     assert result.posture_confidence == pytest.approx(usual.posture_confidence / 2, abs=1e-4)
 
 
-def test_the_estimators_own_limit_of_the_score_counts():
+def test_the_limit_of_the_score_is_that_of_the_estimator():
     truth = good()
     scan, estimator = scan_of(truth)
     estimator.people[0][0].scores[:] = 0.6
@@ -225,33 +217,28 @@ def test_the_estimators_own_limit_of_the_score_counts():
         rendered.cache_clear()
 
 
-def test_progress_goes_from_none_to_all_frames():
+def test_progress_counts_the_frames():
     seen = []
     scan, estimator = scan_of(good(), good(), broken=[BrokenFrame(7, 100, "broken")])
     pose.analyse_scan(scan, estimator, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 3), (2, 3), (3, 3)]
 
 
-def test_the_estimator_sees_frames_in_batches():
-    truth = good()
-    scan, estimator = scan_of(*[truth] * 20)
-    result = pose.analyse_scan(scan, estimator).result
-    assert estimator.batches == [16, 4]
-    assert [frame.order for frame in result.frames] == list(range(20))
+def test_estimators_get_frames_in_batches(monkeypatch):
+    monkeypatch.setattr("pose.analysis.scan.BATCH", 2)
+    scan, estimator = scan_of(*[good()] * 3)
+    other = KnowingEstimator(estimator.people)
+    result = pose.analyse_scan(scan, estimator, compare_with=other).result
+    assert estimator.batches == other.batches == [2, 1]
+    assert [frame.order for frame in result.frames] == [0, 1, 2]
+    assert result.drift is not None and result.drift.frames == 3
 
 
-def test_times_are_told_for_each_stage():
+def test_each_stage_is_timed():
     result = pose.analyse_scan(*scan_of(good())).result
     assert set(result.timings_ms) == {"estimate", "frames", "total"}
-    assert set(result.frames[0].timings_ms) == {
-        "estimate",
-        "floor",
-        "lift",
-        "heads",
-        "cover",
-        "draw",
-        "total",
-    }
+    stages = {"estimate", "floor", "lift", "heads", "cover", "draw", "total"}
+    assert set(result.frames[0].timings_ms) == stages
 
 
 def test_equal_input_gives_equal_output_but_for_times():
@@ -264,36 +251,43 @@ def test_equal_input_gives_equal_output_but_for_times():
     assert content(pose.analyse_scan(*scan_of(good()))) == content(pose.analyse_scan(*scan_of(good())))
 
 
-def test_a_scan_is_called_after_its_content_where_no_id_is_given():
+def test_the_scan_id_is_a_digest_by_default():
     analysis = pose.analyse_scan(*scan_of(good()))
     assert analysis.result.scan_id == DIGEST[:32]
 
 
-def test_a_scan_id_that_is_none_is_refused():
+def test_an_invalid_scan_id_raises_an_error():
     with pytest.raises(ValidationError):
         pose.analyse_scan(*scan_of(good()), scan_id="../elsewhere")
 
 
-def test_a_fingerprint_tells_what_decides_a_result():
+def test_a_fingerprint_depends_on_all_that_decides_a_result():
     scan, estimator = scan_of(good())
-    usual = fingerprint_of(scan, estimator)
-    assert usual == pose.analyse_scan(scan, estimator).result.fingerprint
-    assert usual != fingerprint_of(replace(scan, digest="f" * 64), estimator)
-    assert usual != fingerprint_of(scan, estimator, Options(cover="solid"))
-    estimator.version = "2"
-    assert usual != fingerprint_of(scan, estimator)
+    solid, newer = Options(cover="solid"), KnowingEstimator(estimator.people)
+    newer.version = "2"
+    prints = {
+        fingerprint_of(scan, estimator),
+        fingerprint_of(replace(scan, digest="f" * 64), estimator),
+        fingerprint_of(scan, newer),
+        fingerprint_of(scan, estimator, solid),
+        fingerprint_of(scan, estimator, compare_with=estimator),
+        fingerprint_of(scan, estimator, compare_with=newer),
+    }
+    assert len(prints) == 6
+    result = pose.analyse_scan(scan, estimator, options=solid, compare_with=newer).result
+    assert result.fingerprint == fingerprint_of(scan, estimator, solid, compare_with=newer)
     assert pose.analyse_scan(scan, estimator, fingerprint="mine").result.fingerprint == "mine"
 
 
 def shifted(people, by):
-    """The same people as another model finds them, (du, dv) pixels away."""
+    """The same people, found (du, dv) pixels away by another model."""
     return {
         order: [replace(one, keypoints=one.keypoints + np.array(by)) for one in found]
         for order, found in people.items()
     }
 
 
-def test_a_second_model_tells_the_drift_and_changes_nothing_else():
+def test_a_second_model_adds_the_drift_and_changes_nothing_else():
     truth = good()
     scan, estimator = scan_of(truth, truth)
     other = KnowingEstimator(shifted(estimator.people, (3.0, -4.0)))
@@ -311,24 +305,7 @@ def test_a_second_model_tells_the_drift_and_changes_nothing_else():
     assert [frame.people for frame in result.frames] == [frame.people for frame in alone.frames]
 
 
-def test_models_that_lie_far_apart_raise_the_alarm():
-    scan, estimator = scan_of(good())
-    far = KnowingEstimator(shifted(estimator.people, (100.0, 0.0)))
-    drift = pose.analyse_scan(scan, estimator, compare_with=far).result.drift
-    assert drift is not None and drift.alarm
-    assert drift.distance is not None and drift.distance > drift.limit
-
-
-def test_frames_are_compared_in_all_batches():
-    truth = good()
-    scan, estimator = scan_of(*[truth] * 20)
-    other = KnowingEstimator(estimator.people)
-    drift = pose.analyse_scan(scan, estimator, compare_with=other).result.drift
-    assert other.batches == [16, 4]
-    assert drift is not None and drift.frames == 20
-
-
-def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
+def test_a_second_model_that_cannot_use_the_scan_has_no_effect_on_the_result():
     class Refuses(KnowingEstimator):
         def detect(self, frames):
             raise pose.InvalidManifest("scan", "step", "unknown step 999")
@@ -340,18 +317,8 @@ def test_a_second_model_that_cannot_use_such_a_scan_costs_no_result():
     assert (result.drift.frames, result.drift.distance, result.drift.alarm) == (0, None, False)
 
 
-def test_the_second_model_is_part_of_the_fingerprint():
-    scan, estimator = scan_of(good())
-    other = KnowingEstimator(estimator.people)
-    prints = {fingerprint_of(scan, estimator), fingerprint_of(scan, estimator, compare_with=other)}
-    other.version = "2"
-    prints.add(fingerprint_of(scan, estimator, compare_with=other))
-    assert len(prints) == 3
-    assert pose.analyse_scan(scan, estimator, compare_with=other).result.fingerprint in prints
-
-
 @pytest.mark.parametrize("posture", ["standing", "lying"])
-def test_a_picture_of_an_unknown_step_is_turned_so_that_the_head_is_up(posture):
+def test_the_overlay_of_an_unknown_step_is_turned_head_up(posture):
     truth = good(posture)
     unknown = replace(truth, frame=replace(truth.frame, step=999))
     known, guessed = (
@@ -360,7 +327,7 @@ def test_a_picture_of_an_unknown_step_is_turned_so_that_the_head_is_up(posture):
     assert guessed == known
 
 
-def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
+def test_the_plush_scan_has_figures_and_nobody(plush):
     result = pose.analyse_scan(pose.read_scan(plush), KnowingEstimator({}), scan_id="plush").result
     assert [frame.status for frame in result.frames] == [FrameStatus.NO_PERSON] * len(result.frames)
     assert all(frame.picture is None for frame in result.frames)
@@ -370,25 +337,25 @@ def test_the_plush_scan_has_nobody_and_its_own_figures(plush):
     )
 
 
-class Doubtful(KnowingEstimator):
-    """Knows the first person of each frame; of the others it is not sure."""
+class Uncertain(KnowingEstimator):
+    """Finds the first person of each frame; the others are low-confidence detections."""
 
     def detect(self, frames):
         return [Detections(found.people[:1], found.people[1:]) for found in super().detect(frames)]
 
 
-def test_whom_the_estimator_is_not_sure_of_is_covered_and_counts_for_nothing():
+def test_a_low_confidence_detection_is_redacted_and_has_no_other_effect():
     truth = two_people()
     scan, _ = scan_of(truth)
     sure = pose.analyse_scan(scan, KnowingEstimator({0: truth.people[:1]})).result.frames[0]
-    frame = pose.analyse_scan(scan, Doubtful({0: truth.people})).result.frames[0]
+    frame = pose.analyse_scan(scan, Uncertain({0: truth.people})).result.frames[0]
     assert (frame.status, frame.people, frame.quality) == (sure.status, sure.people, sure.quality)
-    assert truth.face[covered_by(sure)].sum() < 0.9 * truth.face.sum()
-    assert truth.face[covered_by(frame)].sum() >= 0.999 * truth.face.sum()
+    assert truth.face[redacted_in(sure)].sum() < 0.9 * truth.face.sum()
+    assert truth.face[redacted_in(frame)].sum() >= 0.999 * truth.face.sum()
 
 
-def covered_by(frame):
-    """(H, W) bool of what a frame's result says."""
+def redacted_in(frame):
+    """Return an (H, W) bool mask of the regions in a frame's result."""
     mask = np.zeros((240, 320), np.uint8)
     for outline in frame.covering.regions:
         cv2.fillConvexPoly(mask, np.array(outline, np.int32), 1)
@@ -396,7 +363,7 @@ def covered_by(frame):
 
 
 @pytest.mark.parametrize("method", ["blur", "mosaic", "solid"])
-def test_the_result_tells_how_a_picture_was_covered_and_where(method):
+def test_the_result_says_how_and_where_a_picture_was_redacted(method):
     truth = good()
     scan, estimator = scan_of(truth)
     frame = pose.analyse_scan(scan, estimator, options=Options(cover=method)).result.frames[0]
@@ -404,23 +371,15 @@ def test_the_result_tells_how_a_picture_was_covered_and_where(method):
     assert frame.covering is not None
     assert frame.covering.method == method
     assert frame.covering.second_look == direct.second_look
-    assert (covered_by(frame) == direct.mask).all()
-    withheld = pose.analyse_scan(scan, KnowingEstimator({}), options=Options(cover=method)).result.frames[0]
-    assert withheld.covering is None
+    assert (redacted_in(frame) == direct.mask).all()
 
 
-def test_of_a_frame_nothing_leaves_but_these():
+def test_these_artefacts_are_published_and_no_others():
     """No depth map, point cloud or mesh: they show a head as well as a picture does."""
-    scan, estimator = scan_of(good(), two_people(), lost(good()))
+    scan, estimator = scan_of(good(), two_people(), without_pose(good()))
     names = {name.rpartition("/")[2] for name in pose.analyse_scan(scan, estimator).artefacts}
     assert names == {"blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"}
     assert set(ARTEFACTS) == names
-
-
-def test_a_skeleton_has_no_more_points_than_joints():
-    artefacts = pose.analyse_scan(*scan_of(good())).artefacts
-    lines = artefacts["frames/0/skeleton.obj"].decode().splitlines()
-    assert sum(line.startswith("v ") for line in lines) == len(pose.keypoints.NAMES)
 
 
 def test_nothing_is_written_to_any_disk(tmp_path, monkeypatch):

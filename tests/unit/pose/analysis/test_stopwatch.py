@@ -10,7 +10,7 @@ class Clock:
         return self.now
 
 
-def test_stages_are_added_up_and_the_total_is_all_time():
+def test_repeated_stages_are_added_up_and_the_total_is_all_time():
     clock = Clock()
     watch = Stopwatch(clock=clock)
     for _ in range(2):
@@ -27,7 +27,7 @@ def test_a_lap_knows_its_time():
     assert lap.milliseconds == 125.0
 
 
-def test_what_was_measured_before_counts_too():
+def test_the_total_includes_earlier_stages():
     clock = Clock()
     watch = Stopwatch({"estimate": 40.0}, clock)
     clock.now += 0.25

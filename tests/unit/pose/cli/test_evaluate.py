@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pose.cli import evaluate as coco_cli
 from pose.evaluation.coco import read_annotations, true_boxes
-from pose.evaluation.coco_metrics import FIGURES
+from pose.evaluation.coco_metrics import METRICS
 from pose.hrnet import build_hrnet
 from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from tests.support.drawing import drawing, people
@@ -56,22 +56,22 @@ def evaluate(folder, *options, annotations=None):
     return runner.invoke(app, list(map(str, arguments)))
 
 
-def figures_of(output):
+def metrics_of(output):
     """The table that was printed, by its rows' names."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     rows = (line.rpartition(" ") for line in lines[1:])
     return {name.strip(): value for name, _, value in rows}
 
 
-def test_it_prints_the_ten_figures_in_percent_and_nothing_else(perfect, folder):
+def test_it_prints_the_ten_metrics_in_percent_and_nothing_else(perfect, folder):
     done = evaluate(folder)
     assert done.exit_code == 0, done.output
-    figures = figures_of(done.stdout)
-    assert tuple(figures) == FIGURES
-    assert 95 < float(figures["AP"]) <= 100
+    metrics = metrics_of(done.stdout)
+    assert tuple(metrics) == METRICS
+    assert 95 < float(metrics["AP"]) <= 100
 
 
-def test_it_says_what_is_measured_before_it_begins(perfect, folder):
+def test_it_prints_what_is_measured_before_it_begins(perfect, folder):
     done = evaluate(folder)
     boxes = sum(len(task.boxes) for task in true_boxes(read_annotations(folder / ANNOTATIONS)))
     assert done.stderr.startswith(f"model: perfect; {boxes} annotated boxes in ")
@@ -99,17 +99,17 @@ def test_a_detectors_boxes_replace_the_annotated_ones(perfect, folder, tmp_path)
     assert done.exit_code == 0, done.output
     assert f"{len(listed)} detected boxes" in done.stderr
     assert max(each["score"] for each in json.loads(out.read_text())) < 0.5
-    assert float(figures_of(done.stdout)["AP"]) > 95
+    assert float(metrics_of(done.stdout)["AP"]) > 95
 
 
-def test_a_figure_that_nobody_counts_for_is_a_dash(perfect, folder, tmp_path):
+def test_a_metric_of_which_there_are_no_people_is_a_dash(perfect, folder, tmp_path):
     record = json.loads((folder / ANNOTATIONS).read_text())
     for each in record["annotations"]:
         each["area"] = 200.0  # smaller than what COCO calls medium
     small = tmp_path / "small.json"
     small.write_text(json.dumps(record))
-    figures = figures_of(evaluate(folder, annotations=small).stdout)
-    assert figures["AP (M)"] == figures["AR (L)"] == "-"
+    metrics = metrics_of(evaluate(folder, annotations=small).stdout)
+    assert metrics["AP (M)"] == metrics["AR (L)"] == "-"
 
 
 def test_options_reach_the_network(perfect, folder, tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_a_file_of_random_weights_is_evaluated_and_finds_nothing(folder, weights
     assert done.exit_code == 0, done.output
     assert "hrnet-w32-256x192 own-" in done.stderr
     assert "no flip test, on cpu" in done.stderr
-    assert float(figures_of(done.stdout)["AP"]) < 20
+    assert float(metrics_of(done.stdout)["AP"]) < 20
 
 
 def test_a_file_that_does_not_tell_its_input_size_needs_the_models_name(folder, weights, tmp_path):
@@ -132,7 +132,7 @@ def test_a_file_that_does_not_tell_its_input_size_needs_the_models_name(folder, 
     mine.symlink_to(weights)
     done = evaluate(folder, "--weights", mine, "--device", "cpu")
     assert done.exit_code == 2
-    assert "mine.pth does not tell its input's size" in done.stderr
+    assert "mine.pth does not tell its input size" in done.stderr
     assert "give --model hrnet-w32-384x288 or hrnet-w32-256x192" in done.stderr
 
 
@@ -142,7 +142,7 @@ def test_a_file_of_another_model_than_asked_for_is_refused(folder, weights):
     assert "an HRNet of width 32, expected 48" in done.stderr
 
 
-def test_weights_that_are_not_there_end_it_with_the_command_that_gets_them(folder, tmp_path):
+def test_missing_weights_are_an_error_with_the_command_to_get_them(folder, tmp_path):
     done = evaluate(folder, "--weights-url", tmp_path, "--device", "cpu")
     assert done.exit_code == 2
     assert "pose weights pull hrnet-w48-384x288" in done.stderr
@@ -153,28 +153,28 @@ def test_weights_that_are_not_there_end_it_with_the_command_that_gets_them(folde
     [
         (["--model", "depth-hrnet"], "unknown model 'depth-hrnet', expected one of hrnet-w48-384x288"),
         (["--boxes", "none.json"], "none.json: No such file"),
-        (["--images", "nowhere"], "pictures are not there, first 000"),
+        (["--images", "nowhere"], "pictures are missing, the first is 000"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--out", "no/such/folder/keypoints.json"], "cannot be written"),
         (["--out", "."], "cannot be written"),
         (["--weights", "none.pth"], "none.pth"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_any_work(folder, options, reason):
+def test_invalid_options_are_reported_before_any_work(folder, options, reason):
     done = evaluate(folder, *options)
     assert done.exit_code == 2
     assert reason in done.stderr
     assert done.stdout == ""
 
 
-def test_annotations_that_are_none_are_refused(folder, tmp_path):
+def test_invalid_annotations_are_refused(folder, tmp_path):
     (tmp_path / "bad.json").write_text("{")
     done = evaluate(folder, annotations=tmp_path / "bad.json")
     assert done.exit_code == 2
     assert "pose evaluate: bad.json: not JSON" in done.stderr
 
 
-def test_a_device_without_enough_memory_is_told_with_what_helps(monkeypatch, folder):
+def test_the_error_for_too_little_device_memory_says_what_to_do(monkeypatch, folder):
     class Full:
         input_size = (192, 256)
 
@@ -184,4 +184,4 @@ def test_a_device_without_enough_memory_is_told_with_what_helps(monkeypatch, fol
     monkeypatch.setattr(coco_cli, "_load", lambda *_: ("full", Full()))
     done = evaluate(folder, "--batch-size", 7)
     assert done.exit_code == 2
-    assert "does not hold 7 crops at once: choose a smaller --batch-size" in done.stderr
+    assert "is too small for 7 crops at once: choose a smaller --batch-size" in done.stderr

@@ -49,7 +49,7 @@ def folders(tmp_path):
     return made
 
 
-def test_run_prints_one_line_a_scan_and_writes_results(knowing, folders, tmp_path):
+def test_run_prints_a_line_for_each_scan_and_writes_results(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     lines = [line for line in done.stdout.splitlines() if line.strip()]
@@ -70,7 +70,7 @@ def test_a_failed_scan_sets_the_exit_code_and_the_others_are_done(knowing, folde
 
 
 @pytest.mark.parametrize("name", ["with space", "dot.dot", "ümlaut"])
-def test_a_folder_whose_name_is_no_scan_id_fails_and_is_not_repeated(knowing, tmp_path, name):
+def test_a_folder_name_that_is_no_scan_id_fails_and_is_not_printed(knowing, tmp_path, name):
     (tmp_path / name).mkdir()
     done = run(tmp_path / name, "--out", tmp_path / "out")
     assert done.exit_code == 1
@@ -101,7 +101,7 @@ def test_run_writes_a_csv(knowing, folders, tmp_path):
         assert [row["scan_id"] for row in csv.DictReader(file)] == ["a-1", "b_2"]
 
 
-def test_heads_can_be_covered_in_three_ways(knowing, folders, tmp_path):
+def test_heads_can_be_redacted_in_three_ways(knowing, folders, tmp_path):
     for cover in ("blur", "mosaic", "solid"):
         assert run(folders[0], "--out", tmp_path / cover, "--cover", cover).exit_code == 0
     names = [tmp_path / cover / "a-1/frames/0/blurred.jpg" for cover in ("blur", "mosaic", "solid")]
@@ -109,7 +109,7 @@ def test_heads_can_be_covered_in_three_ways(knowing, folders, tmp_path):
     assert run(folders[0], "--out", tmp_path / "x", "--cover", "nothing").exit_code == 2
 
 
-def test_a_model_that_is_not_there_ends_it_at_once(folders, tmp_path, monkeypatch):
+def test_a_missing_model_ends_the_command_at_once(folders, tmp_path, monkeypatch):
     def refuse(name, device, **_):
         raise ValueError(f"no estimator is called {name!r}")
 
@@ -119,12 +119,12 @@ def test_a_model_that_is_not_there_ends_it_at_once(folders, tmp_path, monkeypatc
     assert "other" in done.stderr
 
 
-def test_the_model_that_is_at_work_is_told(knowing, folders, tmp_path):
+def test_the_model_is_printed(knowing, folders, tmp_path):
     done = run(folders[0], "--out", tmp_path / "out")
     assert done.stderr.splitlines()[0] == "model: knowing 1"
 
 
-def test_what_is_chosen_reaches_the_estimator(knowing, folders, tmp_path, monkeypatch):
+def test_options_reach_the_estimator(knowing, folders, tmp_path, monkeypatch):
     asked: dict[str, Any] = {}
 
     def load(name, device, **options):
@@ -148,7 +148,7 @@ def test_what_is_chosen_reaches_the_estimator(knowing, folders, tmp_path, monkey
 
 @pytest.mark.parametrize("by", ["option", "environment"])
 @pytest.mark.parametrize("form", ["{}", "file://{}"])
-def test_weights_are_looked_for_where_it_is_said(knowing, folders, tmp_path, monkeypatch, by, form):
+def test_weights_are_read_from_weights_url(knowing, folders, tmp_path, monkeypatch, by, form):
     asked: dict[str, Any] = {}
 
     def load(*_, **options):
@@ -165,12 +165,12 @@ def test_weights_are_looked_for_where_it_is_said(knowing, folders, tmp_path, mon
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/weights", "https://host/weights"])
-def test_a_server_of_weights_is_not_asked_on_the_way(url):
+def test_run_does_not_download_from_a_server_of_weights(url):
     assert cli.store_at(url).folder == WeightsStore().folder
 
 
 @pytest.mark.parametrize(("off", "told"), [(0.0, "0.000 torso lengths"), (200.0, "ALARM: ")])
-def test_both_models_tell_how_far_they_are_apart(knowing, folders, tmp_path, monkeypatch, off, told):
+def test_both_models_give_a_line_about_their_drift(knowing, folders, tmp_path, monkeypatch, off, told):
     other = KnowingEstimator(
         {0: [replace(one, keypoints=one.keypoints + np.array([off, 0.0])) for one in knowing.people]}
     )
@@ -187,7 +187,7 @@ def test_both_models_tell_how_far_they_are_apart(knowing, folders, tmp_path, mon
     assert written["drift"]["offset_px"] == [off, 0.0]
 
 
-def test_where_only_one_model_finds_somebody_there_is_nothing_to_compare(
+def test_if_only_one_model_finds_somebody_there_is_nothing_to_compare(
     knowing, folders, tmp_path, monkeypatch
 ):
     pair = (KnowingEstimator({0: knowing.people}), KnowingEstimator({}))
@@ -196,18 +196,18 @@ def test_where_only_one_model_finds_somebody_there_is_nothing_to_compare(
     assert "a-1  drift against knowing: nothing to compare" in done.stdout
 
 
-def test_a_csv_that_cannot_be_written_is_told_before_any_work(knowing, folders, tmp_path):
+def test_a_csv_that_cannot_be_written_is_reported_before_any_work(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "no/such/folder.csv")
     assert done.exit_code == 2
     assert done.stderr == f"pose run: {tmp_path}/no/such/folder.csv: No such file or directory\n"
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_is_no_folder_is_told_before_any_work(knowing, folders, tmp_path):
+def test_an_output_that_is_no_folder_is_reported_before_any_work(knowing, folders, tmp_path):
     (tmp_path / "out").write_text("a file")
     done = run(folders[0], "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert done.stderr == f"pose run: {tmp_path}/out: results need a folder, and this is none\n"
+    assert done.stderr == f"pose run: {tmp_path}/out: not a folder, expected a folder for the results\n"
 
 
 def test_an_output_that_cannot_be_written_fails_without_its_path(knowing, folders, tmp_path):
@@ -246,7 +246,7 @@ def test_bodies_renders_a_scan_that_can_be_read(tmp_path):
     shutil.rmtree(out)
 
 
-def test_bodies_does_not_write_over_what_is_there(tmp_path):
+def test_bodies_does_not_overwrite_files(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     done = runner.invoke(cli.app, ["bodies", str(tmp_path), "--seed", "1", "--posture", "lying"])
     assert done.exit_code == 2
@@ -254,7 +254,7 @@ def test_bodies_does_not_write_over_what_is_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_bodies_refuses_a_posture_that_is_none(tmp_path):
+def test_bodies_refuses_an_unknown_posture(tmp_path):
     done = runner.invoke(cli.app, ["bodies", str(tmp_path / "x"), "--seed", "1", "--posture", "sitting"])
     assert done.exit_code == 2
     assert not (tmp_path / "x").exists()

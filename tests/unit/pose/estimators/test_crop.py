@@ -35,7 +35,7 @@ def reference_matrix(box, size):
 
 
 @given(boxes)
-def test_a_box_grows_to_three_by_four_about_its_centre_and_then_by_a_quarter(box):
+def test_a_box_is_enlarged_to_three_by_four_and_then_by_a_quarter(box):
     centre, scale = box_to_center_scale(box)
     expected_centre, expected_size = reference_scale(box)
     assert centre == pytest.approx(np.array(expected_centre), rel=1e-6, abs=1e-4)
@@ -97,12 +97,12 @@ def test_the_matrix_is_the_one_of_float32_points_to_the_last_bit():
     assert (crop_matrix(*box_to_center_scale(box), (288, 384)) == expected).all()
 
 
-def test_the_boxs_centre_comes_to_half_the_inputs_size():
+def test_the_centre_of_the_box_is_at_half_the_input_size():
     centre, scale = box_to_center_scale((10, 20, 40, 60))
     assert transform_points((25, 40), crop_matrix(centre, scale, (192, 256))) == pytest.approx([96, 128])
 
 
-def test_a_heatmaps_cell_stands_for_every_fourth_pixel_of_the_input():
+def test_a_heatmap_cell_is_at_every_fourth_pixel_of_the_input():
     centre, scale = box_to_center_scale((10, 20, 340, 460))
     cells = np.array([(0.0, 0.0), (10.25, 30.75), (47, 63)])
     of_cells = transform_points(cells, crop_inverse(centre, scale, (48, 64)))
@@ -160,6 +160,6 @@ def test_a_box_without_height_or_width_takes_it_from_the_other():
         [[0, 0, 5, 5]],
     ],
 )
-def test_what_is_no_box_is_refused(box):
+def test_an_invalid_box_is_refused(box):
     with pytest.raises(ValueError, match="box"):
         box_to_center_scale(box)

@@ -100,7 +100,7 @@ def test_a_persons_keypoints_are_given_in_pixels_of_the_picture(answering, step)
     assert person.box_score == pytest.approx(0.9, abs=0.01)
 
 
-def test_nobody_is_found_where_the_network_sees_nobody(answering):
+def test_an_empty_heatmap_gives_nobody(answering):
     assert answering(heat()).estimate([frame()]) == [[]]
 
 
@@ -112,7 +112,7 @@ def test_a_trunk_below_the_limit_is_nobody(answering, score, found):
     assert len(people) == found
 
 
-def test_of_two_people_each_has_its_own_joints_and_the_surer_comes_first(answering):
+def test_two_people_have_their_own_joints_and_the_higher_score_comes_first(answering):
     left, right = MIDDLE + FIGURE - (38, 0), MIDDLE + FIGURE + (38, 5)
     shown = frame()
     (people,) = answering(heat((left, 0.7), (right, 0.9))).estimate([shown])
@@ -139,7 +139,7 @@ def crossed_wrists():
     return left, right
 
 
-def test_depth_decides_whose_a_joint_is_that_lies_between_two_people(answering):
+def test_depth_decides_to_whom_a_joint_between_two_people_belongs(answering):
     left, right = crossed_wrists()
     right[BODY_MAP] += (20, 0)  # in the picture alone, the wrist is nearer to the other's trunk
     shown = frame(depth=depth_with_a_nearer_right_half())
@@ -148,7 +148,7 @@ def test_depth_decides_whose_a_joint_is_that_lies_between_two_people(answering):
     assert people[0].keypoints[kp.RIGHT_WRIST] == pytest.approx(expected, abs=2)
 
 
-def test_a_joint_without_depth_belongs_to_whom_it_is_nearer_in_the_picture(answering):
+def test_a_joint_without_depth_belongs_to_the_nearer_person_in_the_picture(answering):
     left, right = MIDDLE + FIGURE - (36, 0), MIDDLE + FIGURE + (36, 0)
     scores = np.full(MAPS, 0.9)
     scores[kp.LEFT_ANKLE] = 0
@@ -159,7 +159,7 @@ def test_a_joint_without_depth_belongs_to_whom_it_is_nearer_in_the_picture(answe
     assert people[0].scores[kp.LEFT_ANKLE] == 0
 
 
-def test_a_joint_that_only_one_of_two_shows_is_not_given_to_both(answering):
+def test_a_joint_of_one_of_two_people_is_not_given_to_both(answering):
     left, right = MIDDLE + FIGURE - (38, 0), MIDDLE + FIGURE + (38, 0)
     scores = np.full(MAPS, 0.7)
     scores[[kp.LEFT_WRIST, kp.RIGHT_ANKLE]] = 0
@@ -200,7 +200,7 @@ def test_a_second_head_far_from_the_first_is_a_second_person(answering):
     assert len(people) == 1
 
 
-def test_a_head_that_is_surer_than_a_trunk_comes_first(answering):
+def test_a_head_with_a_higher_score_than_a_trunk_comes_first(answering):
     child, other = MIDDLE + FIGURE - (30, 0), MIDDLE + FIGURE + (40, 20)
     scores = np.full(MAPS, 0.9)
     scores[BODY_MAP] = 0.4
@@ -227,7 +227,7 @@ def test_a_box_holds_all_keypoints_that_were_found(answering):
     assert ((u > x0) & (u < x1) & (v > y0) & (v < y1)).all()
 
 
-def test_people_belong_to_their_frames_however_many_go_at_once(answering):
+def test_people_belong_to_their_frames_in_batches_of_any_size(answering):
     answers = [heat((MIDDLE + FIGURE, 0.9)), heat(), heat((MIDDLE + FIGURE - (10, 0), 0.6))]
     frames = [frame(order=i) for i in range(3)]
     for batch_size in (1, 2, 16):
@@ -235,7 +235,7 @@ def test_people_belong_to_their_frames_however_many_go_at_once(answering):
         assert [[round(person.box_score, 1) for person in people] for people in found] == [[0.9], [], [0.6]]
 
 
-def test_what_goes_through_the_network_together_changes_no_answer(weights):
+def test_the_batch_size_does_not_change_the_result(weights):
     estimator = DepthHRNet(weights)
     frames = [Frame(0, 100, np.zeros((9, 12, 3), np.uint8), render(i, "standing").depthmap) for i in range(4)]
     inputs = np.stack([estimator.network_input(shown) for shown in frames])
@@ -245,7 +245,7 @@ def test_what_goes_through_the_network_together_changes_no_answer(weights):
     assert together.shape == (4, MAPS, 56, 48)
 
 
-def test_the_answer_to_a_mirror_image_is_the_mirrored_answer(weights):
+def test_a_mirrored_input_gives_the_mirrored_result(weights):
     estimator = DepthHRNet(weights)
     inputs = np.random.default_rng(0).standard_normal((1, 3, *INPUT_SIZE)).astype(np.float32)
     mirrored = estimator.heatmaps(inputs[..., ::-1].copy())
@@ -253,21 +253,21 @@ def test_the_answer_to_a_mirror_image_is_the_mirrored_answer(weights):
     assert torch.allclose(mirrored, estimator.heatmaps(inputs).flip(-1)[:, order], atol=1e-5)
 
 
-def test_no_frames_are_answered_by_nothing(weights):
+def test_no_frames_give_no_results(weights):
     assert DepthHRNet(weights).estimate([]) == []
 
 
-def test_a_frame_that_does_not_say_which_way_is_up_is_refused(weights):
+def test_a_frame_of_an_unknown_step_is_refused(weights):
     with pytest.raises(InvalidManifest, match="step"):
         DepthHRNet(weights).estimate([frame(step=300)])
 
 
-def test_it_is_called_as_its_weights_say(weights):
+def test_name_and_version_are_those_of_the_weights(weights):
     estimator = DepthHRNet(weights)
     assert (estimator.name, estimator.version) == (FACTS["name"], FACTS["version"])
 
 
-def test_weights_of_half_precision_are_taken(tmp_path, weights):
+def test_weights_in_half_precision_are_accepted(tmp_path, weights):
     half = {name: v.half() if v.is_floating_point() else v for name, v in tiny_network().state_dict().items()}
     inputs = np.random.default_rng(0).standard_normal((1, 3, *INPUT_SIZE)).astype(np.float32)
     answer = DepthHRNet(save_weights(tmp_path / "half.safetensors", half)).heatmaps(inputs)
@@ -298,7 +298,7 @@ def test_a_batch_holds_at_least_one_frame(weights):
         DepthHRNet(weights, batch_size=0)
 
 
-def test_every_place_where_a_head_may_be_is_told_as_a_bystander(answering):
+def test_every_possible_head_is_a_low_confidence_detection(answering):
     child, other, shown = MIDDLE + FIGURE - (30, 0), MIDDLE + FIGURE + (40, 20), frame()
     (found,) = answering(heat((child, 0.8), (other, only_a_head(0.15)))).detect([shown])
     assert len(found.people) == 1
@@ -311,6 +311,6 @@ def test_every_place_where_a_head_may_be_is_told_as_a_bystander(answering):
         assert head.box[0] < at[0] < head.box[2] and head.box[1] < at[1] < head.box[3]
 
 
-def test_a_head_that_is_next_to_nothing_is_no_bystander(answering):
+def test_a_head_with_a_very_low_score_is_no_detection(answering):
     (found,) = answering(heat((MIDDLE + FIGURE, only_a_head(0.03)))).detect([frame()])
     assert (found.people, found.low_confidence) == ([], [])

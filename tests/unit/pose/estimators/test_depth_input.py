@@ -33,7 +33,7 @@ def depthmap(depth, size=(240, 180)):
     st.integers(-4, 7),
     st.lists(st.tuples(st.floats(-10, 700), st.floats(-10, 500)), min_size=1, max_size=5),
 )
-def test_points_go_to_the_input_and_back(size, turns, points):
+def test_points_map_to_the_input_and_back(size, turns, points):
     points = np.array(points)
     there = picture_to_input(points, turns, *size)
     assert input_to_picture(there, turns, *size) == pytest.approx(points, abs=1e-9)
@@ -52,7 +52,7 @@ def test_the_pictures_corners_are_the_inputs_corners(size, turns):
 
 @pytest.mark.parametrize("turns", [1, 3])
 @pytest.mark.parametrize("size", SIZES[:3])
-def test_what_is_seen_lies_where_its_points_go(size, turns):
+def test_the_input_shows_an_object_where_its_points_map_to(size, turns):
     width, height = size
     u, v = round(0.3 * width), round(0.6 * height)
     depth = np.full((height, width), 2.0)
@@ -65,7 +65,7 @@ def test_what_is_seen_lies_where_its_points_go(size, turns):
 
 
 @pytest.mark.parametrize("size", SIZES[:3])
-def test_it_has_one_size_and_says_where_depth_is(size):
+def test_the_input_has_one_size_and_shows_where_depth_is(size):
     image = network_input(depthmap(1.5, size), 1, 0.0)
     assert image.shape == (3, *INPUT_SIZE)
     assert image.dtype == np.float32
@@ -113,7 +113,7 @@ def test_without_a_floor_the_third_channel_is_zero():
     assert not image[2].any()
 
 
-def test_depths_and_heights_far_outside_a_scans_are_cut():
+def test_depths_and_heights_outside_those_of_a_scan_are_clipped():
     image = network_input(depthmap(60.0), 1, -30.0)
     assert np.nanmax(depth_of(image)) == pytest.approx(3.6)
     assert image[2].max() == 4.0

@@ -1,4 +1,4 @@
-"""Detectors are torchvision's own, to the last number; persons are those of them that are sure enough."""
+"""Detectors give exactly torchvision's results; people are boxes with a high enough score."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CHEAPEST = "ssdlite320-mobilenet-v3-large"
 
 @cache
 def random_state(name: str) -> dict[str, Tensor]:
-    """Weights that find something: a network with torch's own beginnings is sure of nothing."""
+    """Weights that find something: a network with torch's initial weights has low scores only."""
     random = torch.Generator().manual_seed(0)
     state = {}
     with torch.random.fork_rng():
@@ -85,12 +85,12 @@ def shrink(network: Any) -> None:
         network.transform.min_size, network.transform.max_size = (96,), 160
 
 
-def test_there_is_one_of_each_that_is_published():
+def test_there_is_a_detector_for_each_published_file():
     assert set(DETECTORS) == set(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_detector_is_torchvisions_own_module_by_module(name):
+def test_a_detector_has_the_modules_of_torchvisions(name):
     ours, theirs = build_detector(name), torchvisions(name, random_state(name))
     assert repr(ours) == repr(theirs)
 
@@ -118,7 +118,7 @@ def _is_helper(value: object) -> bool:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_detector_answers_as_torchvisions_own(name):
+def test_a_detector_gives_the_results_of_torchvisions(name):
     state = random_state(name)
     ours, theirs = build_detector(name), torchvisions(name, state)
     ours.load_state_dict(state)
@@ -170,7 +170,7 @@ def detector(monkeypatch):
     return make
 
 
-def test_only_persons_above_the_score_are_found_the_surest_first(detector):
+def test_people_above_the_score_are_found_the_highest_score_first(detector):
     found_by, _ = detector([1, 2, 1, 1, 1, 1], [0.95, 0.99, 0.9, 0.98, 0.2, 0.91], min_score=0.9)
     ((boxes, scores),) = found_by.detect([picture()])
     # 0.9 in float32 is a little below 0.9.
@@ -184,7 +184,7 @@ def test_a_score_just_at_the_limit_is_not_above_it(detector):
     assert len(found_by.detect([picture()])[0][1]) == 1
 
 
-def test_nobody_found_is_nobody(detector):
+def test_without_a_person_the_result_is_empty(detector):
     found_by, _ = detector([2, 1], [0.99, 0.3])
     ((boxes, scores),) = found_by.detect([picture()])
     assert boxes.shape == (0, 4) and scores.shape == (0,)
@@ -204,7 +204,7 @@ def test_pictures_go_through_in_batches_of_one_size(detector):
     assert len(given) == 5
 
 
-def test_each_picture_gets_its_own_answer_whatever_the_batches():
+def test_each_picture_gets_its_own_result_in_any_batch():
     state = random_state(CHEAPEST)
     pictures = [np.rot90(picture((40 + 20 * (i % 2), 60), seed=i), k=i) for i in range(5)]
     found = Detector(state, CHEAPEST, batch_size=2, min_score=0.02).detect(pictures)
@@ -227,11 +227,11 @@ def test_the_network_is_given_rgb_from_0_to_1_with_channels_first(detector):
     assert image.sum() == pytest.approx(1.2)
 
 
-def test_no_pictures_are_answered_by_nothing(detector):
+def test_no_pictures_give_no_results(detector):
     assert detector([1], [0.99])[0].detect([]) == []
 
 
-def test_it_is_called_as_its_weights_say(detector):
+def test_name_and_version_are_those_of_the_weights(detector):
     assert detector([1], [0.9])[0].version == "own"
     known = Detector(Checkpoint({}, {"version": "258fb6c6"}), CHEAPEST)
     assert (known.name, known.version) == (CHEAPEST, "258fb6c6")
@@ -246,7 +246,7 @@ def test_weights_that_do_not_fit_are_refused():
         Detector(state | {"extra": torch.zeros(1)}, CHEAPEST)
 
 
-def test_an_unknown_detector_is_refused_and_the_known_ones_are_named():
+def test_an_unknown_detector_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match=r"'yolo'.*fasterrcnn-resnet50-fpn"):
         build_detector("yolo")
 

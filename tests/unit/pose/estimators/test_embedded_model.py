@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pose
-from pose.evaluation.estimator import frame_of
+from pose.evaluation.harness import to_frame
 from pose.hrnet import VARIANTS
 from pose.synthetic.render import render
 from pose.weights.checkpoint import MAX_BYTES, embedded_path, read_checkpoint
@@ -29,11 +29,11 @@ def estimator():
 @cache
 def scans(posture, count, **options):
     renderings = [render(FIRST_SEED + i, posture, **options) for i in range(count)]
-    return renderings, [frame_of(rendering, i) for i, rendering in enumerate(renderings)]
+    return renderings, [to_frame(rendering, i) for i, rendering in enumerate(renderings)]
 
 
 def errors(estimator, posture, count=12, **options):
-    """Of visible keypoints of the surest person of each frame, in torso lengths."""
+    """Of visible keypoints of the first person of each frame, in torso lengths."""
     renderings, frames = scans(posture, count, **options)
     found = []
     for rendering, frame, people in zip(renderings, frames, estimator.estimate(frames), strict=True):
@@ -45,7 +45,7 @@ def errors(estimator, posture, count=12, **options):
     return np.concatenate(found)
 
 
-def test_it_is_there_and_small_and_says_what_it_is():
+def test_the_file_is_small_and_has_its_facts():
     path = embedded_path()
     assert path.is_file(), "the package is not whole: pose/data has no weights"
     assert path.stat().st_size <= MAX_SHIPPED < MAX_BYTES
@@ -61,7 +61,7 @@ def test_it_has_a_model_card():
     assert "⟨" not in card  # nothing is left to be filled in
 
 
-def test_it_is_called_as_results_call_it(estimator):
+def test_its_name_is_that_in_results(estimator):
     assert estimator.name == "depth-hrnet"
     assert estimator.version == read_checkpoint(embedded_path()).facts["version"]
 
@@ -79,13 +79,13 @@ def test_it_finds_them_in_depth_maps_of_every_size(estimator, size):
 
 
 @pytest.mark.parametrize("posture", ["standing", "lying"])
-def test_it_finds_one_person_where_one_is(estimator, posture):
+def test_it_finds_one_person_in_a_scan_of_one(estimator, posture):
     _, frames = scans(posture, 12, second_person=False)
     alone = [len(people) == 1 for people in estimator.estimate(frames)]
     assert np.mean(alone) >= 0.75
 
 
-def test_a_child_keeps_its_left_and_its_right(estimator):
+def test_it_does_not_swap_left_and_right(estimator):
     renderings, frames = scans("standing", 12, second_person=False)
     right = wrong = 0
     for rendering, frame, people in zip(renderings, frames, estimator.estimate(frames), strict=True):

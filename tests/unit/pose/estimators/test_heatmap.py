@@ -60,11 +60,11 @@ def test_half_precision_is_found_as_well():
     assert positions[0, 0, 0] == pytest.approx((10.3, 20.7), abs=0.1)
 
 
-def test_nobody_is_drawn_where_nobody_is():
+def test_without_people_nothing_is_drawn():
     assert (drawn((10, 10), present=False) == 0).all()
 
 
-def test_of_two_people_each_cell_shows_the_nearer_one():
+def test_each_cell_shows_the_nearer_of_two_people():
     both = drawn((10, 10), (13, 10))
     assert torch.equal(both, torch.maximum(drawn((10, 10)), drawn((13, 10))))
 
@@ -127,7 +127,7 @@ def test_every_place_of_a_maximum_shifts_as_published():
     assert shifted == {(column, row) for column in (2, 3) for row in (2, 3, 4)}
 
 
-def test_equal_neighbours_shift_nothing():
+def test_equal_neighbours_do_not_shift_a_maximum():
     heat = torch.zeros(1, 1, 7, 7)
     heat[0, 0, 3, 3] = 1
     heat[0, 0, 3, 4] = heat[0, 0, 3, 2] = 0.5

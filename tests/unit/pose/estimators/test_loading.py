@@ -1,4 +1,4 @@
-"""Estimators are chosen by name, and their device as the user says."""
+"""Estimators are loaded by name, on the device that the user names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gpus(monkeypatch):
     return see
 
 
-def test_auto_takes_a_gpu_where_there_is_one(gpus):
+def test_auto_takes_a_gpu_if_there_is_one(gpus):
     gpus(0)
     assert choose_device("auto") == "cpu"
     gpus(2)
@@ -45,13 +45,13 @@ def test_auto_takes_a_gpu_where_there_is_one(gpus):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7"])
-def test_a_gpu_that_was_demanded_is_never_replaced_by_the_cpu(gpus, device):
+def test_a_requested_gpu_is_never_replaced_by_the_cpu(gpus, device):
     gpus(0)
     with pytest.raises(DeviceUnavailable, match=device):
         choose_device(device)
 
 
-def test_only_gpus_that_are_there_can_be_demanded(gpus):
+def test_only_existing_gpus_can_be_requested(gpus):
     gpus(2)
     assert choose_device("cuda") == "cuda"
     assert choose_device("cuda:1") == "cuda:1"
@@ -60,7 +60,7 @@ def test_only_gpus_that_are_there_can_be_demanded(gpus):
         choose_device("cuda:2")
 
 
-def test_the_cpu_is_taken_though_there_is_a_gpu(gpus):
+def test_the_cpu_can_be_requested_on_a_machine_with_a_gpu(gpus):
     gpus(1)
     assert choose_device("cpu") == "cpu"
 
@@ -68,13 +68,13 @@ def test_the_cpu_is_taken_though_there_is_a_gpu(gpus):
 @pytest.mark.parametrize(
     "device", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "cuda:0\n", "mps"]
 )
-def test_nonsense_is_no_device(gpus, device):
+def test_an_unknown_device_is_refused(gpus, device):
     gpus(1)
     with pytest.raises(ValueError, match="expected auto, cpu, cuda or cuda:N"):
         choose_device(device)
 
 
-def test_an_unknown_model_is_refused_and_the_known_ones_are_named():
+def test_an_unknown_model_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match=r"'hrnet'.*depth-hrnet"):
         load_estimator("hrnet")
     with pytest.raises(ValueError, match=r"'depth-hrnet'.*expected both"):
@@ -82,13 +82,13 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_named():
 
 
 @pytest.mark.parametrize("name", ["depth-hrnet", "hrnet-w32-256x192"])
-def test_a_demanded_gpu_is_missed_before_weights_are_read(gpus, name, tmp_path):
+def test_a_missing_gpu_is_reported_before_weights_are_read(gpus, name, tmp_path):
     gpus(0)
     with pytest.raises(DeviceUnavailable):
         load_estimator(name, "cuda", store=WeightsStore(tmp_path))
 
 
-def test_missing_weights_are_said_so(monkeypatch):
+def test_missing_weights_of_the_package_are_an_error(monkeypatch):
     monkeypatch.setattr(pose.weights.checkpoint, "EMBEDDED", "none.safetensors")
     with pytest.raises(InvalidWeights, match="installed whole"):
         load_estimator("depth-hrnet")
@@ -135,14 +135,14 @@ def store(files, tmp_path):
     return fill
 
 
-def test_auto_means_the_largest_rgb_model_where_it_is_there_and_else_the_depth_network(store):
+def test_auto_is_the_best_rgb_model_if_stored_and_else_the_depth_network(store):
     assert resolve_model("auto", store()) == "depth-hrnet"
     assert resolve_model("auto", store(W32)) == "depth-hrnet"
     assert resolve_model("auto", store(W48)) == W48
     assert [resolve_model(name, store()) for name in ESTIMATORS] == list(ESTIMATORS)
 
 
-def test_auto_loads_what_it_means(store):
+def test_auto_loads_the_resolved_model(store):
     assert load_estimator(device="cpu", store=store()).name == "depth-hrnet"
     assert load_estimator(device="cpu", store=store(W48, CHEAP), detector=CHEAP).name == W48
 
@@ -179,14 +179,14 @@ def test_weights_may_be_given_by_their_paths(files, store):
         load_estimator(W48, "cpu", weights=files[W32], detector=CHEAP, detector_weights=files[CHEAP])
 
 
-def test_missing_rgb_weights_are_said_so_and_never_replaced(store):
+def test_missing_rgb_weights_are_an_error_and_never_replaced(store):
     with pytest.raises(InvalidWeights, match=f"pose weights pull {W32}"):
         load_estimator(W32, "cpu", store=store())
     with pytest.raises(InvalidWeights, match=f"pose weights pull {DEFAULT_DETECTOR}"):
         load_estimator("auto", "cpu", store=store(W48))
 
 
-def test_an_unknown_detector_is_refused_and_the_known_ones_are_named(store):
+def test_an_unknown_detector_is_refused_with_a_list_of_the_known_ones(store):
     with pytest.raises(ValueError, match=r"'yolo'.*fasterrcnn-resnet50-fpn"):
         load_estimator(W32, "cpu", store=store(W32), detector="yolo")
 
@@ -199,12 +199,12 @@ def test_an_unknown_detector_is_refused_and_the_known_ones_are_named(store):
         ({"weights": Path("x.pth"), "detector_weights": Path("y.pth")}, "weights, detector_weights"),
     ],
 )
-def test_the_depth_network_takes_no_option_of_rgb_models(options, named):
+def test_the_depth_network_refuses_options_of_rgb_models(options, named):
     with pytest.raises(ValueError, match=f"^{named} cannot be chosen for depth-hrnet"):
         load_estimator("depth-hrnet", "cpu", **options)
 
 
-def test_an_option_of_rgb_models_is_no_option_of_auto_while_that_is_the_depth_network(store):
+def test_auto_refuses_options_of_rgb_models_while_none_is_stored(store):
     with pytest.raises(ValueError, match=f"flip_test cannot be chosen.*pose weights pull {W48}"):
         load_estimator("auto", "cpu", store=store(), flip_test=True)
 
@@ -215,7 +215,7 @@ def test_the_depth_network_takes_a_batch_size():
         load_estimator("depth-hrnet", "cpu", batch_size=0)
 
 
-def test_both_are_the_best_rgb_model_that_is_there_and_the_depth_network(store, files):
+def test_both_are_the_best_stored_rgb_model_and_the_depth_network(store, files):
     rgb, depth = load_pair(device="cpu", store=store(W32, CHEAP), detector=CHEAP, flip_test=True)
     assert (rgb.name, depth.name) == (W32, "depth-hrnet")
     assert rgb.version.endswith("/flip")

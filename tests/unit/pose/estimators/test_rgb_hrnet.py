@@ -1,4 +1,4 @@
-"""People are found in the upright picture and told in the picture as it arrived."""
+"""People are found in the upright picture and returned in pixels of the original one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def in_sensor(turns: int, person: int = 0) -> np.ndarray:
 
 
 class Finder:
-    """A detector that finds each person's pixels, the surest last person first."""
+    """A detector that finds each person's pixels, the last person first."""
 
     name, version, min_score = "finder", "f1", 0.9
 
@@ -69,7 +69,7 @@ class Finder:
 
 
 class Poser:
-    """Finds the keypoints by their greys; surer of people whose head is up."""
+    """Finds the keypoints by their greys; the score is higher if the head is up."""
 
     def __init__(self, flip_test: bool = False, lying: float = 0.6) -> None:
         self.flip_test, self.lying, self.calls = flip_test, lying, 0
@@ -99,7 +99,7 @@ def estimator(**options: Any) -> RGBHRNet:
 
 
 @pytest.mark.parametrize("step", [100, 104, 200])
-def test_a_person_is_told_in_the_picture_as_it_arrived(step):
+def test_keypoints_and_box_are_in_pixels_of_the_original_picture(step):
     turns = turns_for_step(step)
     ((person,),) = estimator().estimate([frame(step, turns)])
     assert person.keypoints == pytest.approx(in_sensor(turns))
@@ -111,25 +111,25 @@ def test_a_person_is_told_in_the_picture_as_it_arrived(step):
     assert person.box_score == pytest.approx(0.95)
 
 
-def test_scores_are_brought_into_0_to_1():
+def test_scores_are_clipped_to_0_to_1():
     ((person,),) = estimator().estimate([frame()])
     assert person.scores.tolist() == [1, 1, 1, 0, *[1] * 13]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_where_the_step_is_unknown_the_turn_with_the_surest_pose_counts(turns):
+def test_for_an_unknown_step_the_turn_with_the_best_score_is_used(turns):
     ((person,),) = estimator().estimate([frame(step=300, turns=turns)])
     assert person.scores[0] == 1
     assert person.keypoints == pytest.approx(in_sensor(turns))
 
 
-def test_a_known_step_is_believed_even_where_another_turn_would_be_surer():
+def test_for_a_known_step_other_turns_are_not_tried():
     ((person,),) = estimator().estimate([frame(step=100, turns=3)])
     assert person.scores[0] == pytest.approx(0.6)
     assert person.keypoints == pytest.approx(in_sensor(3))
 
 
-def test_the_surest_person_comes_first():
+def test_the_person_with_the_highest_score_comes_first():
     ((first, second),) = estimator().estimate([frame(people=2)])
     assert first.box_score > second.box_score
     assert first.keypoints == pytest.approx(in_sensor(1, person=1))
@@ -137,11 +137,11 @@ def test_the_surest_person_comes_first():
 
 
 @pytest.mark.parametrize("step", [100, 300])
-def test_nobody_found_is_nobody(step):
+def test_without_a_person_the_result_is_empty(step):
     assert estimator().estimate([frame(step, people=0)]) == [[]]
 
 
-def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_once():
+def test_frames_of_different_steps_keep_their_people_in_one_batch():
     pose: Any = Poser()
     mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
     found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody()).estimate(mixed)
@@ -152,11 +152,11 @@ def test_frames_keep_their_people_whatever_their_steps_and_all_go_through_at_onc
     assert pose.calls == 1
 
 
-def test_no_frames_are_answered_by_nothing():
+def test_no_frames_give_no_results():
     assert estimator().estimate([]) == []
 
 
-def test_a_box_ends_where_the_picture_ends():
+def test_a_box_is_clipped_to_the_picture():
     class Wide(Finder):
         @staticmethod
         def one(picture):
@@ -174,7 +174,7 @@ def test_a_box_ends_where_the_picture_ends():
     assert x0 == UPRIGHT[:, 1].min() - 3
 
 
-def test_name_and_version_tell_all_that_decides_the_result():
+def test_the_version_contains_all_that_affects_the_result():
     assert estimator().name == "hrnet-test"
     assert estimator().version == "w1/finder-f1"
     assert estimator(flip_test=True).version == "w1/finder-f1/flip"
@@ -188,7 +188,7 @@ def test_its_score_limit_is_that_of_rgb_models():
     assert QualityLimits().of(estimator()).min_score == RGB_MIN_SCORE
 
 
-def test_real_parts_fit_together():
+def test_real_networks_fit_together():
     heat = torch.zeros(1, 17, 32, 24)
     heat[:, :, 20, 7] = 0.9
     pose = TopDown(lambda crops: heat.expand(len(crops), -1, -1, -1), input_size=(96, 128), batch_size=3)
@@ -233,7 +233,7 @@ class InDepth(FindsNobody):
         return [Detections([someone], [someone]) for _ in frames]
 
 
-def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
+def test_boxes_with_low_scores_are_low_confidence_detections():
     pose: Any = Poser()
     doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", FindsNobody())
     (found,) = doubting.detect([frame(people=2)])
@@ -243,7 +243,7 @@ def test_whom_the_detector_is_not_sure_of_counts_for_nothing_and_is_told():
     assert counted.keypoints == pytest.approx(found.people[0].keypoints)
 
 
-def test_only_some_of_many_doubtful_boxes_are_looked_at():
+def test_low_confidence_boxes_are_limited_in_number():
     class Many(Finder):
         def detect(self, pictures: Any) -> Any:
             box = super().one(pictures[0])[0][:1]
@@ -254,7 +254,7 @@ def test_only_some_of_many_doubtful_boxes_are_looked_at():
     assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 
-def test_heads_in_the_depth_maps_are_told_too_where_the_step_is_known():
+def test_detections_in_depth_maps_are_added_if_the_step_is_known():
     pose: Any = Poser()
     depth = InDepth()
     seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).detect(

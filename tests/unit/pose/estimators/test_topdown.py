@@ -13,6 +13,7 @@ from pose.errors import InvalidWeights
 from pose.estimators.topdown import TopDown, input_size_of
 from pose.hrnet import HRNet, Variant, build_hrnet
 from pose.weights.checkpoint import Checkpoint
+from pose.weights.ingest import read_weights_file
 from tests.support import tiny  # noqa: F401 - one thread
 
 SIZE = (192, 256)
@@ -113,7 +114,7 @@ def test_w32_as_published_agrees_too_and_its_state_dict_loads(pictures):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
-def test_how_crops_are_batched_changes_nothing(network, pictures, batch_size):
+def test_the_batches_of_crops_do_not_change_the_result(network, pictures, batch_size):
     sizes = []
 
     def counted(inputs):
@@ -166,7 +167,7 @@ def test_the_network_runs_in_evaluation_mode_and_in_full_precision():
     assert torch.backends.cudnn.allow_tf32 == before
 
 
-def test_no_boxes_ask_the_network_nothing():
+def test_without_boxes_the_network_is_not_run():
     def never(inputs):
         raise AssertionError("the network was run")
 
@@ -177,7 +178,7 @@ def test_no_boxes_ask_the_network_nothing():
     assert TopDown(never, input_size=SMALL).predict([], []) == []
 
 
-def test_scores_are_the_maxima_as_they_are():
+def test_scores_are_the_unchanged_maxima():
     heat = torch.full((1, 17, 32, 24), -0.5)
     heat[:, 3, 10, 10] = 1.25
     found = TopDown(lambda _: heat, input_size=SMALL).predict(
@@ -197,26 +198,19 @@ def test_weights_of_another_width_or_network_are_refused():
         TopDown(state | {"extra": torch.zeros(1)}, 32, SIZE)
 
 
-def test_a_file_of_the_authors_is_taken_by_its_path(tmp_path, pictures):
+def test_a_file_of_the_authors_gives_the_same_heatmaps_as_their_network(tmp_path):
     reference = random_network(build_hrnet("w32"))
     torch.save(reference.state_dict(), tmp_path / "mine_256x192.pth")
-    ours = TopDown.from_file(tmp_path / "mine_256x192.pth", flip_test=True, batch_size=2)
-    assert (ours.input_size, ours.flip_test, ours.batch_size) == (SIZE, True, 2)
+    checkpoint = read_weights_file(tmp_path / "mine_256x192.pth")
     inputs = torch.randn(1, 3, 256, 192, generator=torch.Generator().manual_seed(2))
-    plain = TopDown.from_file(tmp_path / "mine_256x192.pth", "hrnet-w32-256x192").heatmaps(inputs)
     with torch.no_grad():
-        assert torch.equal(plain, reference(inputs))
-    with pytest.raises(InvalidWeights, match="expected 48"):
-        TopDown.from_file(tmp_path / "mine_256x192.pth", "hrnet-w48-256x192")
-    (tmp_path / "mine_256x192.pth").rename(tmp_path / "mine.pth")
-    with pytest.raises(InvalidWeights, match="name the variant"):
-        TopDown.from_file(tmp_path / "mine.pth")
+        assert torch.equal(TopDown(checkpoint).heatmaps(inputs), reference(inputs))
 
 
-def test_the_inputs_size_stands_in_the_facts_as_width_by_height():
+def test_the_input_size_is_read_from_the_facts_as_width_by_height():
     assert input_size_of(Checkpoint({}, {"input_size": "288x384"})) == (288, 384)
     for text in ("", "288", "288x", "x384", "288x384x3"):
-        with pytest.raises(InvalidWeights, match="not known"):
+        with pytest.raises(InvalidWeights, match="input size is unknown"):
             input_size_of(Checkpoint({}, {"input_size": text}))
 
 
@@ -224,11 +218,11 @@ def test_the_inputs_size_stands_in_the_facts_as_width_by_height():
     "options",
     [{"batch_size": 0}, {"input_size": (0, 32)}, {"input_size": (190, 256)}, {"input_size": (32, 16)}],
 )
-def test_what_no_network_could_take_is_refused(options):
+def test_invalid_batch_and_input_sizes_are_refused(options):
     with pytest.raises(ValueError, match=r"batch_size|input size"):
         TopDown(lambda x: x, **{"input_size": SMALL, **options})
 
 
-def test_pictures_and_boxes_must_be_as_many():
+def test_the_numbers_of_pictures_and_of_arrays_of_boxes_must_be_equal():
     with pytest.raises(ValueError, match="1 pictures and 2 arrays"):
         TopDown(lambda x: x, input_size=SMALL).predict([np.zeros((9, 9, 3), np.uint8)], [[], []])

@@ -1,25 +1,42 @@
-"""What is measured about faces in published pictures."""
+"""The evaluation of faces in published pictures."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 import pose
 from pose.evaluation import anonymisation as evaluation
-from pose.evaluation.anonymisation import FRAMES, Tally, covered_pixels, measure, scan_of, tally_scan
+from pose.evaluation.anonymisation import FIRST_SEED, Tally, measure, redaction_mask, sample_scan, tally_scan
+from pose.evaluation.harness import FRAMES
 from pose.results import RedactionResult
 from pose.synthetic.render import project_keypoints
 from tests.support.rendered import person
 
-scan = cache(scan_of)
+cached_scan = cache(sample_scan)
+
+
+def scan(number, *, careful=True, first_seed=FIRST_SEED):
+    return cached_scan(number, careful=careful, first_seed=first_seed)
+
+
+class Tells(BaseModel):
+    told: str
+
+
+@pytest.fixture(autouse=True)
+def _render_each_scene_once(monkeypatch):
+    monkeypatch.setattr(evaluation, "sample_scan", scan)
 
 
 class Knowing(pose.Estimator):
-    """An estimator that knows where everybody is, or says `away` pixels beside it."""
+    """Returns the true people, moved by `away` pixels."""
 
     name = "knowing"
     version = "1"
@@ -29,7 +46,7 @@ class Knowing(pose.Estimator):
         self.known: dict[bytes, list[pose.Person]] = {}
 
     def learn(self, number: int) -> None:
-        frames, pictures, _ = scan(number, careful=True)
+        frames, pictures, _ = scan(number)
         for frame, picture in zip(frames.frames, pictures, strict=True):
             self.known[frame.rgb.tobytes()] = [
                 person(project_keypoints(body, picture.scene, picture.hits)[0] + self.away)
@@ -48,7 +65,7 @@ def tallied(number, away=0.0):
 
 
 def test_a_scan_has_its_frames_and_the_truth_about_them():
-    frames, pictures, about = scan(0, careful=True)
+    frames, pictures, about = scan(0)
     assert len(frames.frames) == len(pictures) == FRAMES
     assert about["second_person"]
     assert all(len(picture.scene.people) == 2 for picture in pictures)
@@ -57,34 +74,34 @@ def test_a_scan_has_its_frames_and_the_truth_about_them():
 
 
 def test_other_seeds_are_other_scans():
-    frames, _, about = scan(0, careful=True, first_seed=400_000)
+    frames, _, about = scan(0, first_seed=400_000)
     assert about["seed"] == 400_000
-    assert not np.array_equal(frames.frames[0].rgb, scan(0, careful=True)[0].frames[0].rgb)
+    assert not np.array_equal(frames.frames[0].rgb, scan(0)[0].frames[0].rgb)
 
 
 def test_some_depth_maps_have_holes_and_some_no_head():
-    kinds = {scan(number, careful=True)[2]["holes"] for number in range(6)}
+    kinds = {scan(number)[2]["holes"] for number in range(6)}
     assert kinds == {None, "holes", "no depth at the head"}
-    frames, pictures, about = scan(4, careful=True)
+    frames, pictures, about = scan(4)
     assert about["holes"] == "no depth at the head"
     for frame, picture in zip(frames.frames, pictures, strict=True):
-        head = evaluation._heads(picture)
+        head = evaluation.head_mask(picture)
         depth = frame.depthmap.depth.repeat(2, axis=0).repeat(2, axis=1)  # as large as the picture
         assert (depth[head] == 0).mean() > 0.95
         assert (depth > 0).mean() > 0.3
 
 
-def test_a_face_is_covered_where_the_head_is_known():
+def test_a_face_is_redacted_if_the_head_is_known():
     tally = tallied(5)
     assert tally.frames == FRAMES
     assert tally.faces > 0 or tally.withheld
-    assert tally.covered == tally.faces
+    assert tally.redacted == tally.faces
     assert tally.shown == []
-    assert len(tally.areas) == FRAMES - tally.withheld
+    assert len(tally.area_ratios) == FRAMES - tally.withheld
 
 
-def test_a_face_that_shows_is_noticed(monkeypatch):
-    """An analysis that says it covered something beside the face."""
+def test_an_unredacted_face_is_counted(monkeypatch):
+    """The regions of the result do not contain the face."""
 
     corner = (((0, 0), (9, 0), (0, 9)),)
 
@@ -98,14 +115,14 @@ def test_a_face_that_shows_is_noticed(monkeypatch):
 
     analyse = pose.analyse_scan
     monkeypatch.setattr(pose, "analyse_scan", beside)
-    number = next(n for n in range(20) if n % 3 and sum(p.face.sum() for p in scan(n, careful=True)[1]) > 500)
+    number = next(n for n in range(20) if n % 3 and sum(p.face.sum() for p in scan(n)[1]) > 500)
     tally = tallied(number)
-    assert tally.covered < 0.1 * tally.faces
+    assert tally.redacted < 0.1 * tally.faces
     assert tally.shown
     assert tally.shown[0]["covered"] < 0.1
 
 
-def test_a_picture_that_does_not_say_how_it_was_covered_is_an_error(monkeypatch):
+def test_a_published_picture_without_its_redaction_is_an_error(monkeypatch):
     def silent(*arguments, **options):
         analysis = analyse(*arguments, **options)
         frames = tuple(frame.model_copy(update={"covering": None}) for frame in analysis.result.frames)
@@ -113,39 +130,47 @@ def test_a_picture_that_does_not_say_how_it_was_covered_is_an_error(monkeypatch)
 
     analyse = pose.analyse_scan
     monkeypatch.setattr(pose, "analyse_scan", silent)
-    with pytest.raises(RuntimeError, match="does not say"):
+    with pytest.raises(RuntimeError, match="has no `covering`"):
         tallied(5)
 
 
-def test_regions_that_reach_out_of_the_picture_cover_what_is_in_it():
+def test_regions_beyond_the_border_count_inside_the_picture():
     covering = RedactionResult(
         method="blur", grid=4, levels=2, noise=14, regions=(((-5, -5), (3, -5), (3, 4), (-5, 4)),)
     )
-    mask = covered_pixels(covering, (20, 10))
+    mask = redaction_mask(covering, (20, 10))
     assert mask.shape == (10, 20)
     assert mask.sum() == 4 * 5
     assert mask[:5, :4].all()
 
 
-def test_the_report_holds_all_that_is_wanted(monkeypatch):
-    monkeypatch.setattr(evaluation, "shared_with_metadata", lambda *arguments: 0)
+def test_a_report_contains_shares_and_counts(monkeypatch):
+    monkeypatch.setattr(evaluation, "count_leaked_metadata", lambda *arguments: 0)
     estimator = Knowing()
-    for number in range(2):
-        estimator.learn(number)
-    report = measure(estimator, 2, careful=True)
-    assert report["frames"] == 2 * FRAMES
+    estimator.learn(0)
+    report = measure(estimator, 1, careful=True)
+    assert report["frames"] == FRAMES
     assert 0 <= report["withheld"] <= 1
     assert 0 <= report["face_pixels_covered"] <= 1
     assert report["faces_found_outside_what_is_covered"] >= 0
 
 
-def test_nothing_of_the_metadata_is_published():
-    class Nobody(pose.Estimator):
-        name, version = "nobody", "1"
+@pytest.mark.parametrize("leaks", [False, True])
+def test_metadata_is_counted_only_if_it_is_published(monkeypatch, make_scan, leaks):
+    monkeypatch.setattr(evaluation, "scan_files", lambda *arguments, **options: make_scan().items())
+    monkeypatch.setattr(pose, "read_scan_files", lambda files: files)
 
-        def detect(self, frames):
-            height, width = frames[0].rgb.shape[:2]
-            points = np.linspace((width * 0.4, height * 0.3), (width * 0.6, height * 0.9), 17)
-            return [pose.Detections([person(points)]) for _ in frames]
+    def publish(files, estimator):
+        pictures = {name: data for name, data in files.items() if name.startswith("rgb/")}
+        return SimpleNamespace(artefacts=pictures if leaks else {}, result=Tells(told="nothing"))
 
-    assert evaluation.shared_with_metadata(Nobody(), 1) == 0
+    monkeypatch.setattr(pose, "analyse_scan", publish)
+    assert (evaluation.count_leaked_metadata(Knowing(), 1) > 1000) == leaks
+
+
+@pytest.mark.parametrize("careless", [True, False])
+def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch, capsys, careless):
+    monkeypatch.setattr(evaluation, "measure", lambda *_, careful, **__: {"measured": careful})
+    evaluation.main(scans=1, careless=careless)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["careful"], report["measured"]) == (not careless, not careless)

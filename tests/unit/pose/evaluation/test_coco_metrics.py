@@ -1,4 +1,4 @@
-"""COCO's figures of networks that know the truth: perfect ones, and ones that miss it by a known amount."""
+"""COCO's metrics of networks that know the truth: perfect ones, and ones that miss it by a known amount."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pose.errors import InvalidPicture
 from pose.evaluation.coco import InvalidDataset, detected_boxes, read_annotations, true_boxes
-from pose.evaluation.coco_metrics import FIGURES, evaluate, find_pictures, predict
+from pose.evaluation.coco_metrics import METRICS, evaluate, find_pictures, predict
 from pose.evaluation.oks import SIGMAS
 from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
 from tests.support.drawing import drawing, people
@@ -33,7 +33,7 @@ def tasks(data_set):
     return true_boxes(data_set)
 
 
-def figures_with(data_set, tasks, folder, truths, **options):
+def metrics_with(data_set, tasks, folder, truths, **options):
     poser, _ = drawing(tasks, truths, **options)
     return evaluate(data_set, predict(poser, data_set, tasks, folder / IMAGES))
 
@@ -44,12 +44,12 @@ def displaced(points, area, similarity):
     return points[:, :2] + np.sqrt(squared)[:, None] * (0.6, 0.8)
 
 
-def test_a_perfect_network_has_nearly_full_figures(data_set, tasks, folder):
-    figures = figures_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
-    assert tuple(figures) == FIGURES
-    assert figures["AP"] > 0.95
-    assert figures["AP .5"] > 0.98
-    assert min(figures.values()) > 0.9
+def test_a_perfect_network_has_nearly_full_metrics(data_set, tasks, folder):
+    metrics = metrics_with(data_set, tasks, folder, [points[:, :2] for points, _ in people(data_set)])
+    assert tuple(metrics) == METRICS
+    assert metrics["AP"] > 0.95
+    assert metrics["AP .5"] > 0.98
+    assert min(metrics.values()) > 0.9
 
 
 # Of the ten limits .50, .55, … .95, those up to the similarity are met.
@@ -70,12 +70,26 @@ def test_a_network_that_is_off_by_a_known_amount_falls_as_similarity_says(
     assert evaluate(data_set, exact)["AP"] == pytest.approx(met / 10, abs=1e-9)
 
 
+@pytest.mark.parametrize("crowd", [{"iscrowd": False}, {}])
+def test_annotations_with_a_boolean_or_no_iscrowd_give_the_same_metrics(
+    data_set, tasks, folder, tmp_path, crowd
+):
+    record = json.loads((folder / ANNOTATIONS).read_text())
+    for each in record["annotations"]:
+        assert each.pop("iscrowd") == 0
+        each.update(crowd)
+    (tmp_path / "annotations.json").write_text(json.dumps(record))
+    other = read_annotations(tmp_path / "annotations.json")
+    truths = [points[:, :2] for points, _ in people(data_set)]
+    assert metrics_with(other, tasks, folder, truths) == metrics_with(data_set, tasks, folder, truths)
+
+
 @pytest.mark.parametrize(("similarity", "least", "most"), [(0.725, 0.45, 0.52), (0.525, 0.05, 0.12)])
-def test_so_it_does_through_crop_and_heatmap(data_set, tasks, folder, similarity, least, most):
+def test_it_does_so_through_crop_and_heatmap_too(data_set, tasks, folder, similarity, least, most):
     # A keypoint that is off by so much that it leaves its crop is not drawn, and is found still farther off.
     off = [displaced(points, area, similarity) for points, area in people(data_set)]
-    figures = figures_with(data_set, tasks, folder, off)
-    assert least <= figures["AP"] <= most
+    metrics = metrics_with(data_set, tasks, folder, off)
+    assert least <= metrics["AP"] <= most
 
 
 def flat(points):
@@ -94,7 +108,7 @@ def test_boxes_of_all_pictures_share_batches_and_pictures_come_a_few_at_a_time(d
     assert 1 < len(done) < len(tasks)
 
 
-def test_how_many_boxes_come_at_a_time_changes_nothing(data_set, tasks, folder):
+def test_the_number_of_boxes_at_a_time_does_not_change_the_result(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     found = [
         predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES, boxes_at_once=count)
@@ -103,7 +117,7 @@ def test_how_many_boxes_come_at_a_time_changes_nothing(data_set, tasks, folder):
     assert found[0] == found[1] == found[2]
 
 
-def test_results_are_what_coco_takes(data_set, tasks, folder):
+def test_results_are_in_cocos_format(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     assert json.loads(json.dumps(results)) == results
@@ -148,7 +162,7 @@ def test_boxes_of_a_detector_count_with_their_scores(data_set, tasks, folder, tm
         # In the wrong boxes all keypoints are found at the box's corner.
         corner = [np.tile(box[:2], (17, 1)) for box in boxes]
         truths = [truth for pair in zip(known, corner, strict=True) for truth in pair]
-        return figures_with(data_set, detected, folder, truths)["AP"]
+        return metrics_with(data_set, detected, folder, truths)["AP"]
 
     assert precision(0.1) > 0.95
     assert precision(0.9) < 0.6
@@ -159,7 +173,7 @@ def test_a_limited_data_set_is_evaluated_by_itself(folder):
     tasks = true_boxes(data_set)
     assert {task.image_id for task in tasks} <= set(range(70, 76))
     truths = [points[:, :2] for points, _ in people(data_set)]
-    assert figures_with(data_set, tasks, folder, truths)["AP"] > 0.95
+    assert metrics_with(data_set, tasks, folder, truths)["AP"] > 0.95
 
 
 def test_evaluating_changes_neither_annotations_nor_results_and_prints_nothing(
@@ -174,18 +188,18 @@ def test_evaluating_changes_neither_annotations_nor_results_and_prints_nothing(
     assert capsys.readouterr().out == ""
 
 
-def test_a_figure_of_people_who_are_not_there_is_minus_one(data_set, tasks, folder):
+def test_a_metric_without_people_is_minus_one(data_set, tasks, folder):
     truths = [points[:, :2] for points, _ in people(data_set)]
     results = predict(drawing(tasks, truths)[0], data_set, tasks, folder / IMAGES)
     large = [each for each in data_set.record["annotations"] if each["area"] > 96**2]
-    figures = evaluate(replace(data_set, record=data_set.record | {"annotations": large}), results)
-    assert figures["AP (M)"] == figures["AR (M)"] == -1
+    metrics = evaluate(replace(data_set, record=data_set.record | {"annotations": large}), results)
+    assert metrics["AP (M)"] == metrics["AR (M)"] == -1
 
 
 def test_missing_pictures_are_counted_before_any_work(data_set, tasks, folder, tmp_path):
     find_pictures(data_set, tasks, folder / IMAGES)
     with pytest.raises(
-        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are not there, first 0000"
+        InvalidDataset, match=f"{len(tasks)} of {len(tasks)} pictures are missing, the first is 0000"
     ):
         find_pictures(data_set, tasks, tmp_path)
 
@@ -197,15 +211,15 @@ def test_a_picture_that_goes_missing_is_named(data_set, tasks, tmp_path):
 
 
 def test_a_picture_of_another_size_than_annotated_is_refused(data_set, tasks, tmp_path, make_picture):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(make_picture((64, 48)))
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=r"size: 64x48 \(expected \d+x\d+, as the annotations say\)"):
         predict(poser, data_set, tasks, tmp_path)
 
 
-def test_a_picture_that_is_none_is_refused(data_set, tasks, tmp_path):
-    name = data_set.pictures[tasks[0].image_id]["file_name"]
+def test_a_file_that_is_no_picture_is_refused(data_set, tasks, tmp_path):
+    name = data_set.pictures[tasks[0].image_id].file_name
     (tmp_path / name).write_bytes(b"no picture")
     poser, _ = drawing(tasks, [points[:, :2] for points, _ in people(data_set)])
     with pytest.raises(InvalidPicture, match=f"{name}: format"):

@@ -1,8 +1,9 @@
-"""The measure of drift, with an estimator that knows the truth and one that is off."""
+"""The measured drift of an estimator that knows the truth, and of one with an offset."""
 
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,25 +12,35 @@ from typer.testing import CliRunner
 import pose
 from pose.analysis.drift import LIMIT
 from pose.evaluation import drift as evaluate_drift
-from pose.evaluation.drift import MOVES, drifts, moved, report, torso_px, truth_of
-from pose.evaluation.estimator import scan_of
+from pose.evaluation import harness
+from pose.evaluation.drift import MOVES, measure, report, shift_people, true_people
+from pose.evaluation.harness import render_scan, torso_length
+from pose.synthetic.render import render
 
 SCANS = 4
+cached_render = cache(render)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _render_each_scene_once():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(harness, "render", cached_render)
+        yield
 
 
 class Knowing(pose.Estimator):
-    """Knows the held-out scans by their depth; answers the truth, so many torso lengths off."""
+    """Knows the held-out scans by their depth; returns the truth, moved by so many torso lengths."""
 
     name, version = "knowing", "1"
 
     def __init__(self, off=0.0):
         self.people = {}
         for number in range(SCANS):
-            scan, renderings = scan_of(number // 2, ("standing", "lying")[number % 2])
+            scan, renderings = render_scan(number // 2, ("standing", "lying")[number % 2])
             for frame, rendering in zip(scan.frames, renderings, strict=True):
-                truth = truth_of(frame, rendering)
-                offset = np.array([off * torso_px(truth), 0.0])
-                self.people[frame.depthmap.depth.tobytes()] = moved(truth, offset)
+                truth = true_people(frame, rendering)
+                offset = np.array([off * torso_length(truth[0].keypoints), 0.0])
+                self.people[frame.depthmap.depth.tobytes()] = shift_people(truth, offset)
 
     def detect(self, frames):
         return [pose.Detections(self.people[frame.depthmap.depth.tobytes()]) for frame in frames]
@@ -37,7 +48,7 @@ class Knowing(pose.Estimator):
 
 @pytest.fixture(scope="module")
 def truth():
-    return report(*drifts(Knowing(), SCANS))
+    return report(*measure(Knowing(), SCANS))
 
 
 def test_an_estimator_that_knows_the_truth_never_alarms_and_each_move_is_as_far_as_it_says(truth):
@@ -51,7 +62,7 @@ def test_an_estimator_that_knows_the_truth_never_alarms_and_each_move_is_as_far_
 
 
 def test_one_that_is_off_alarms():
-    still, _ = drifts(Knowing(off=LIMIT + 0.05), SCANS)
+    still, _ = measure(Knowing(off=LIMIT + 0.05), SCANS)
     assert report(still, {})["alarms"] == report(still, {})["judged"]
 
 

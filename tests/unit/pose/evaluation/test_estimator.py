@@ -1,8 +1,10 @@
-"""The measure itself is measured, with estimators that know and one that does not."""
+"""The evaluation of an estimator, run on estimators whose results are known."""
 
 from __future__ import annotations
 
 import json
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,22 @@ from typer.testing import CliRunner
 import pose
 from pose import Person
 from pose.evaluation import estimator as evaluate
-from pose.evaluation.estimator import Tally, empty_rooms, frame_of, report, scan_of, tally_scan
+from pose.evaluation import harness
+from pose.evaluation.estimator import Tally, empty_rooms, report, tally_scan
+from pose.evaluation.harness import render_scan, to_frame, torso_length
 from pose.synthetic.render import FIRST_TRAINING_SEED, render
+
+cached_render = cache(render)
+
+
+@pytest.fixture(autouse=True)
+def _render_each_scene_once(monkeypatch):
+    monkeypatch.setattr(harness, "render", cached_render)
+    monkeypatch.setattr(evaluate, "render", cached_render)
 
 
 class Fake(pose.Estimator):
-    """Recognises held-out renderings by their depth, and answers what `people(frame, rendering)` says."""
+    """Recognises held-out renderings by their depth, and returns `people(frame, rendering)`."""
 
     name = "fake"
     version = "1"
@@ -24,16 +36,12 @@ class Fake(pose.Estimator):
 
     def __init__(self, people, seeds=range(3), postures=("standing", "lying")):
         self.people = people
-        self.known = {}
+        self.known: dict[bytes, Any] = {}
         for posture in postures:
             for seed in seeds:
-                for frame, rendering in zip(*self.of_scan(seed, posture), strict=True):
+                scan, renderings = render_scan(seed, posture)
+                for frame, rendering in zip(scan.frames, renderings, strict=True):
                     self.known[frame.depthmap.depth.tobytes()] = rendering
-
-    @staticmethod
-    def of_scan(seed, posture):
-        scan, renderings = scan_of(seed, posture)
-        return scan.frames, renderings
 
     def detect(self, frames):
         return [pose.Detections(self._people(frame)) for frame in frames]
@@ -44,10 +52,9 @@ class Fake(pose.Estimator):
 
 
 def child(frame, rendering, *, moved=0.0):
-    """The child as it is, every keypoint moved by so many torso lengths."""
+    """The true child, with all keypoints moved by so many torso lengths."""
     uv = frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
-    torso = np.linalg.norm(uv[[5, 6]].mean(axis=0) - uv[[11, 12]].mean(axis=0))
-    uv[:, 0] += moved * torso
+    uv[:, 0] += moved * torso_length(uv)
     return Person(uv, np.full(17, 0.95), (0.0, 0.0, 10.0, 10.0), 0.95)
 
 
@@ -97,14 +104,14 @@ def test_keypoints_count_within_a_fifth_of_the_torso():
 def test_the_person_who_fits_best_is_taken_and_others_are_counted():
     found = tallied(lambda *seen: [child(*seen, moved=3), child(*seen)])
     assert found["pck_0.2"] == 1.0
-    expected = np.mean([len(r.scene.people) == 1 for s in range(3) for r in scan_of(s, "standing")[1]])
+    expected = np.mean([len(r.scene.people) == 1 for s in range(3) for r in render_scan(s, "standing")[1]])
     assert found["people_too_many_per_frame"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_rooms_count_in_which_nobody_is_found():
     estimator = Fake(blind, ())
     assert empty_rooms(estimator, 3, careful=True) == {"rooms": 3, "nobody_found": 1.0}
-    room = frame_of(render(1, "empty"), 0)
+    room = to_frame(render(1, "empty"), 0)
     estimator.people = lambda frame, rendering: [Person(np.zeros((17, 2)), np.ones(17), (0, 0, 1, 1), 1.0)]
     estimator.known = {room.depthmap.depth.tobytes(): None}
     assert empty_rooms(estimator, 3, careful=True) == {"rooms": 3, "nobody_found": round(2 / 3, 4)}
@@ -131,9 +138,10 @@ def test_only_held_out_seeds_are_measured_on(monkeypatch):
 
     def watched(seed, *arguments, **options):
         seeds.append(seed)
-        return render(seed, *arguments, **options)
+        return cached_render(seed, *arguments, **options)
 
-    monkeypatch.setattr(evaluate, "render", watched)
+    for module in (harness, evaluate):
+        monkeypatch.setattr(module, "render", watched)
     evaluate.evaluate(Fake(blind, ()), 4, 2)
     assert set(seeds) == {0, 1}
     app = evaluate.typer.Typer()
@@ -144,7 +152,7 @@ def test_only_held_out_seeds_are_measured_on(monkeypatch):
 
 
 def test_the_command_prints_nothing_but_json(monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "DepthHRNet", lambda weights, device: Fake(blind, ()))
+    monkeypatch.setattr(harness, "DepthHRNet", lambda weights, device: Fake(blind, ()))
     evaluate.main(scans=0, rooms=1, careless=True, weights=None, plush=None, device="cpu")
     found = json.loads(capsys.readouterr().out)
     assert found["model"] == "fake"
@@ -152,7 +160,7 @@ def test_the_command_prints_nothing_but_json(monkeypatch, capsys):
 
 
 def test_a_scan_is_as_any_other():
-    scan, renderings = scan_of(1, "lying")
+    scan, renderings = render_scan(1, "lying")
     assert isinstance(scan, pose.Scan)
     assert scan.declared == "lying"
     assert [frame.order for frame in scan.frames] == [0, 1, 2]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.cocoeval import Params  # type: ignore[import-untyped]  # it ships no types
 
-from pose.evaluation.oks import SIGMAS, rescore, similarity, suppress
+from pose.evaluation.oks import SIGMAS, oks, rescore, suppress
 
 
 def people(count, seed=0, spread=3.0):
@@ -42,48 +42,48 @@ def test_deviations_are_those_of_coco():
     assert Params("keypoints").kpt_oks_sigmas == pytest.approx(SIGMAS)
 
 
-def test_a_person_is_wholly_similar_to_itself():
+def test_the_oks_of_a_person_with_itself_is_one():
     (one,) = people(1)
-    assert similarity(one, one[None], 900.0, np.array([400.0])) == pytest.approx([1.0])
+    assert oks(one, one[None], 900.0, np.array([400.0])) == pytest.approx([1.0])
 
 
-def test_similarity_is_as_defined():
+def test_oks_is_as_defined():
     found = people(5)
     areas = np.array([4000.0, 900.0, 10_000.0, 2500.0, 60.0])
     expected = [similarity_by_definition(found[0], found[i], areas[0], areas[i]) for i in range(5)]
-    assert similarity(found[0], found, areas[0], areas) == pytest.approx(expected, abs=1e-12)
+    assert oks(found[0], found, areas[0], areas) == pytest.approx(expected, abs=1e-12)
     assert min(expected) < 0.9 < max(expected)
 
 
-def test_a_score_is_the_boxs_times_the_mean_of_the_sure_keypoints():
+def test_a_score_is_that_of_the_box_times_the_mean_of_confident_keypoints():
     scores = np.full((2, 17), 0.1)
     scores[0, :3] = 0.9, 0.3, 0.6
     scores[1, 4] = 0.5
     assert rescore([0.5, 1.0], scores) == pytest.approx([0.5 * 0.6, 0.5])
 
 
-def test_a_keypoint_of_just_the_limit_does_not_count():
+def test_a_keypoint_score_equal_to_the_limit_does_not_count():
     scores = np.zeros((1, 17))
     scores[0, 0], scores[0, 1] = 0.2, 0.8
     assert rescore([1.0], scores) == pytest.approx([0.8])
 
 
-def test_a_person_without_a_sure_keypoint_has_no_score():
+def test_a_person_without_a_confident_keypoint_has_score_zero():
     assert rescore([0.99], np.full((1, 17), 0.15)) == pytest.approx([0.0])
 
 
-def test_of_two_alike_the_better_stays_and_somebody_else_stays_too():
+def test_the_better_of_two_similar_detections_and_another_person_are_kept():
     one = people(1)[0]
     found = np.stack([one + 1, one, one + 500])
     assert suppress(found, np.array([0.5, 0.9, 0.1]), np.full(3, 10_000.0)) == [1, 2]
 
 
-def test_nobody_is_left_of_nobody():
+def test_without_detections_none_is_kept():
     assert suppress(np.zeros((0, 17, 2)), np.zeros(0), np.zeros(0)) == []
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 12), most=st.sampled_from([0.5, 0.9]))
-def test_who_stays_is_as_defined(seed, count, most):
+def test_suppression_is_as_defined(seed, count, most):
     found = people(count, seed)
     rng = np.random.default_rng([seed, 1])
     scores, areas = rng.permutation(count) / count, rng.uniform(2000, 8000, count)

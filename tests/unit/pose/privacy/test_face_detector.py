@@ -1,4 +1,4 @@
-"""Faces found in the picture itself."""
+"""Faces detected in the picture itself."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,12 +11,13 @@ import pose
 from pose.errors import FaceDetectorMissing
 from pose.geometry.orientation import turns_for_step
 from pose.geometry.view import View
-from pose.privacy import face_detector as second_look
-from pose.privacy.face_detector import find_faces, head_of, uncovered
+from pose.privacy import face_detector
+from pose.privacy.face_detector import find_faces, head_of_face, unredacted
 from pose.privacy.region import region_mask
 from tests.support.rendered import first, person
 
-NOWHERE = np.zeros((240, 320), bool)
+NO_MASK = np.zeros((240, 320), bool)
+NO_DEPTH = 0.0
 
 
 def turns_of(truth):
@@ -24,13 +25,13 @@ def turns_of(truth):
 
 
 def on_the_face(truth, faces):
-    """Of those, the ones in which there is a lot of a true face."""
+    """Those boxes that a true face fills to a third or more."""
     parts = [truth.face[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] for x0, y0, x1, y1 in faces]
     return faces[[part.size > 0 and part.mean() > 0.35 for part in parts]]
 
 
 def with_a_face_to_find(posture="standing"):
-    """A frame in which the face detector says where the face is."""
+    """A frame in which the face detector finds the face."""
     return first(lambda truth: len(on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))), posture)
 
 
@@ -47,12 +48,12 @@ def test_the_head_around_a_found_face_holds_the_face():
     truth = with_a_face_to_find()
     size = truth.frame.picture_size
     faces = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    mask = region_mask([head_of(face, size) for face in faces], size)
+    mask = region_mask([head_of_face(face, truth.frame.view) for face in faces], size)
     assert truth.face[mask].sum() > 0.95 * truth.face.sum()
-    assert not len(uncovered(faces, mask))
+    assert not len(unredacted(faces, mask))
 
 
-def test_without_a_known_turn_all_four_are_tried():
+def test_all_four_turns_are_tried_if_the_turn_is_unknown():
     truth = with_a_face_to_find()
     known = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
     assert len(on_the_face(truth, find_faces(truth.frame.rgb, (turns_of(truth) + 2) % 4))) == 0
@@ -60,7 +61,7 @@ def test_without_a_known_turn_all_four_are_tried():
     assert all((np.abs(unknown - face).max(axis=1) < 0.01).any() for face in known)
 
 
-def test_a_large_picture_gives_the_same_faces_in_its_own_pixels():
+def test_faces_in_a_large_picture_are_in_its_own_pixels():
     truth = with_a_face_to_find()
     rgb = truth.frame.rgb
     copy = cv2.resize(rgb, (640, 480), interpolation=cv2.INTER_LINEAR)
@@ -72,16 +73,16 @@ def test_an_empty_wall_has_no_face():
     wall = np.full((240, 320, 3), 180, np.uint8)
     faces = find_faces(wall)
     assert faces.shape == (0, 4)
-    assert uncovered(faces, NOWHERE).shape == (0, 4)
+    assert unredacted(faces, NO_MASK).shape == (0, 4)
 
 
-def test_a_face_is_covered_where_its_middle_is():
+def test_a_face_is_redacted_if_its_middle_is_masked():
     faces = np.array([(10.0, 10.0, 50.0, 50.0), (200.0, 100.0, 240.0, 140.0)])
-    mask = NOWHERE.copy()
+    mask = NO_MASK.copy()
     mask[18:43, 18:43] = True
-    assert uncovered(faces, mask).tolist() == [[200, 100, 240, 140]]
+    assert unredacted(faces, mask).tolist() == [[200, 100, 240, 140]]
     mask[18:43, 18:26] = False  # a strip of the middle shows
-    assert len(uncovered(faces, mask)) == 2
+    assert len(unredacted(faces, mask)) == 2
 
 
 def wall_at(metres):
@@ -91,24 +92,24 @@ def wall_at(metres):
     return View(replace(truth.frame.depthmap, depth=depth), truth.frame.color)
 
 
-def test_of_what_is_larger_than_any_head_only_the_box_itself_is_covered():
+def test_the_region_of_a_box_larger_than_any_head_is_the_box_alone():
     face = np.array([100.0, 60.0, 220.0, 180.0])
-    whole = head_of(face, (320, 240)).radius_px
-    near, far = (head_of(face, (320, 240), wall_at(metres)) for metres in (0.3, 1.5))
+    whole = head_of_face(face, wall_at(NO_DEPTH)).radius_px
+    near, far = (head_of_face(face, wall_at(metres)) for metres in (0.3, 1.5))
     assert near.radius_px == whole
     assert 60 <= far.radius_px < 0.7 * whole
     for region in (near, far):
-        assert not len(uncovered(face[None], region_mask([region], (320, 240))))
+        assert not len(unredacted(face[None], region_mask([region], (320, 240))))
 
 
-def test_what_has_no_depth_may_be_a_head_of_any_size():
+def test_a_box_without_depth_is_taken_for_a_head():
     face = np.array([100.0, 60.0, 220.0, 180.0])
     wall = wall_at(1.5)
     wall.depthmap.depth[: wall.depthmap.depth.shape[0] * 2 // 3] = 0
-    assert head_of(face, (320, 240), wall).radius_px == head_of(face, (320, 240)).radius_px
+    assert head_of_face(face, wall).radius_px == head_of_face(face, wall_at(NO_DEPTH)).radius_px
 
 
-def test_a_face_that_no_person_told_of_is_covered_and_counted():
+def test_a_face_of_no_detected_person_is_redacted_and_counted():
     truth = with_a_face_to_find()
     elsewhere = truth.people[0].keypoints.copy()
     elsewhere += np.array([0, 110]) if elsewhere[:5, 1].mean() < 120 else np.array([0, -110])
@@ -121,28 +122,28 @@ def test_a_face_that_no_person_told_of_is_covered_and_counted():
     assert truth.face[covered.mask].sum() > 0.95 * truth.face.sum()
 
 
-def test_a_face_that_is_covered_anyway_is_not_counted():
+def test_a_face_in_the_head_of_a_person_is_not_counted():
     truth = with_a_face_to_find()
     covered = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap, turns=turns_of(truth))
     found = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
     assert covered.mask is not None
-    assert len(found) and not len(uncovered(found, covered.mask))
+    assert len(found) and not len(unredacted(found, covered.mask))
     assert len(covered.regions) == len(truth.people) + covered.second_look
 
 
-def test_an_opencv_without_cascades_is_an_error_and_no_picture(monkeypatch):
+def test_an_opencv_without_cascades_raises_an_error(monkeypatch):
     truth = with_a_face_to_find()
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
-    monkeypatch.setattr(second_look, "_PROFILE", "none.xml")
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
+    monkeypatch.setattr(face_detector, "_PROFILE", "none.xml")
     with pytest.raises(FaceDetectorMissing, match=r"no none\.xml.*opencv-python-headless 4"):
         pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap)
 
 
-def test_opencv_5_is_an_error(monkeypatch):
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
+def test_opencv_5_raises_an_error(monkeypatch):
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(FaceDetectorMissing, match="haarcascade_frontalface_alt2"):
-        second_look.load_cascades()
+        face_detector.load_cascades()
 
 
 def test_threads_do_not_disturb_each_other():
@@ -155,16 +156,16 @@ def test_threads_do_not_disturb_each_other():
         assert list(pool.map(lambda each: find_faces(*each).tolist(), turned * 3)) == alone * 3
 
 
-def test_the_analysis_says_it_before_it_looks_at_anything(monkeypatch):
+def test_an_analysis_without_cascades_fails_before_it_detects_people(monkeypatch):
     class Never(pose.Estimator):
         name, version = "never", "1"
 
         def detect(self, frames):
-            raise AssertionError("people were looked for")
+            raise AssertionError("the estimator was called")
 
     truth = with_a_face_to_find()
     scan = pose.Scan(100, (replace(truth.frame, order=0),), (), "0" * 64)
-    monkeypatch.setattr(second_look, "_own", type("Fresh", (), {})())
-    monkeypatch.setattr(second_look, "_FRONTAL", "none.xml")
+    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
+    monkeypatch.setattr(face_detector, "_FRONTAL", "none.xml")
     with pytest.raises(FaceDetectorMissing):
         pose.analyse_scan(scan, Never())

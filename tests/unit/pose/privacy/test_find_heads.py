@@ -1,4 +1,4 @@
-"""Heads of those who may be somebody."""
+"""All heads of a frame, with those of low-confidence detections."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ HEAD = list(kp.HEAD)
 
 
 def head_only(at, score=0.06, box=None):
-    """A head as the depth network tells of it: all keypoints in its middle."""
+    """A head as the depth network detects it: all keypoints in its middle."""
     scores = np.zeros(kp.COUNT)
     scores[HEAD] = score
     u, v = (float(value) for value in at)
@@ -32,7 +32,7 @@ def middle_of(someone):
     return someone.keypoints[HEAD].mean(axis=0)
 
 
-def test_somebody_of_whom_only_a_doubtful_head_is_known_is_covered():
+def test_a_low_confidence_head_is_redacted():
     truth = two_people()
     child, helper = truth.people
     _, alone = heads_of(truth, [child], [])
@@ -43,7 +43,7 @@ def test_somebody_of_whom_only_a_doubtful_head_is_known_is_covered():
     assert [region.placed_by for region in found.regions] == ["head", "low confidence"]
 
 
-def test_the_head_of_somebody_who_was_found_is_covered_at_its_own_size_where_it_is_told_again():
+def test_a_second_detection_of_a_head_has_the_size_of_the_first():
     truth = with_face()
     found, both = heads_of(truth, truth.people, [head_only(middle_of(truth.people[0]) + 3)])
     own, again = found.regions
@@ -53,7 +53,7 @@ def test_the_head_of_somebody_who_was_found_is_covered_at_its_own_size_where_it_
     assert both.sum() < 1.3 * alone.sum()
 
 
-def test_a_low_confidence_detection_with_a_body_is_placed_as_a_person_is():
+def test_a_low_confidence_detection_with_a_body_is_placed_like_a_person():
     truth = two_people()
     child, helper = truth.people
     found, mask = heads_of(truth, [child], [replace(helper, scores=helper.scores * 0.3)])
@@ -61,7 +61,16 @@ def test_a_low_confidence_detection_with_a_body_is_placed_as_a_person_is():
     assert found.regions[1].placed_by == "low confidence"
 
 
-def test_of_a_low_confidence_detection_whose_head_cannot_be_placed_the_whole_box_is_covered():
+def test_every_keypoint_of_a_low_confidence_detection_counts():
+    truth = two_people()
+    child, helper = truth.people
+    found, mask = heads_of(truth, [child], [replace(helper, scores=helper.scores * 0.05)])
+    assert truth.face[mask].sum() > 0.97 * truth.face.sum()
+    x0, _, x1, _ = helper.box
+    assert found.regions[1].radius_px < (x1 - x0) / 2  # its head, not its whole box
+
+
+def test_the_whole_box_of_a_low_confidence_detection_is_redacted_if_its_head_cannot_be_placed():
     truth = with_face()
     nothing = replace(person(truth.people[0].keypoints, 0.0), box=(200.0, 100.0, 260.0, 180.0))
     found, mask = heads_of(truth, truth.people, [nothing])
@@ -69,21 +78,21 @@ def test_of_a_low_confidence_detection_whose_head_cannot_be_placed_the_whole_box
     assert mask[100:181, 200:261].all()
 
 
-def test_without_depth_the_box_of_a_low_confidence_detection_is_covered():
+def test_the_box_of_a_low_confidence_detection_without_depth_is_redacted():
     truth = with_face()
     blank = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
     found = find_all_heads([], [head_only((160, 120))], View(blank, truth.frame.color))
     assert region_mask(found.regions, truth.frame.picture_size)[91:150, 131:190].all()
 
 
-def test_low_confidence_detections_alone_are_nobody():
+def test_low_confidence_detections_do_not_count_as_people():
     truth = with_face()
     found, mask = heads_of(truth, [], [head_only(middle_of(truth.people[0]))])
     assert "nobody was found" in str(found.reason)
     assert mask.any()
 
 
-def test_a_low_confidence_detection_is_not_taken_for_the_head_of_somebody_whose_own_cannot_be_placed():
+def test_a_low_confidence_detection_does_not_replace_a_head_that_cannot_be_placed():
     truth = with_face()
     lost = replace(person(truth.people[0].keypoints, 0.0), box=truth.people[0].box)
     found, mask = heads_of(truth, [lost], [head_only(middle_of(truth.people[0]), 0.6)])
@@ -92,7 +101,7 @@ def test_a_low_confidence_detection_is_not_taken_for_the_head_of_somebody_whose_
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_head_that_cannot_be_placed_takes_no_other_away(first):
+def test_a_head_that_cannot_be_placed_does_not_remove_the_others(first):
     truth = two_people()
     child, helper = truth.people
     lost = person(helper.keypoints, 0.0)

@@ -15,13 +15,11 @@ from tests.support.rendered import first, person, rendered, two_people, with_fac
 HEAD = list(kp.HEAD)
 
 
-def heads_in(people, depthmap, picture_size):
-    return tuple(place_head(person, View.of(depthmap, picture_size)) for person in people)
-
-
-def mask_of(truth, people=None):
-    regions = heads_in(people or truth.people, truth.frame.depthmap, truth.frame.picture_size)
-    return region_mask(regions, truth.frame.picture_size), regions
+def mask_of(truth, people=None, depthmap=None):
+    """The mask and the regions of all heads of these people."""
+    view = View(depthmap or truth.frame.depthmap, truth.frame.color)
+    regions = [place_head(person, view) for person in people or truth.people]
+    return region_mask(regions, view.picture_size), regions
 
 
 def with_scores(someone, **scores):
@@ -43,7 +41,7 @@ def test_every_pixel_of_every_face_is_in_a_region(posture):
     assert covered >= 0.999 * shown
 
 
-def test_regions_are_not_much_larger_than_heads():
+def test_regions_are_less_than_three_times_as_large_as_heads():
     regions = heads = 0
     for seed in range(900_000, 900_015):
         truth = rendered(seed, "standing")
@@ -52,7 +50,7 @@ def test_regions_are_not_much_larger_than_heads():
     assert regions < 3 * heads
 
 
-def test_faces_are_in_their_regions_with_keypoints_that_err():
+def test_regions_hold_the_faces_with_inaccurate_keypoints():
     rng = np.random.default_rng(0)
     shown = covered = 0
     for seed in range(900_000, 900_015):
@@ -65,7 +63,7 @@ def test_faces_are_in_their_regions_with_keypoints_that_err():
     assert covered >= 0.999 * shown
 
 
-def test_a_head_seen_from_behind_is_covered_like_any_other():
+def test_a_head_seen_from_behind_is_redacted():
     def seen_from_behind(truth):
         return not truth.face.any() and truth.head.sum() > 200
 
@@ -75,18 +73,17 @@ def test_a_head_seen_from_behind_is_covered_like_any_other():
         assert (truth.head & mask).sum() > 0.97 * truth.head.sum()
 
 
-def test_a_head_without_depth_is_covered_by_where_the_body_is():
+def test_a_head_without_depth_is_redacted():
     truth = with_face()
     depthmap = truth.frame.depthmap
     depth = depthmap.depth.copy()
     u, v = truth.frame.view.to_depth(truth.people[0].keypoints[HEAD]).mean(axis=0).astype(int)
     depth[max(v - 25, 0) : v + 25, max(u - 25, 0) : u + 25] = 0
-    regions = heads_in(truth.people, replace(depthmap, depth=depth), truth.frame.picture_size)
-    mask = region_mask(regions, truth.frame.picture_size)
+    mask, _ = mask_of(truth, depthmap=replace(depthmap, depth=depth))
     assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
 
 
-def test_a_region_has_no_holes_and_reaches_over_the_keypoints():
+def test_a_region_has_no_holes_and_holds_the_keypoints():
     truth = with_face()
     mask, (region,) = mask_of(truth)
     rows, columns = np.nonzero(mask)
@@ -98,7 +95,7 @@ def test_a_region_has_no_holes_and_reaches_over_the_keypoints():
     assert region.placed_by == "head"
 
 
-def test_a_head_of_doubtful_keypoints_is_placed_above_the_trunk_and_covered_wider():
+def test_a_head_with_low_scores_is_placed_above_the_trunk_with_a_larger_region():
     truth = with_face()
     _, (sure,) = mask_of(truth)
     doubtful = with_scores(truth.people[0], head=0.02)
@@ -108,7 +105,7 @@ def test_a_head_of_doubtful_keypoints_is_placed_above_the_trunk_and_covered_wide
     assert (truth.face & mask).sum() >= 0.98 * truth.face.sum()
 
 
-def test_a_head_whose_keypoints_are_not_sure_is_covered_where_the_trunk_says_as_well():
+def test_the_region_of_an_uncertain_head_includes_the_place_above_the_trunk():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[HEAD] += (8, 10)
@@ -119,7 +116,7 @@ def test_a_head_whose_keypoints_are_not_sure_is_covered_where_the_trunk_says_as_
     assert mask.sum() > 1.02 * sure.sum()
 
 
-def test_a_head_that_the_depth_map_does_not_show_there_is_covered_where_the_trunk_says_as_well():
+def test_the_region_of_a_head_that_depth_does_not_confirm_includes_the_place_above_the_trunk():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[HEAD] += (20, 25)
@@ -140,12 +137,11 @@ def without_head(truth):
     return replace(depthmap, depth=depth)
 
 
-def test_a_head_that_left_a_hole_in_the_depth_map_is_covered_as_far_as_the_hole_reaches():
+def test_the_region_of_a_head_includes_the_hole_that_it_left_in_the_depth_map():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[HEAD] += (6, 0)  # a network that sees no head guesses
-    regions = heads_in([person(uv)], without_head(truth), truth.frame.picture_size)
-    mask = region_mask(regions, truth.frame.picture_size)
+    mask, _ = mask_of(truth, [person(uv)], without_head(truth))
     assert (truth.head & mask).sum() >= 0.97 * truth.head.sum()
     assert mask.sum() < 4 * truth.head.sum()
 
@@ -158,37 +154,35 @@ def headless(truth, score):
     return without_head(truth), with_scores(person(uv), head=score)
 
 
-def test_a_hole_above_a_head_that_was_guessed_is_covered_as_the_head():
+def test_a_hole_above_a_guessed_head_is_redacted():
     truth = with_face()
     depthmap, guessed = headless(truth, 0.5)
-    regions = heads_in([guessed], depthmap, truth.frame.picture_size)
-    mask = region_mask(regions, truth.frame.picture_size)
+    mask, (region,) = mask_of(truth, [guessed], depthmap)
     assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
     assert (truth.head & mask).sum() >= 0.97 * truth.head.sum()
-    assert not regions[0].shown
+    assert not region.depth_confirmed
 
 
-def test_a_hole_above_a_head_is_covered_as_far_as_a_head_reaches_where_the_wall_is_not_seen_either():
+def test_a_hole_is_redacted_only_as_far_as_a_head_can_be_if_the_wall_has_no_depth_either():
     truth = with_face()
     depthmap, guessed = headless(truth, 0.5)
     wall = depthmap.depth > np.median(depthmap.depth[depthmap.depth > 0])
     depthmap = replace(depthmap, depth=np.where(wall, np.float32(0), depthmap.depth))
-    mask = region_mask(heads_in([guessed], depthmap, truth.frame.picture_size), truth.frame.picture_size)
+    mask, _ = mask_of(truth, [guessed], depthmap)
     assert (truth.face & mask).sum() >= 0.98 * truth.face.sum()
     assert mask.mean() < 0.4
 
 
-def test_holes_beside_a_head_whose_keypoints_are_sure_are_left_alone():
+def test_holes_beside_a_head_with_high_scores_are_not_redacted():
     truth = with_face()
     depthmap, sure = headless(truth, 0.9)
     _, guessed = headless(truth, 0.59)
-    size = truth.frame.picture_size
-    alone, covered = (region_mask(heads_in([one], depthmap, size), size) for one in (sure, guessed))
-    assert covered[truth.head].mean() > 0.97
-    assert alone[truth.head].mean() < 0.8
+    without_hole, with_hole = (mask_of(truth, [one], depthmap)[0] for one in (sure, guessed))
+    assert with_hole[truth.head].mean() > 0.97
+    assert without_hole[truth.head].mean() < 0.8
 
 
-def test_a_head_whose_keypoints_lie_apart_and_are_not_sure_cannot_be_placed():
+def test_a_head_with_scattered_keypoints_of_low_score_cannot_be_placed():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[kp.LEFT_EAR] += (70, 0)
@@ -196,22 +190,18 @@ def test_a_head_whose_keypoints_lie_apart_and_are_not_sure_cannot_be_placed():
         mask_of(truth, [with_scores(person(uv), head=0.5)])
 
 
-def test_a_body_whose_upper_half_is_not_seen_has_no_head_to_place():
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"head": 0.5, "shoulders": 0.5}, "shoulders"),  # only the hips are seen
+        ({"head": 0.3, "shoulders": 0.4}, "shoulders"),
+        ({"head": 0.01, "shoulders": 0.01}, "neither the head nor the trunk"),
+    ],
+)
+def test_a_head_cannot_be_placed_if_head_and_shoulders_have_low_scores(scores, message):
     truth = with_face()
-    with pytest.raises(HeadNotPlaced, match="shoulders"):
-        mask_of(truth, [with_scores(truth.people[0], head=0.5, shoulders=0.5)])
-
-
-def test_a_head_on_shoulders_that_are_not_sure_either_cannot_be_placed():
-    truth = with_face()
-    with pytest.raises(HeadNotPlaced, match="shoulders"):
-        mask_of(truth, [with_scores(truth.people[0], head=0.3, shoulders=0.4)])
-
-
-def test_a_head_that_nothing_tells_of_cannot_be_placed():
-    truth = with_face()
-    with pytest.raises(HeadNotPlaced, match="neither"):
-        mask_of(truth, [with_scores(truth.people[0], head=0.01, shoulders=0.01)])
+    with pytest.raises(HeadNotPlaced, match=message):
+        mask_of(truth, [with_scores(truth.people[0], **scores)])
 
 
 def test_a_head_far_from_its_trunk_cannot_be_placed():
@@ -222,14 +212,14 @@ def test_a_head_far_from_its_trunk_cannot_be_placed():
         mask_of(truth, [person(uv)])
 
 
-def test_without_depth_at_the_person_nothing_can_be_placed():
+def test_a_head_cannot_be_placed_without_depth():
     truth = with_face()
     empty = replace(truth.frame.depthmap, depth=np.zeros_like(truth.frame.depthmap.depth))
     with pytest.raises(HeadNotPlaced, match="no depth"):
-        heads_in(truth.people, empty, truth.frame.picture_size)
+        mask_of(truth, depthmap=empty)
 
 
-def test_a_keypoint_of_the_head_that_strays_is_covered_too():
+def test_an_outlier_of_the_heads_keypoints_is_redacted_too():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[kp.LEFT_EAR] += (70, 0)
@@ -239,7 +229,7 @@ def test_a_keypoint_of_the_head_that_strays_is_covered_too():
     assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
 
 
-def test_a_head_beyond_the_border_needs_no_region():
+def test_a_head_outside_the_picture_has_an_empty_region():
     truth = with_face()
     uv = truth.people[0].keypoints.copy()
     uv[:, 0] -= uv[[kp.LEFT_HIP, kp.RIGHT_HIP], 0].mean()  # sensor orientation: the head is to the left
@@ -249,14 +239,14 @@ def test_a_head_beyond_the_border_needs_no_region():
     assert not mask.any()
 
 
-def test_a_head_cut_by_the_border_is_covered_to_the_border():
+def test_a_head_cut_by_the_border_is_redacted_up_to_the_border():
     cut = [first(lambda truth: truth.head[:, 0].sum() > 5, second_person=both) for both in (False, True)]
     for truth in cut:
         mask, _ = mask_of(truth)
         assert (truth.face & mask).sum() >= 0.999 * truth.face.sum()
 
 
-def test_all_people_have_a_region():
+def test_each_person_has_a_region():
     truth = two_people()
     mask, regions = mask_of(truth)
     assert len(regions) == len(truth.people) == 2

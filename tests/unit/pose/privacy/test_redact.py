@@ -1,11 +1,11 @@
-"""Covering parts of a picture for good."""
+"""Regions of a picture are redacted for good."""
 
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from pose.privacy.redact import METHODS, SOLID_COLOUR, cover, parameters
+from pose.privacy.redact import METHODS, SOLID_COLOUR, redact, redaction_parameters
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture, encode_jpeg
 
@@ -32,30 +32,30 @@ def segments(data):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_far_from_the_mask_stays_as_it_was(picture, mask, method):
+def test_pixels_far_from_the_mask_are_not_changed(picture, mask, method):
     before = picture.copy()
-    covered = cover(picture, mask, method)
+    redacted = redact(picture, mask, method)
     assert (picture == before).all()
     v, u = np.mgrid[:200, :300]
     far = (u - 140) ** 2 + (v - 90) ** 2 > 70**2
-    assert (covered[far] == picture[far]).all()
-    assert not np.shares_memory(covered, picture)
+    assert (redacted[far] == picture[far]).all()
+    assert not np.shares_memory(redacted, picture)
 
 
-def test_solid_leaves_nothing(picture, mask):
-    assert (cover(picture, mask, "solid")[mask] == SOLID_COLOUR).all()
+def test_solid_keeps_no_tone(picture, mask):
+    assert (redact(picture, mask, "solid")[mask] == SOLID_COLOUR).all()
 
 
 def test_blur_is_smooth_and_mosaic_is_tiles(picture, mask):
-    blurred, tiled = (cover(picture, mask, method).astype(int) for method in ("blur", "mosaic"))
+    blurred, tiled = (redact(picture, mask, method).astype(int) for method in ("blur", "mosaic"))
     steps = np.abs(np.diff(blurred, axis=1))[:, :-1][mask[:, 2:] & mask[:, :-2]]
     assert steps.max() <= 8  # smooth, though the source is noise of full strength
-    grid = parameters("mosaic").grid
+    grid = redaction_parameters("mosaic").grid
     assert 1 < len(np.unique(tiled[mask], axis=0)) <= grid**2
 
 
 @pytest.mark.parametrize("method", ["blur", "mosaic"])
-def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
+def test_only_a_tone_is_kept_with_noise_about_it(mask, method):
     """Covered sources of all kinds lie about as many means as there are levels, and show no pattern."""
     rng = np.random.default_rng(1)
     u = np.arange(300)[None, :].repeat(200, axis=0)
@@ -64,11 +64,11 @@ def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
         base = np.full((200, 300, 3), rng.uniform(0, 255, 3))
         side = rng.choice([-1.0, 1.0])
         source = np.clip(base + side * (u - 140)[..., None], 0, 255).astype(np.uint8)
-        shown = cover(source, mask, method).astype(float)
+        shown = redact(source, mask, method).astype(float)
         means.append(shown[mask].mean())
         left, right = shown[mask & (u < 120)].mean(), shown[mask & (u > 160)].mean()
         slopes.append(side * (right - left))
-    known = parameters(method)
+    known = redaction_parameters(method)
     middles = np.sort(means)
     cuts = np.flatnonzero(np.diff(middles) > 2 * known.noise)
     assert len(cuts) + 1 == known.levels
@@ -77,30 +77,30 @@ def test_nothing_but_a_tone_is_left_and_noise_about_it(mask, method):
     assert abs(np.mean(slopes)) < 3 * np.std(slopes) / np.sqrt(len(slopes))
 
 
-def test_a_part_is_light_or_dark_as_it_was(mask):
+def test_light_regions_stay_light_and_dark_ones_dark(mask):
     for value, light in ((60, False), (200, True)):
-        shown = cover(np.full((200, 300, 3), value, np.uint8), mask)[mask].mean()
+        shown = redact(np.full((200, 300, 3), value, np.uint8), mask)[mask].mean()
         assert (shown > 126) == light
 
 
-def test_a_tone_comes_from_the_covered_part_only(mask):
+def test_the_tone_comes_from_masked_pixels_only(mask):
     picture = np.zeros((200, 300, 3), np.uint8)
     picture[~mask] = 255
-    assert cover(picture, mask)[mask].mean() < 126
+    assert redact(picture, mask)[mask].mean() < 126
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_result_can_say_what_a_method_leaves(method):
-    said = asdict(parameters(method))
+def test_a_result_can_hold_what_a_method_keeps(method):
+    said = asdict(redaction_parameters(method))
     assert RedactionResult(method=method, **said, regions=(((1, 2), (3, 4), (5, 0)),)).second_look == 0
     assert (said["levels"] == 1) == (method == "solid")
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_was_under_a_cover_changes_nothing_around_it_not_even_in_the_file(picture, mask, method):
+def test_masked_pixels_change_nothing_around_them_not_even_in_the_file(picture, mask, method):
     other = picture.copy()
     other[mask] = 255 - other[mask]
-    files = [encode_jpeg(cover(one, mask, method)) for one in (picture, other)]
+    files = [encode_jpeg(redact(one, mask, method)) for one in (picture, other)]
     one, two = (decode_picture(file) for file in files)
     v, u = np.mgrid[:200, :300]
     far = (u - 140) ** 2 + (v - 90) ** 2 > (60 + 10 + 24) ** 2  # beyond the rim and the blocks of a JPEG
@@ -110,29 +110,29 @@ def test_what_was_under_a_cover_changes_nothing_around_it_not_even_in_the_file(p
 
 
 def test_equal_pictures_give_equal_bytes(picture, mask):
-    assert (cover(picture, mask) == cover(picture.copy(), mask.copy())).all()
+    assert (redact(picture, mask) == redact(picture.copy(), mask.copy())).all()
 
 
-def test_parts_that_touch_are_covered_as_one_and_others_alone(picture):
+def test_each_of_several_regions_is_redacted(picture):
     mask = np.zeros((200, 300), bool)
     mask[20:60, 20:60] = mask[50:90, 50:90] = True
     mask[120:160, 200:260] = True
-    covered = cover(picture, mask)
-    assert (covered[mask] != picture[mask]).any(axis=1).mean() > 0.99
+    redacted = redact(picture, mask)
+    assert (redacted[mask] != picture[mask]).any(axis=1).mean() > 0.99
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 200), (200, 300)])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_mask_of_any_size_is_covered(picture, size, method):
+def test_a_mask_of_any_size_is_redacted(picture, size, method):
     mask = np.zeros((200, 300), bool)
     mask[: size[0], : size[1]] = True
-    covered = cover(picture, mask, method)
-    assert covered.shape == picture.shape
-    assert (covered[mask] != picture[mask]).any()
+    redacted = redact(picture, mask, method)
+    assert redacted.shape == picture.shape
+    assert (redacted[mask] != picture[mask]).any()
 
 
 def test_an_empty_mask_changes_nothing(picture):
-    assert (cover(picture, np.zeros((200, 300), bool)) == picture).all()
+    assert (redact(picture, np.zeros((200, 300), bool)) == picture).all()
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_an_empty_mask_changes_nothing(picture):
         (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), bool), "pixelate"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(rgb, mask, method):
+def test_wrong_arguments_raise_an_error(rgb, mask, method):
     with pytest.raises(ValueError, match="expected"):
-        cover(rgb, mask, method)
+        redact(rgb, mask, method)
 
 
 def test_a_jpeg_holds_its_pixels_and_nothing_else(picture):

@@ -1,4 +1,4 @@
-"""Frames of one scan back each other up."""
+"""Heads are propagated between the frames of a scan."""
 
 from dataclasses import replace
 from functools import cache
@@ -53,7 +53,7 @@ def masks(heads):
 
 @pytest.mark.parametrize("posture", ["standing", "lying"])
 @pytest.mark.parametrize("lost", [0, 1, 2])
-def test_a_frame_in_which_nobody_was_found_is_covered_where_its_neighbours_say(posture, lost):
+def test_a_frame_in_which_nobody_was_found_gets_the_heads_of_its_neighbours(posture, lost):
     frames, people, faces = scan_of(posture)
     heads = propagate_heads(placed(frames, [[] if i == lost else found for i, found in enumerate(people)]))
     assert [one.reason for one in heads] == [None] * 3
@@ -62,7 +62,7 @@ def test_a_frame_in_which_nobody_was_found_is_covered_where_its_neighbours_say(p
     assert covered > 0.97
 
 
-def test_frames_that_know_their_heads_are_left_alone():
+def test_frames_that_know_all_their_heads_are_not_changed():
     frames, people, _ = scan_of()
     alone = placed(frames, people)
     assert [one.regions for one in propagate_heads(alone)] == [one.heads.regions for one in alone]
@@ -80,14 +80,14 @@ def test_a_head_that_could_not_be_placed_is_moved_with_its_trunk():
     assert faces[1][masks(heads)[1]].sum() > 0.99 * faces[1].sum()
 
 
-def test_somebody_who_is_missed_in_one_frame_is_covered_as_in_the_next():
+def test_a_person_missed_in_one_frame_is_redacted_there_too():
     frames, people, faces = scan_of(second_person=True)
     heads = propagate_heads(placed(frames, [people[0], people[1][:1], people[2]]))
     assert "temporal" in {region.placed_by for region in heads[1].regions}
     assert faces[1][masks(heads)[1]].sum() > 0.97 * faces[1].sum()
 
 
-def test_somebody_who_has_left_is_not_covered_where_the_wall_is_seen():
+def test_a_head_is_not_propagated_to_where_the_depth_map_shows_the_wall():
     frames, people, _ = scan_of(second_person=True)
     gone = frames[1].depthmap.depth.copy()
     gone[:] = 5.0
@@ -100,19 +100,19 @@ def test_somebody_who_has_left_is_not_covered_where_the_wall_is_seen():
     assert len(nearby[1].regions) >= 2
 
 
-def test_where_the_depth_map_shows_no_head_nothing_becomes_certain():
+def test_a_reason_stays_if_the_depth_map_does_not_confirm_the_head():
     frames, people, _ = scan_of()
     blank = replace(frames[1].depthmap, depth=np.zeros_like(frames[1].depthmap.depth))
     alone = placed([frames[0], replace(frames[1], depthmap=blank), frames[2]], [people[0], [], people[2]])
     assert NOBODY in str(propagate_heads(alone)[1].reason)
 
 
-def test_a_head_that_is_guessed_tells_nothing_of_other_frames():
+def test_a_head_that_depth_does_not_confirm_is_not_propagated():
     frames, people, _ = scan_of()
     alone = placed(frames, [people[0], [], people[2]])
     guessed = []
     for one in alone:
-        regions = tuple(replace(region, shown=False) for region in one.heads.regions)
+        regions = tuple(replace(region, depth_confirmed=False) for region in one.heads.regions)
         guessed.append(replace(one, heads=replace(one.heads, regions=regions)))
     assert propagate_heads(alone)[1].reason is None
     heads = propagate_heads(guessed)[1]
@@ -120,14 +120,14 @@ def test_a_head_that_is_guessed_tells_nothing_of_other_frames():
     assert heads.regions == ()
 
 
-def test_neighbours_that_show_fewer_people_make_nothing_certain():
+def test_a_reason_stays_if_the_neighbours_show_fewer_people():
     frames, people, _ = scan_of(second_person=True)
     lost = [people[1][0], person(people[1][1].keypoints, 0.0)]
     heads = propagate_heads(placed(frames, [people[0][:1], lost, people[2][:1]]))
     assert "could not be placed" in str(heads[1].reason)
 
 
-def test_without_the_phones_pose_nothing_can_be_moved():
+def test_heads_are_not_propagated_if_the_phones_pose_is_unknown():
     frames, people, _ = scan_of()
     unknown = [
         replace(
@@ -139,7 +139,7 @@ def test_without_the_phones_pose_nothing_can_be_moved():
     assert NOBODY in str(propagate_heads(placed(unknown, [people[0], [], people[2]]))[1].reason)
 
 
-def test_frames_far_away_in_the_scan_are_not_asked():
+def test_heads_are_not_propagated_to_frames_far_away_in_the_scan():
     frames, people, _ = scan_of()
     nobody = [frames[1]] * 3
     alone = placed([frames[0], *nobody, frames[2]], [people[0], [], [], [], people[2]])
@@ -148,7 +148,7 @@ def test_frames_far_away_in_the_scan_are_not_asked():
     ] * 4
 
 
-def test_in_an_analysis_such_a_frame_has_a_picture_and_counts_for_nothing():
+def test_an_analysis_publishes_the_picture_of_a_frame_with_propagated_heads_only():
     frames, people, faces = scan_of()
     scan = pose.Scan(frames[0].step, tuple(frames), (), "0" * 64)
     result = pose.analyse_scan(scan, KnowingEstimator({0: people[0], 2: people[2]})).result

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import typer
 from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it ships no types
+from typer.testing import CliRunner
 
 from pose import keypoints as kp
-from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, write_coco
+from pose.synthetic.coco_writer import ANNOTATIONS, IMAGES, main, write_coco
 
 COUNT = 18
 SEED = 40
@@ -139,12 +139,13 @@ def test_numbers_out_of_range_are_refused_before_anything_is_written(tmp_path, c
     assert not (tmp_path / "made").exists()
 
 
-def test_it_can_be_run_as_a_module(folder, tmp_path):
+def test_its_command_says_where_the_data_set_is_and_never_overwrites_one(tmp_path):
+    app = typer.Typer()
+    app.command()(main)
     arguments = [str(tmp_path / "made"), "--count", "1", "--seed", str(SEED)]
-    command = [sys.executable, "-m", "pose.synthetic.coco_writer", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("--annotations")
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stdout[:13]) == (0, "--annotations")
     assert len(contents(tmp_path / "made")) == 2
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (again.returncode, again.stdout) == (2, "")
+    again = CliRunner().invoke(app, arguments)
+    assert (again.exit_code, again.stdout) == (2, "")
     assert "not empty" in again.stderr

@@ -30,7 +30,7 @@ def bottom(body):
 
 
 @pytest.mark.parametrize("stature", STATURES)
-def test_a_standing_body_is_as_tall_as_its_stature(stature):
+def test_a_standing_person_is_as_tall_as_its_stature(stature):
     tall = np.median([standing(seed, stature).head[1][1] for seed in range(12)])
     assert 0.8 * stature < tall < 0.96 * stature
     for seed in range(6):
@@ -57,7 +57,7 @@ def test_yaw_0_looks_along_z_and_90_along_x():
         assert left @ across / np.linalg.norm(left) > 0.95
 
 
-def test_a_standing_body_stands_where_it_is_put():
+def test_a_standing_person_is_at_the_given_position():
     body = standing(0, at=(1.0, 0.4, -2.0))
     assert body.joints - standing(0).joints == pytest.approx(np.tile((1.0, 0.4, -2.0), (17, 1)))
 

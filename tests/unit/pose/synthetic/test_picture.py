@@ -1,4 +1,4 @@
-"""Pictures show faces, and the mask says where."""
+"""Pictures show faces, and the mask tells where."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pictures(low, high, count=8):
 
 
 def of_parts(shown, *parts):
-    return np.array([shape.part in parts for shape in shown.scene.shapes] + [False])[shown.hits.index]
+    return shown.hits.part_mask(shown.scene.shapes, *parts)
 
 
 def test_a_picture_has_the_size_that_was_asked_for():
@@ -71,20 +71,6 @@ def test_seen_from_the_back_there_is_no_face():
         assert not visible[[kp.NOSE, *EYES]].any()
         assert of_parts(shown, "head", "hair", "hat").any()
         assert shown.face.sum() < 0.1 * front  # the rim of a cheek at most
-
-
-def test_seen_from_the_side_there_is_less_of_it():
-    front, side = (np.median([p.face.sum() for p in pictures(*r)]) for r in ((0.85, 1), (-0.15, 0.15)))
-    assert side < 0.8 * front
-
-
-def test_a_face_has_something_to_hide():
-    for shown in pictures(0.85, 1):
-        grey = shown.rgb.mean(axis=2)
-        blank = of_parts(shown, "skin") & ~shown.face
-        face = grey[shown.face] - np.median(grey[shown.face])
-        assert np.percentile(np.abs(face), 95) > 15
-        assert blank.any()
 
 
 def test_eyes_are_dark_in_the_middle_and_light_beside_it():
@@ -133,26 +119,26 @@ def tone(shown, part):
     return np.median(pixels, axis=0) if len(pixels) > 20 else None
 
 
-def test_a_child_can_be_met_again_in_other_clothes_and_another_room():
+def test_one_identity_has_one_skin_and_other_clothes_in_other_scans():
     skins: dict[int, np.ndarray] = {}
     clothes: dict[int, np.ndarray] = {}
-    for looks in range(6):
-        scenes = [sample_scene(seed, "standing", second_person=False, looks=looks) for seed in range(8)]
+    for identity in range(5):
+        scenes = [sample_scene(seed, "standing", second_person=False, identity=identity) for seed in range(6)]
         assert len({scene.people[0].measures for scene in scenes}) == 1
-        shown = [render_picture(scene, SIZE, seed, 0) for seed, scene in enumerate(scenes)]
+        shown = [render_picture(scene, (160, 120), seed, 0) for seed, scene in enumerate(scenes)]
         for tones, part in ((skins, "head"), (clothes, "top")):
             seen = [each for each in (tone(picture, part) for picture in shown) if each is not None]
             if len(seen) > 3:
-                tones[looks] = np.array(seen)
+                tones[identity] = np.array(seen)
     assert len(skins) > 3
     own = np.mean([tones.std(axis=0) for tones in skins.values()])
     assert np.std([tones.mean(axis=0) for tones in skins.values()], axis=0).mean() > 2 * own
     assert np.mean([tones.std(axis=0) for tones in clothes.values()]) > 2 * own
 
 
-def test_looks_change_nothing_but_the_child():
-    with_looks, without = (sample_scene(740_003, "standing", looks=looks) for looks in (5, None))
-    rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_looks, without)]
+def test_an_identity_changes_nothing_but_the_child():
+    with_identity, without = (sample_scene(740_003, "standing", identity=identity) for identity in (5, None))
+    rooms = [[s.origin.tolist() for s in scene.shapes if s.owner == -1] for scene in (with_identity, without)]
     assert len(rooms[0]) == len(rooms[1])
-    assert with_looks.step == without.step
-    assert with_looks.people[0].measures != without.people[0].measures
+    assert with_identity.step == without.step
+    assert with_identity.people[0].measures != without.people[0].measures

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose import keypoints as kp
-from pose.synthetic.posing import face_points, sample_pose, settle, turn
+from pose.synthetic.posing import face_points, rest_on_ground, rotation_about, sample_pose
 from pose.synthetic.proportions import sample_measures
 
 
@@ -44,7 +44,7 @@ def test_bones_are_as_long_as_the_measures_say(seed, lying):
 def test_left_is_the_persons_own_left(seed):
     m, body = posed(seed)
     left, up, front = body.frames["head"].T
-    face = (body.joints[list(kp.HEAD)] - body.extra["head"]) @ np.stack([left, up, front], axis=1)
+    face = (body.joints[list(kp.HEAD)] - body.landmarks["head"]) @ np.stack([left, up, front], axis=1)
     assert face[kp.LEFT_EYE, 0] > 0 > face[kp.RIGHT_EYE, 0]
     assert face[kp.LEFT_EAR, 0] > face[kp.LEFT_EYE, 0]
     assert face[kp.RIGHT_EAR, 0] < face[kp.RIGHT_EYE, 0]
@@ -79,11 +79,11 @@ def test_knees_bend_backwards():
 
 def test_placing_turns_and_moves_all_of_a_body():
     _, body = posed(0)
-    rotation, offset = turn("y", 40) @ turn("x", -70), np.array([0.3, 1.2, -0.5])
-    placed = body.place(rotation, offset)
+    rotation, offset = rotation_about("y", 40) @ rotation_about("x", -70), np.array([0.3, 1.2, -0.5])
+    placed = body.transform(rotation, offset)
     assert placed.joints == pytest.approx(body.joints @ rotation.T + offset)
-    assert placed.extra["head"] == pytest.approx(rotation @ body.extra["head"] + offset)
-    back = placed.place(rotation.T, -rotation.T @ offset)
+    assert placed.landmarks["head"] == pytest.approx(rotation @ body.landmarks["head"] + offset)
+    back = placed.transform(rotation.T, -rotation.T @ offset)
     assert back.joints == pytest.approx(body.joints)
     assert back.frames["chest"] == pytest.approx(body.frames["chest"])
 
@@ -92,8 +92,8 @@ def test_placing_turns_and_moves_all_of_a_body():
 def test_turns_are_counter_clockwise_seen_from_the_axis_tip(axis):
     at = "xyz".index(axis)
     start, end = np.eye(3)[(at + 1) % 3], np.eye(3)[(at + 2) % 3]
-    assert turn(axis, 90) @ start == pytest.approx(end)
-    assert np.linalg.det(turn(axis, 33)) == pytest.approx(1)
+    assert rotation_about(axis, 90) @ start == pytest.approx(end)
+    assert np.linalg.det(rotation_about(axis, 33)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -101,8 +101,8 @@ def test_settled_limbs_rest_on_the_ground_and_keep_their_length(seed):
     rng = np.random.default_rng(seed)
     m, body = posed(seed, lying=True)
     ground = 0.3
-    flat = body.place(turn("x", -90), np.array([0.0, ground + 1.0 * m.chest_depth, 0.0]))
-    settled = settle(flat, m, ground, rng)
+    flat = body.transform(rotation_about("x", -90), np.array([0.0, ground + 1.0 * m.chest_depth, 0.0]))
+    settled = rest_on_ground(flat, m, ground, rng)
     lengths = bones(m)
     lowest = settled.joints[[7, 8, 9, 10, 13, 14, 15, 16], 1].min()
     # A limb whose upper end is high cannot be turned quite straight down.
@@ -110,4 +110,4 @@ def test_settled_limbs_rest_on_the_ground_and_keep_their_length(seed):
     for (a, b), length in lengths.items():
         assert np.linalg.norm(settled.joints[a] - settled.joints[b]) == pytest.approx(length)
     for name in ("hand0", "hand1", "heel0", "heel1", "toes0", "toes1"):
-        assert settled.extra[name][1] > ground
+        assert settled.landmarks[name][1] > ground

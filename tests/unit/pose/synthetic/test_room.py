@@ -1,4 +1,4 @@
-"""Rooms leave the child and the view of it free."""
+"""Rooms leave the child in view."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pose.geometry.camera import Intrinsics
-from pose.synthetic.raycast import Camera, cast
+from pose.synthetic.raycast import Camera, cast_rays
 from pose.synthetic.room import sample_bedding, sample_room
 
 MIDDLE = np.array([0.0, 0.45, 0.0])
@@ -21,15 +21,15 @@ def rooms(count=40, **options):
     ]
 
 
-def test_nothing_stands_between_the_phone_and_the_child():
+def test_no_object_is_between_the_phone_and_the_child():
     (pixel,), (distance,) = CAMERA.project(MIDDLE[None])
     column, row = pixel.round().astype(int)
     for room in rooms():
-        hits = cast(CAMERA, [shape for shape in room if shape.part != "wall"])
+        hits = cast_rays(CAMERA, [shape for shape in room if shape.part != "wall"])
         assert hits.depth[row - 2 : row + 3, column - 2 : column + 3].min() > distance
 
 
-def test_no_wall_stands_between_them_either():
+def test_no_wall_is_between_the_phone_and_the_child():
     walls = [shape for room in rooms(200) for shape in room if shape.part == "wall"]
     assert len(walls) > 100
     for wall in walls:
@@ -53,7 +53,7 @@ def test_an_empty_room_has_more_things_in_it():
     assert np.mean([things(room) for room in rooms(crowded=True)]) > 2 * np.mean([*map(things, rooms())])
 
 
-def test_all_of_a_room_belongs_to_the_room():
+def test_every_shape_of_a_room_belongs_to_the_room():
     assert {shape.owner for room in rooms(crowded=True) for shape in room} == {-1}
 
 
@@ -65,7 +65,7 @@ def test_bedding_is_as_high_as_it_says():
     for seed in range(60):
         height, shapes = sample_bedding(np.random.default_rng(seed), 0.8)
         heights.append(height)
-        seen = cast(below, shapes).depth[12, 16]
+        seen = cast_rays(below, shapes).depth[12, 16]
         assert (2.0 - seen == pytest.approx(height, abs=1e-3)) if shapes else height == 0
     assert min(heights) == 0
     assert max(heights) > 0.35

@@ -1,4 +1,4 @@
-"""A rendered scan is a scan, and its truth is true."""
+"""A rendered scan can be read like any scan, and its ground truth is right."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import pose
 from pose import keypoints as kp
 from pose.geometry.orientation import STANDING_STEPS
+from pose.synthetic import scan_writer
 from pose.synthetic.scan_writer import write_scan
 
 FRAMES = 2
@@ -19,7 +20,7 @@ FRAMES = 2
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    """A standing and a lying scan, the latter with somebody else in it."""
+    """A standing and a lying scan, the latter with a second person."""
     folder = tmp_path_factory.mktemp("scans")
     return {
         "standing": write_scan(folder / "standing", 31, "standing", FRAMES),
@@ -32,6 +33,12 @@ def scan(scans, request):
     return scans[request.param]
 
 
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """For tests to which the size of the pictures does not matter."""
+    monkeypatch.setattr(scan_writer, "PICTURE_SIZE", (240, 180))
+
+
 def truth_of(folder):
     return json.loads((folder / "truth.json").read_text())
 
@@ -40,7 +47,7 @@ def contents(folder: Path):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
 
 
-def test_it_reads_as_any_scan(scan):
+def test_it_can_be_read_like_any_scan(scan):
     read = pose.read_scan(scan)
     assert [frame.order for frame in read.frames] == [0, 1]
     assert read.broken == ()
@@ -126,6 +133,7 @@ def test_masks_of_faces_are_as_large_as_the_pictures_and_lie_at_the_eyes(scan):
             assert away.min() < 150
 
 
+@pytest.mark.usefixtures("small_pictures")
 def test_the_same_arguments_give_the_same_bytes(tmp_path):
     one, other = (write_scan(tmp_path / name, 5, "lying", 1) for name in ("one", "other"))
     assert contents(one) == contents(other)
@@ -147,6 +155,7 @@ def test_it_writes_what_a_phone_would_and_the_truth(scan):
     assert len(names) == 2 + 3 * FRAMES
 
 
+@pytest.mark.usefixtures("small_pictures")
 def test_an_empty_room_has_nobody_in_its_truth(tmp_path):
     folder = write_scan(tmp_path / "scan", 7, "empty", 1)
     assert truth_of(folder) == {"posture": "empty", "frames": [{"order": 0, "people": []}]}
@@ -160,7 +169,8 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+@pytest.mark.usefixtures("small_pictures")
+def test_an_empty_folder_is_accepted(tmp_path):
     assert write_scan(str(tmp_path), 1, "standing", 1) == tmp_path
     assert (tmp_path / "truth.json").is_file()
 
@@ -169,7 +179,7 @@ def test_an_empty_folder_is_taken(tmp_path):
     ("seed", "posture", "frames"),
     [(1, "standing", 0), (1, "standing", 100), (1, "sitting", 1), (-1, "lying", 1)],
 )
-def test_arguments_that_make_no_sense_are_refused_before_anything_is_written(tmp_path, seed, posture, frames):
+def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path, seed, posture, frames):
     with pytest.raises(ValueError):
         write_scan(tmp_path / "scan", seed, posture, frames)
     assert not (tmp_path / "scan").exists()

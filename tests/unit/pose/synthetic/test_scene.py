@@ -1,4 +1,4 @@
-"""Scenes are as a scan's seed, posture and frame say."""
+"""Scenes follow from seed, posture and frame."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from pose import keypoints as kp
 from pose.geometry.orientation import LYING_STEPS, STANDING_STEPS, turn_points, turns_for_step
-from pose.synthetic.scene import PHONE, sample_scene
+from pose.synthetic.scene import PHONE_INTRINSICS, sample_scene
 
-SEEDS = range(700_000, 700_020)
+SEEDS = range(700_000, 700_012)
 scene = cache(sample_scene)
 
 
@@ -79,13 +79,13 @@ def test_an_empty_room_holds_nobody_and_no_hands():
 def test_a_second_person_comes_when_asked_for_and_by_chance_otherwise():
     assert all(len(scene(seed, "standing", second_person=True).people) == 2 for seed in SEEDS)
     assert all(len(scene(seed, "lying", second_person=False).people) == 1 for seed in SEEDS)
-    alone = np.mean([len(sample_scene(seed, "standing").people) == 1 for seed in range(150)])
+    alone = np.mean([len(sample_scene(seed, "standing").people) == 1 for seed in range(100)])
     assert 0.8 < alone < 0.98
 
 
-def test_who_comes_in_by_chance_goes_again_and_leaves_the_room_as_it_was():
+def test_a_second_person_by_chance_is_in_six_of_nine_frames_of_the_same_room():
     seen = 0
-    for seed in range(700_000, 700_060):
+    for seed in range(700_000, 700_030):
         frames = [sample_scene(seed, "standing", frame=frame) for frame in (0, 3, 6)]
         counts = sorted(len(frame.people) for frame in frames)
         assert counts in ([1, 1, 1], [1, 2, 2])
@@ -112,7 +112,7 @@ def test_the_size_changes_nothing_but_the_camera():
     assert shape_numbers(small.shapes) == shape_numbers(large.shapes)
     assert (small.camera.intrinsics.width, large.camera.intrinsics.height) == (180, 480)
     assert small.camera.intrinsics.fx / 180 == pytest.approx(large.camera.intrinsics.fx / 640)
-    assert small.intrinsics == pytest.approx(PHONE, rel=0.03)
+    assert small.intrinsics == pytest.approx(PHONE_INTRINSICS, rel=0.03)
 
 
 def test_the_cameras_rotation_is_one():
@@ -122,14 +122,7 @@ def test_the_cameras_rotation_is_one():
         assert np.linalg.det(rotation) == pytest.approx(1)
 
 
-def test_the_same_arguments_give_the_same_scene():
-    one, other = (sample_scene(5, "lying", frame=4, careful=False) for _ in range(2))
-    assert shape_numbers(one.shapes) == shape_numbers(other.shapes)
-    assert np.array_equal(one.camera.rotation, other.camera.rotation)
-    assert shape_numbers(sample_scene(6, "lying").shapes) != shape_numbers(one.shapes)
-
-
 @pytest.mark.parametrize(("seed", "posture"), [(1, "sitting"), (1, ""), (-1, "standing")])
-def test_arguments_that_make_no_sense_are_refused(seed, posture):
+def test_invalid_arguments_are_refused(seed, posture):
     with pytest.raises(ValueError):
         sample_scene(seed, posture)

@@ -1,4 +1,4 @@
-"""Renderings become the network's lessons."""
+"""Renderings become training samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pose.estimators.heatmap import cells_to_pixels
 from pose.geometry.orientation import turns_for_step
 from pose.synthetic.render import FIRST_TRAINING_SEED, render
 from pose.training import samples
-from pose.training.samples import HIDDEN_WEIGHT, PEOPLE, to_sample, training_sample
+from pose.training.samples import HIDDEN_WEIGHT, MAX_PEOPLE, to_sample, training_sample
 
 sample = cache(training_sample)
 
@@ -24,8 +24,8 @@ def test_a_sample_has_the_shapes_and_types_that_it_says():
     one = sample(0)
     assert one["input"].shape == (3, *INPUT_SIZE)
     assert one["input"].dtype == torch.float16
-    assert one["centres"].shape == (PEOPLE, MAPS, 2)
-    assert one["present"].shape == (PEOPLE, MAPS)
+    assert one["centres"].shape == (MAX_PEOPLE, MAPS, 2)
+    assert one["present"].shape == (MAX_PEOPLE, MAPS)
     assert one["present"].dtype == torch.bool
     assert one["weight"].shape == (MAPS,)
     assert all(torch.isfinite(value).all() for value in one.values())
@@ -50,11 +50,11 @@ def test_no_sample_is_made_from_a_held_out_seed(monkeypatch):
     assert seeds == [FIRST_TRAINING_SEED + index for index in (0, 1, 999, 10**7)]
 
 
-def test_lessons_are_of_all_kinds():
-    lessons = [sample(index) for index in range(60)]
-    empty = np.mean([not lesson["present"].any() for lesson in lessons])
-    pairs = np.mean([bool(lesson["present"][1].any()) for lesson in lessons])
-    without_floor = np.mean([not lesson["input"][2].any() for lesson in lessons])
+def test_samples_are_of_all_kinds():
+    drawn = [sample(index) for index in range(60)]
+    empty = np.mean([not each["present"].any() for each in drawn])
+    pairs = np.mean([bool(each["present"][1].any()) for each in drawn])
+    without_floor = np.mean([not each["input"][2].any() for each in drawn])
     assert 0.03 < empty < 0.3
     assert 0.02 < pairs < 0.3
     assert 0.02 < without_floor < 0.3
@@ -80,7 +80,7 @@ def test_centres_are_the_true_keypoints_seen_upright(posture):
     assert np.nanmedian(np.abs(depth - true)) < 0.1
 
 
-def test_joints_outside_the_picture_are_not_there_and_hidden_ones_count_less():
+def test_joints_outside_the_picture_are_absent_and_hidden_ones_count_less():
     outside = hidden = 0
     for seed in range(751_000, 751_040):
         rendering = render(seed, "standing", (180, 135), careful=False, second_person=False)
@@ -103,9 +103,9 @@ def test_in_an_empty_room_nothing_is_there_and_everything_counts():
     assert (made["weight"] == 1).all()
 
 
-def test_somebody_of_whom_next_to_nothing_is_seen_is_not_there():
+def test_a_second_person_who_is_hardly_visible_is_left_out():
     there = set()
-    for seed in range(752_000, 752_020):
+    for seed in range(752_000, 752_014):
         rendering = render(seed, "lying", (180, 135), second_person=True)
         seen = rendering.keypoints(rendering.scene.people[1])[1].sum()
         made = to_sample(rendering, 0.0)

@@ -1,4 +1,4 @@
-"""A training learns, goes on where it stopped, and never sees what is held out."""
+"""A training learns, resumes where it stopped, and never uses held-out renderings."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ FOUND = {"pck": 0.5, "person_p05": 0.4, "empty_p95": 0.1}
 
 
 class Killed(BaseException):
-    """What ends a run in its midst."""
+    """Stands for a signal that ends a run."""
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Tiny networks, four renderings over and over, and no look at the held-out ones."""
+    """Use tiny networks and four samples, and skip the evaluation on held-out renderings."""
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
     monkeypatch.setattr(train, "training_sample", lambda index: sample(index % 4))
-    monkeypatch.setattr(train, "held_out", lambda network, device: FOUND)
+    monkeypatch.setattr(train, "evaluate_held_out", lambda network, device: FOUND)
 
 
 def run(out, steps, *, every=100, peak=0.02, variant="tiny", batch=2):
@@ -50,7 +50,7 @@ def run(out, steps, *, every=100, peak=0.02, variant="tiny", batch=2):
         peak=peak,
         device=torch.device("cpu"),
         workers=0,
-        every=every,
+        save_every=every,
         console=Console(file=text, width=200),
     )
     return text.getvalue()
@@ -69,7 +69,7 @@ def loss_of(out, batch=4):
 
 
 def kill_at(monkeypatch, index):
-    """The run dies when it wants this rendering."""
+    """End the run when it asks for this sample."""
 
     def until(wanted):
         if wanted >= index:
@@ -82,11 +82,11 @@ def kill_at(monkeypatch, index):
 def test_the_loss_falls(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "WARM_UP", 3)
     run(tmp_path / "begun", 1, batch=4)
-    run(tmp_path / "trained", 18, batch=4)
+    run(tmp_path / "trained", 14, batch=4)
     assert loss_of(tmp_path / "trained") < 0.6 * loss_of(tmp_path / "begun")
 
 
-def test_it_says_how_far_it_is_and_what_it_reaches(tmp_path):
+def test_it_prints_its_progress_and_its_accuracy(tmp_path):
     text = run(tmp_path, 2, batch=1, every=1)
     assert "step 1: {'pck': 0.5" in text
     assert "step 2: {'pck': 0.5" in text
@@ -98,7 +98,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         run(tmp_path / "killed", 8, every=4)
     monkeypatch.setattr(train, "training_sample", lambda index: sample(index % 4))
-    assert "going on from step 4" in run(tmp_path / "killed", 8, every=4)
+    assert "resuming from step 4" in run(tmp_path / "killed", 8, every=4)
     whole, killed = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "killed"))
     assert set(whole) == set(killed)
     for name, value in whole.items():
@@ -107,7 +107,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert [json.loads(line)["step"] for line in lines] == [4, 8]
 
 
-def test_a_run_goes_on_with_the_renderings_that_it_has_not_seen(tmp_path, monkeypatch):
+def test_a_resumed_run_continues_with_new_samples(tmp_path, monkeypatch):
     wanted = []
 
     def watched(index):
@@ -136,11 +136,11 @@ def test_a_run_that_is_killed_while_it_saves_leaves_what_was_saved_before(tmp_pa
         run(tmp_path, 3)
     assert (tmp_path / "state.safetensors").read_bytes() == before
     monkeypatch.setattr(train, "save_file", save_file)
-    assert "going on from step 2" in run(tmp_path, 3)
+    assert "resuming from step 2" in run(tmp_path, 3)
     assert int(load_file(tmp_path / "state.safetensors")["step"]) == 3
 
 
-def test_what_is_saved_is_an_estimator(tmp_path):
+def test_saved_weights_are_an_estimator(tmp_path):
     run(tmp_path, 2)
     facts = read_checkpoint(tmp_path / "weights.safetensors").facts
     assert facts["name"] == "depth-hrnet"
@@ -151,7 +151,7 @@ def test_what_is_saved_is_an_estimator(tmp_path):
     assert read_checkpoint(tmp_path / "weights.safetensors").facts["version"] != facts["version"]
 
 
-def test_anybody_may_read_what_is_saved(tmp_path):
+def test_every_user_can_read_the_saved_weights(tmp_path):
     run(tmp_path, 1)
     assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == 0o644
 
@@ -175,7 +175,7 @@ def test_workers_share_the_renderings_among_them(monkeypatch):
     monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: None)
 
 
-def test_what_is_held_out_is_never_trained_on(monkeypatch):
+def test_held_out_renderings_are_never_trained_on(monkeypatch):
     def seeds_of(module, work):
         seeds = []
 
@@ -190,17 +190,17 @@ def test_what_is_held_out_is_never_trained_on(monkeypatch):
 
     network = build_hrnet("tiny", out_channels=19)
     monkeypatch.undo()
-    held_out = seeds_of(train, lambda: train.held_out(network, torch.device("cpu"), 6))
+    held_out = seeds_of(train, lambda: train.evaluate_held_out(network, torch.device("cpu"), 6))
     trained = seeds_of(samples, lambda: [training_sample(index) for index in range(6)])
     assert held_out == list(range(6))
     assert min(trained) == FIRST_TRAINING_SEED > max(held_out)
 
 
-def test_a_look_at_the_held_out_ones_changes_nothing(monkeypatch):
+def test_evaluating_held_out_renderings_does_not_change_the_network(monkeypatch):
     monkeypatch.undo()
     network = build_hrnet(TINY, out_channels=19)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    found = train.held_out(network, torch.device("cpu"), 6)
+    found = train.evaluate_held_out(network, torch.device("cpu"), 6)
     assert set(found) == set(FOUND)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert network.training
@@ -236,7 +236,7 @@ def test_joints_that_count_less_add_less_to_the_loss():
     assert float(half) == pytest.approx(float(whole) / 2)
 
 
-def test_what_is_kept_is_a_running_mean_of_the_weights(tmp_path):
+def test_the_result_is_a_moving_average_of_the_weights(tmp_path):
     one, two = (tmp_path / name for name in ("one", "two"))
     run(one, 1)
     run(two, 2)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from pose.detectors import build_detector
 from pose.errors import InvalidWeights
@@ -32,20 +33,55 @@ def test_the_published_sizes_load_too(width):
     assert same(tensors, state)
 
 
-def test_what_loaded_is_taken_by_the_network_strictly(thin):
+def test_converted_weights_load_into_the_network_strictly(thin):
     build_hrnet("w32").load_state_dict(hrnet_state(as_mmpose(thin))[0], strict=True)
 
 
 @pytest.mark.parametrize(
     ("rename", "place"), [(dict, ""), (as_mmpose, "backbone."), (as_trained_on_several, "module.")]
 )
-def test_a_tensor_that_is_missing_is_named_as_in_the_file(thin, rename, place):
+def test_a_missing_tensor_is_named_as_in_the_file(thin, rename, place):
     state = rename({name: value for name, value in thin.items() if name != "layer1.0.bn2.weight"})
     with pytest.raises(InvalidWeights, match=rf"tensors missing \(1\): {place}layer1\.0\.bn2\.weight$"):
         hrnet_state(state)
 
 
-def test_a_tensor_that_is_missing_in_mmposes_head_is_named(thin):
+LEADS = ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net.module."]
+
+
+@pytest.mark.parametrize("lead", LEADS)
+@pytest.mark.parametrize("rename", [dict, as_mmpose])
+def test_prefixes_of_wrappers_around_an_hrnet_are_dropped(thin, lead, rename):
+    state = {lead + name: value for name, value in rename(thin).items()}
+    assert same(hrnet_state(state)[0], thin)
+    del state[next(name for name in state if name.endswith("layer1.0.bn2.weight"))]
+    with pytest.raises(InvalidWeights, match=rf"missing \(1\): {re.escape(lead)}.*layer1\.0\.bn2\.weight$"):
+        hrnet_state(state)
+
+
+@pytest.mark.parametrize("wrapper", ["module", "_orig_mod"])
+def test_prefixes_of_wrappers_around_a_part_of_an_hrnet_are_dropped(thin, wrapper):
+    state = {name.replace("stage3.", f"stage3.{wrapper}."): value for name, value in thin.items()}
+    assert state.keys() != thin.keys()
+    assert same(hrnet_state(state)[0], thin)
+    averaged = {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in thin.items()}}
+    assert same(hrnet_state(averaged)[0], thin)
+
+
+def test_the_names_of_mmpose_0_are_known(thin):
+    state = {
+        name.replace("head.", "keypoint_head.") if name.startswith("head.") else name: value
+        for name, value in as_mmpose(thin).items()
+    }
+    assert same(hrnet_state(state)[0], thin)
+
+
+def test_two_tensors_for_one_place_are_refused(thin):
+    with pytest.raises(InvalidWeights, match=r"two tensors for one place: conv1\.weight, module\.conv1"):
+        hrnet_state({**thin, "module.conv1.weight": thin["conv1.weight"]})
+
+
+def test_a_missing_tensor_of_the_head_is_named_as_in_mmpose(thin):
     state = as_mmpose({name: value for name, value in thin.items() if name != "final_layer.bias"})
     with pytest.raises(InvalidWeights, match=r"tensors missing \(1\): head\.final_layer\.bias$"):
         hrnet_state(state)
@@ -53,7 +89,7 @@ def test_a_tensor_that_is_missing_in_mmposes_head_is_named(thin):
 
 @pytest.mark.parametrize("name", ["extra.weight", "head.deconv_layers.0.weight", "backbone.extra"])
 @pytest.mark.parametrize("rename", [dict, as_mmpose])
-def test_a_tensor_too_many_is_named(thin, name, rename):
+def test_an_unknown_tensor_is_named(thin, name, rename):
     with pytest.raises(InvalidWeights, match=r"tensors not of this network \(1\)"):
         hrnet_state({**rename(thin), name: torch.ones(1)})
 
@@ -67,7 +103,7 @@ def test_a_tensor_of_another_shape_is_named(thin):
         hrnet_state(as_mmpose(wrong))
 
 
-def test_of_many_that_are_wrong_the_first_are_named_and_all_counted(thin):
+def test_the_first_of_many_wrong_tensors_are_named_and_all_are_counted(thin):
     few = {name: value for name, value in thin.items() if not name.startswith("stage4")}
     count = sum(name.startswith("stage4") and not name.endswith("tracked") for name in thin)
     with pytest.raises(InvalidWeights, match=rf"missing \({count}\): stage4.* and {count - 5} more$"):
@@ -95,7 +131,7 @@ def test_numbers_that_are_not_finite_are_refused(thin, value):
         hrnet_state(thin)
 
 
-def test_whole_numbers_in_place_of_weights_are_refused(thin):
+def test_integers_in_place_of_weights_are_refused(thin):
     with pytest.raises(InvalidWeights, match=r"bn1\.bias holds int64"):
         hrnet_state({**thin, "bn1.bias": thin["bn1.bias"].long()})
 
@@ -119,7 +155,7 @@ def test_a_detectors_weights_load_bit_by_bit(tmp_path, detector):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torchvisions_names_from_before_are_brought_to_todays(tmp_path, detector, zipped):
+def test_old_names_of_torchvision_are_converted_to_the_present_ones(tmp_path, detector, zipped):
     # torchvision 0.3 to 0.12: no list of layers in the pyramid and in the proposals' head.
     old = {
         re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.0\.", r"\1.\2.", name).replace(
@@ -132,7 +168,29 @@ def test_torchvisions_names_from_before_are_brought_to_todays(tmp_path, detector
     assert same(detector_state(state, DETECTOR), detector)
 
 
-def test_counters_that_frozen_norms_have_no_use_for_are_dropped(detector):
+@pytest.mark.parametrize("lead", LEADS)
+def test_prefixes_of_wrappers_around_a_detector_are_dropped(detector, lead):
+    state = {lead + name: value for name, value in detector.items()}
+    # Without versions of its modules a file's names are renamed as old ones, and those fit as they are.
+    assert same(detector_state(state, DETECTOR), detector)
+    name = "roi_heads.box_predictor.cls_score.weight"
+    with pytest.raises(InvalidWeights, match=rf"another shape \(1\): {re.escape(lead + name)} is"):
+        detector_state({**state, lead + name: torch.ones(2, 1024)}, DETECTOR)
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.compile, AveragedModel])
+def test_a_wrapped_detector_keeps_the_versions_of_its_modules(tmp_path, wrap):
+    network = build_detector(DETECTOR)
+    state, _ = read_pth(write_pth(tmp_path / "w.pth", {"model": wrap(network).state_dict()}))
+    assert same(detector_state(state, DETECTOR), network.state_dict())
+
+
+def test_a_detector_with_a_compiled_backbone_is_read(detector):
+    state = {name.replace("backbone.", "backbone._orig_mod.", 1): value for name, value in detector.items()}
+    assert same(detector_state(state, DETECTOR), detector)
+
+
+def test_counters_of_frozen_norms_are_dropped(detector):
     extra = {**detector, "backbone.body.0.1.num_batches_tracked": torch.tensor(7)}
     assert "backbone.body.0.1.running_mean" in detector
     assert same(detector_state(extra, DETECTOR), detector)

@@ -31,7 +31,7 @@ def sha256_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_file_of_ones_own_is_read_by_its_path(tmp_path):
+def test_an_own_file_is_read(tmp_path):
     path = of_mmpose(tmp_path / "mine.pth")
     checkpoint = read_weights_file(path)
     assert same(checkpoint.tensors, thin_state())
@@ -55,12 +55,12 @@ def test_safetensors_of_either_naming_are_read_too(tmp_path):
         assert same(read_weights_file(path, NAME).tensors, thin_state())
 
 
-def test_a_file_is_what_its_bytes_are_whatever_its_name_ends_in(tmp_path):
+def test_the_bytes_of_a_file_tell_its_format_not_its_name(tmp_path):
     save_file(thin_state(), tmp_path / "mine.pth")
     assert same(read_weights_file(tmp_path / "mine.pth", NAME).tensors, thin_state())
 
 
-def test_a_published_file_is_known_by_its_hash_and_has_its_version(tmp_path, monkeypatch):
+def test_a_published_file_is_recognised_by_its_hash(tmp_path, monkeypatch):
     path = write_pth(tmp_path / "renamed.pth", thin_state())
     publish(monkeypatch, NAME, path)
     facts = read_weights_file(path, own=False).facts
@@ -69,11 +69,13 @@ def test_a_published_file_is_known_by_its_hash_and_has_its_version(tmp_path, mon
     assert facts["input_size"] == "192x256"
 
 
-def test_a_file_that_nobody_published_is_not_even_opened_unless_that_is_wanted(tmp_path, monkeypatch):
+def test_a_file_that_is_not_published_is_read_only_on_request(tmp_path, monkeypatch):
     path = tmp_path / "mine.pth"
-    path.write_bytes(b"never looked at")
+    path.write_bytes(b"never read")
     monkeypatch.setattr(originals, "read_pth", lambda path: pytest.fail("it was read"))
-    with pytest.raises(InvalidWeights, match=rf"mine\.pth: nobody .* SHA-256 {sha256_of(path)}; .* --own"):
+    with pytest.raises(
+        InvalidWeights, match=rf"mine\.pth: no published file has the SHA-256 {sha256_of(path)}; .* --own"
+    ):
         read_weights_file(path, NAME, own=False)
 
 
@@ -107,23 +109,23 @@ def test_another_input_size_is_refused(tmp_path):
         ("mine.pth", None, "hrnet-w32"),
     ],
 )
-def test_without_mmposes_word_the_files_name_tells_the_input_size(tmp_path, file, size, name):
+def test_without_mmposes_meta_the_file_name_tells_the_input_size(tmp_path, file, size, name):
     facts = read_weights_file(write_pth(tmp_path / file, thin_state())).facts
     assert facts.get("input_size") == size
     assert facts["name"] == name
 
 
-def test_the_files_own_word_counts_more_than_its_name(tmp_path):
+def test_the_meta_of_a_file_counts_more_than_its_name(tmp_path):
     path = of_mmpose(tmp_path / "mine_384x288.pth", (192, 256))
     assert read_weights_file(path).facts["input_size"] == "192x256"
 
 
-def test_an_input_size_that_nothing_tells_is_the_one_asked_for(tmp_path):
+def test_an_unknown_input_size_is_that_of_the_requested_model(tmp_path):
     path = write_pth(tmp_path / "mine.pth", thin_state())
     assert read_weights_file(path, "hrnet-w32-384x288").facts["input_size"] == "288x384"
 
 
-def test_what_is_wrong_inside_is_told_with_the_files_name(tmp_path):
+def test_an_error_inside_a_file_names_the_file(tmp_path):
     path = write_pth(tmp_path / "mine.pth", {**thin_state(), "extra": torch.ones(1)})
     with pytest.raises(InvalidWeights, match=r"^weights mine\.pth: tensors not of .* \(1\): extra$"):
         read_weights_file(path)
@@ -135,7 +137,7 @@ def test_an_hrnet_is_no_detector(tmp_path):
         read_weights_file(path, "ssdlite320-mobilenet-v3-large")
 
 
-def test_what_is_no_file_or_has_no_name_is_refused(tmp_path):
+def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(InvalidWeights, match="there is no such file"):
             read_weights_file(path)

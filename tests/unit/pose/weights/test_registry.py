@@ -20,7 +20,7 @@ from pose.weights.registry import (
     POSE_MODELS,
     REGISTRY,
     find_published,
-    slot,
+    first_published,
 )
 
 TORCHVISION = {
@@ -47,7 +47,7 @@ def test_each_detector_has_weights():
 
 
 @pytest.mark.parametrize("published", ALL, ids=lambda each: each.file)
-def test_a_hash_is_whole_or_the_digits_in_the_files_name(published):
+def test_a_hash_is_complete_or_the_digits_in_the_file_name(published):
     assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", published.sha256)
     if published.url is not None:
         assert published.url.startswith("https://")
@@ -65,18 +65,18 @@ def test_all_files_of_an_hrnet_are_for_one_network(name):
         assert f"{height}x{width}" in published.file and f"w{published.width}" in published.file
 
 
-def test_models_stand_in_the_order_of_their_precision():
+def test_models_are_in_the_order_of_their_precision():
     for names in (POSE_MODELS, DETECTORS):
         published = [REGISTRY[name][0].ap or 0 for name in names]
         assert published == sorted(published, reverse=True)
     assert (POSE_MODELS[0], DETECTORS[0]) == (DEFAULT_POSE, DEFAULT_DETECTOR)
 
 
-def test_no_two_files_can_be_taken_for_each_other():
+def test_no_two_files_have_the_same_hash():
     assert len({each.sha256[:8] for each in ALL}) == len({each.file for each in ALL}) == len(ALL)
 
 
-def test_a_file_is_found_by_its_hash_as_far_as_that_is_known():
+def test_a_file_is_found_by_the_known_digits_of_its_hash():
     known = "95e0fec3194826d5e3f806ea89be68bbb84517b114c3a32b3058c56610b5ef61"
     assert find_published(known) is REGISTRY["hrnet-w48-384x288"][1]
     assert find_published(known[:-1] + "0") is None
@@ -84,6 +84,6 @@ def test_a_file_is_found_by_its_hash_as_far_as_that_is_known():
     assert find_published(64 * "0") is None
 
 
-def test_an_unknown_name_is_refused_and_the_known_ones_are_named():
+def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match=r"'hrnet-w64'.*hrnet-w48-384x288.*ssdlite320"):
-        slot("hrnet-w64")
+        first_published("hrnet-w64")

@@ -54,7 +54,7 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_added_is_loaded_bit_by_bit(store, file):
+def test_added_weights_are_loaded_exactly(store, file):
     facts = store.add(NAME, file, own=True)
     checkpoint = store.load(NAME)
     assert same(checkpoint.tensors, thin_state())
@@ -62,7 +62,7 @@ def test_what_is_added_is_loaded_bit_by_bit(store, file):
     assert (facts["name"], facts["variant"], facts["input_size"]) == (NAME, "w32", "192x256")
 
 
-def test_a_detector_is_kept_too(store, tmp_path):
+def test_weights_of_a_detector_are_stored_too(store, tmp_path):
     state = build_detector(SMALL_DETECTOR).state_dict()
     store.add(SMALL_DETECTOR, write_pth(tmp_path / "d.pth", state), own=True)
     checkpoint = store.load(SMALL_DETECTOR)
@@ -71,21 +71,21 @@ def test_a_detector_is_kept_too(store, tmp_path):
     assert store.verify(SMALL_DETECTOR) == checkpoint.facts
 
 
-def test_a_published_file_needs_no_own(store, file, monkeypatch):
+def test_a_published_file_does_not_need_own(store, file, monkeypatch):
     publish(monkeypatch, NAME, file, digits=8)
     facts = store.add(NAME, file)
     assert facts["version"] == facts["source_sha256"][:8]
     assert len(facts["source_sha256"]) == 64  # all of it is known by now
 
 
-def test_a_file_that_nobody_published_is_refused_unless_it_is_ones_own(store, file):
+def test_an_unpublished_file_is_refused_without_own(store, file):
     with pytest.raises(InvalidWeights, match="--own"):
         store.add(NAME, file)
     assert not store.folder.exists()
     assert store.add(NAME, file, own=True)["version"].startswith("own-")
 
 
-def test_a_file_of_another_store_is_taken_with_its_history(store, file, tmp_path, monkeypatch):
+def test_a_file_of_another_store_keeps_its_facts(store, file, tmp_path, monkeypatch):
     other = WeightsStore(tmp_path / "other")
     facts = other.add(NAME, file, own=True)
     with pytest.raises(InvalidWeights, match="--own"):
@@ -98,7 +98,7 @@ def test_a_file_of_another_store_is_taken_with_its_history(store, file, tmp_path
     assert store.add(NAME, other.path(NAME)) == published
 
 
-def test_what_does_not_fit_the_name_leaves_what_was_there(store, file, tmp_path):
+def test_a_file_that_does_not_fit_leaves_the_stored_weights(store, file, tmp_path):
     facts = store.add(NAME, file, own=True)
     broken = write_pth(tmp_path / "broken.pth", {"final_layer.weight": torch.ones(17, 32, 1, 1)})
     with pytest.raises(InvalidWeights, match="missing"):
@@ -107,7 +107,7 @@ def test_what_does_not_fit_the_name_leaves_what_was_there(store, file, tmp_path)
     assert names_in(store.folder) == [f"{NAME}.safetensors"]
 
 
-def test_weights_that_are_not_there_are_said_so_with_what_to_do(store):
+def test_the_error_for_missing_weights_says_what_to_do(store):
     assert not store.has(NAME)
     expected = rf"`pose weights pull {NAME}` where there is a network, or `pose weights add {NAME} FILE`"
     with pytest.raises(InvalidWeights, match=expected):
@@ -121,7 +121,7 @@ def test_an_unknown_name_is_refused(store, call):
         getattr(store, call)("../hrnet")
 
 
-def test_a_byte_that_changed_on_the_disk_is_found_at_each_load(store, file):
+def test_a_changed_byte_on_the_disk_is_found_at_each_load(store, file):
     store.add(NAME, file, own=True)
     path = store.path(NAME)
     whole = bytearray(path.read_bytes())
@@ -134,7 +134,7 @@ def test_a_byte_that_changed_on_the_disk_is_found_at_each_load(store, file):
             call(NAME)
 
 
-def test_a_file_that_was_cut_off_is_refused(store, file):
+def test_a_truncated_file_is_refused(store, file):
     store.add(NAME, file, own=True)
     path = store.path(NAME)
     path.write_bytes(path.read_bytes()[:-1])
@@ -162,7 +162,7 @@ def test_a_header_that_does_not_agree_with_the_name_is_refused(store, file, chan
         store.load(NAME)
 
 
-def test_a_header_that_was_changed_by_hand_is_found(store, file):
+def test_a_header_changed_by_hand_is_found(store, file):
     store.add(NAME, file, own=True)
     path = store.path(NAME)
     save_file(load_file(path), path, {**header_of(path), "version": "c161b7de"})
@@ -170,7 +170,7 @@ def test_a_header_that_was_changed_by_hand_is_found(store, file):
         store.load(NAME)
 
 
-def test_to_verify_is_also_to_look_at_every_name_and_shape(store, file):
+def test_verify_checks_every_name_and_shape(store, file):
     store.add(NAME, file, own=True)
     path = store.path(NAME)
     tensors = load_file(path)
@@ -181,14 +181,14 @@ def test_to_verify_is_also_to_look_at_every_name_and_shape(store, file):
         store.verify(NAME)
 
 
-def test_the_entries_are_all_names_and_what_is_known_of_their_files(store, file):
+def test_entries_has_all_names_and_the_facts_of_their_files(store, file):
     assert store.entries() == dict.fromkeys(REGISTRY)
     facts = store.add(NAME, file, own=True)
     store.path(OTHER).write_bytes(b"damaged")
     assert store.entries() == {**dict.fromkeys(REGISTRY), NAME: facts, OTHER: {}}
 
 
-def test_a_write_that_fails_leaves_nothing(store, file, monkeypatch):
+def test_a_failed_write_leaves_no_file(store, file, monkeypatch):
     def full(tensors, path, facts):
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -222,13 +222,13 @@ def test_others_may_read_what_was_stored(store, file):
     assert stat.S_IMODE(store.path(NAME).stat().st_mode) == 0o644
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(file, tmp_path):
+def test_a_read_only_folder_is_an_os_error(file, tmp_path):
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(OSError):
         WeightsStore(tmp_path / "taken" / "store").add(NAME, file, own=True)
 
 
-def test_two_that_add_the_same_do_no_harm(store, file, tmp_path):
+def test_two_processes_can_add_the_same_weights(store, file, tmp_path):
     copy = shutil.copy(file, tmp_path / "copy.pth")
     threads = [
         threading.Thread(target=store.add, args=(NAME, path), kwargs={"own": True})
@@ -242,7 +242,7 @@ def test_two_that_add_the_same_do_no_harm(store, file, tmp_path):
     assert names_in(store.folder) == [f"{NAME}.safetensors"]
 
 
-def test_a_lock_is_waited_for_and_is_one_a_name(store):
+def test_each_name_has_a_lock_that_others_wait_for(store):
     order = []
 
     def wait():
@@ -259,7 +259,7 @@ def test_a_lock_is_waited_for_and_is_one_a_name(store):
     assert order == ["first", "second"]
 
 
-def test_without_a_folder_it_is_the_platforms_cache(monkeypatch, tmp_path):
+def test_the_default_folder_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = WeightsStore().folder
     assert folder == Path(platformdirs.user_cache_dir("pose-worker")) / "weights"

@@ -15,7 +15,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 from kombu.transport import filesystem as kombus
 
-from worker.broker.filesystem import ABANDONED_AFTER_S, Channel, Transport, prune
+from worker.broker.filesystem import ABANDONED_AFTER_S, Channel, Transport
 
 TASKS = Queue("celery", Exchange("celery", "direct"), "celery")
 EVENTS = Exchange("celeryev", "topic")
@@ -74,34 +74,17 @@ def test_messages_are_taken_in_the_order_in_which_they_came(connection, messages
     assert list(messages.iterdir()) == []
 
 
-def test_a_message_that_a_full_disk_does_not_take_back_comes_again(connection, monkeypatch):
+def test_a_message_that_a_full_disk_does_not_take_back_keeps_no_other_waiting(connection, monkeypatch):
+    channel = connection.default_channel
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume("celery", no_ack=False, callback=lambda _: None, consumer_tag="1")
     send(connection, 1)
-    taken = TASKS(connection.default_channel).get()
-    with monkeypatch.context() as patch:
-        patch.setattr(Channel, "_put", lambda *_: os.read(-1, 1))
+    taken = TASKS(channel).get()
+    assert not channel.qos.can_consume()
+    monkeypatch.setattr(Channel, "_put", lambda *_: os.read(-1, 1))
+    with pytest.raises(OSError, match="Bad file descriptor"):
         taken.requeue()
-    assert receive(connection) == 1
-    assert receive(connection) is None
-
-
-def test_a_thread_that_binds_a_queue_just_as_another_does_loses_no_message(folders, monkeypatch):
-    bind = Channel._queue_bind
-
-    def slowly(*args: Any) -> None:
-        time.sleep(0.3)
-        bind(*args)
-
-    monkeypatch.setattr(Channel, "_queue_bind", slowly)
-
-    def write(number: int) -> None:
-        with connect(folders) as connection:
-            send(connection, number)
-
-    with ThreadPoolExecutor(3) as threads:
-        for writer in [threads.submit(write, number) for number in range(3)]:
-            writer.result()
-    with connect(folders) as connection:
-        assert {receive(connection) for _ in range(3)} == {0, 1, 2}
+    assert channel.qos.can_consume()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +172,7 @@ def test_half_written_messages_are_not_taken(connection, messages):
         channel._get("celery")
 
 
-def test_the_queue_of_a_listener_that_is_gone_is_dropped(connection, folders, messages):
+def test_the_queue_of_a_listener_that_is_gone_is_dropped(connection, messages):
     gone, there = Queue("celeryev.gone", EVENTS, "#"), Queue("celeryev.there", EVENTS, "#")
     for queue in (gone, there, TASKS):
         queue(connection.default_channel).declare()
@@ -199,7 +182,7 @@ def test_the_queue_of_a_listener_that_is_gone_is_dropped(connection, folders, me
     for path in messages.iterdir():
         if "celeryev.there" not in path.name:
             make_old(path)
-    prune(messages, Path(folders["control_folder"]))
+    connection.default_channel.prune()
     bound = {row.queue for row in connection.default_channel.get_table("celeryev")}
     assert "celeryev.gone" not in bound
     assert "celeryev.there" in bound

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.support.running import wait_until
-from worker.cli.watch import AWAY, SHOWN, Board, Listener, describe, scans_of, table
+from worker.cli.watch import BROKER_AWAY, REMEMBERED, Board, Listener, describe, scans_of, table
 from worker.keys import ScanId
 from worker.scans.status import ScanStatus, Stage, Status
 
@@ -63,10 +63,10 @@ def test_a_scan_that_comes_again_is_looked_at_again():
 
 def test_a_board_remembers_the_newest_scans_only():
     board = Board()
-    for number in range(20 * SHOWN):
+    for number in range(2 * REMEMBERED):
         board.add(ScanId(str(number)))
-    assert len(board.scans()) == 10 * SHOWN
-    assert board.scans()[-1][0] == str(20 * SHOWN - 1)
+    assert len(board.scans()) == REMEMBERED
+    assert board.scans()[-1][0] == str(2 * REMEMBERED - 1)
     board.update(ScanId("0"), make_status("0"))
     assert "0" not in dict(board.scans())
 
@@ -116,5 +116,5 @@ def test_it_is_told_that_the_broker_is_away():
     with Listener(app, Board(), enabled=True) as listener:
         wait_until(lambda: listener.away, "the listener notices")
     console = Console(width=120, record=True, file=StringIO())
-    console.print(table(Board(), START, AWAY))
+    console.print(table(Board(), START, BROKER_AWAY))
     assert "the broker cannot be reached" in console.export_text()

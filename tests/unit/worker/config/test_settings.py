@@ -127,6 +127,24 @@ def test_other_devices_are_refused(device):
         read_settings(device=device)
 
 
+WEEK_S = 7 * 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "highest"),
+    [
+        ("arrivals_quiet_s", 3600), ("batch_size", 4096), ("concurrency", 256), ("torch_threads", 1024),
+        ("max_attempts", 1000), ("retry_base_s", 60), ("retry_total_s", WEEK_S), ("max_deaths", 100),
+        ("lock_ttl_s", 3600), ("queue_lease_s", WEEK_S), ("reconcile_every_s", WEEK_S // 7),
+        ("time_limit_s", WEEK_S // 7), ("shutdown_grace_s", 3600),
+    ],
+)  # fmt: skip
+def test_a_number_above_its_limit_is_refused(name, highest):
+    assert getattr(read_settings(**{name: highest}), name) == highest
+    with pytest.raises(SettingsError, match=name):
+        read_settings(**{name: highest + 1})
+
+
 def test_settings_are_immutable_and_hashable():
     settings = read_settings()
     with pytest.raises(ValidationError):

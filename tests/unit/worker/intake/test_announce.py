@@ -39,7 +39,7 @@ def events(here: Path) -> list[str]:
     return [json.loads(line)["type"] for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here):
+def test_ledger_status_and_event_are_written_before_the_message_is_sent(settings, results, ledger, here):
     seen: list[Any] = []
 
     def send(asked: dict[str, object]) -> None:
@@ -55,7 +55,7 @@ def test_all_is_noted_before_the_message_is_sent(settings, results, ledger, here
     assert told == ["org.pose-worker.scan.received"]
 
 
-def test_force_is_a_pardon_and_stands_in_message_and_status(settings, results, ledger):
+def test_force_ends_the_quarantine_and_stands_in_message_and_status(settings, results, ledger):
     ledger.quarantine("scan", "poison: …")
     sent: list[dict[str, object]] = []
     announce(SCAN, settings, results, sent.append)

@@ -40,7 +40,7 @@ def test_an_object_that_came_only_touches_its_scan():
     )
 
 
-def test_what_is_right_counts_beside_what_is_wrong():
+def test_the_valid_scans_of_an_entry_count():
     found = read({"scan_ids": ["a", "../b", 7, "c"]})
     assert found.announced == ("a", "c")
     assert found.problem is not None
@@ -48,7 +48,7 @@ def test_what_is_right_counts_beside_what_is_wrong():
     found = read(stored("in/a/x", "out/b/x"), **BUCKET)
     assert (found.touched, found.problem) == (
         ("a",),
-        "record 2: it tells of an object that is not below the prefix of SCANS_URL",
+        "record 2: it is about an object that is not below the prefix of SCANS_URL",
     )
 
 

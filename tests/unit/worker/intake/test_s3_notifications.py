@@ -80,7 +80,7 @@ def test_these_events_store_an_object(event):
     "event",
     ["ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "ObjectTagging:Put", "ObjectAcl:Put"],
 )
-def test_these_do_not(event):
+def test_these_events_store_no_object(event):
     assert scan_of(record(KEY, event), SCANS, None) is None
 
 

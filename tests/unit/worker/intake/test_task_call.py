@@ -52,6 +52,6 @@ def test_these_call_the_task_for_a_scan(args, kwargs):
         ([], {"scan_id": "a", "force": "yes"}, "force must be true or false"),
     ],
 )
-def test_these_do_not(args, kwargs, reason):
+def test_other_arguments_are_refused(args, kwargs, reason):
     with pytest.raises(InvalidRequest, match=reason):
         parse_call(args, kwargs)

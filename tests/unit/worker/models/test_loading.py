@@ -52,7 +52,7 @@ def test_other_settings_are_another_model(asked):
     assert get_estimator(read_settings(device="cpu")) is not get_estimator(read_settings(batch_size=3))
 
 
-def test_one_model_is_compared_with_none(asked):
+def test_without_both_there_is_no_comparison_estimator(asked):
     settings = read_settings()
     assert get_comparison_estimator(settings) is None
     assert asked == []  # nothing is loaded to tell

@@ -63,7 +63,7 @@ def test_memory_that_becomes_full_in_between_costs_no_frame():
     assert small.asked[:6] == [16, 8, 8, 4, 2, 2]
 
 
-def test_where_no_frame_fits_it_passes_by_and_says_so():
+def test_if_no_frame_fits_the_error_is_transient():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
     policy = classify_error(error.value)
@@ -71,7 +71,7 @@ def test_where_no_frame_fits_it_passes_by_and_says_so():
     assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 
-def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():
+def test_if_allowed_the_cpu_does_the_rest_and_is_loaded_once():
     small, made = Small(0), []
 
     def on_cpu() -> Small:
@@ -84,7 +84,7 @@ def test_where_it_is_allowed_the_cpu_does_what_is_left_and_is_made_once():
     assert [each.asked for each in made] == [[16, 16]]
 
 
-def test_other_errors_are_not_its_own():
+def test_other_errors_pass_through():
     def fault() -> None:
         raise RuntimeError
 
@@ -92,7 +92,7 @@ def test_other_errors_are_not_its_own():
         estimate(OutOfMemoryFallback(FindsNobody(before=fault), Small))  # type: ignore[arg-type]
 
 
-def test_it_says_of_itself_what_the_other_does():
+def test_it_has_the_name_version_and_min_score_of_its_estimator():
     sparing = OutOfMemoryFallback(Small(1))
     assert (sparing.name, sparing.version, sparing.min_score) == ("finds-nobody", "1", 0.35)
 

@@ -119,12 +119,16 @@ def complete(results: Storage) -> None:
     results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
 
 
-def told(here: Path) -> list[str]:
-    """The events, by the end of their type, and what they say of the scan."""
+def events_of(here: Path) -> list[dict[str, Any]]:
     file = here / ".run" / "events.jsonl"
     events = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     assert all(event["subject"] == "scan" for event in events)
-    return [event["type"].rpartition(".")[2] for event in events]
+    return events
+
+
+def told(here: Path) -> list[str]:
+    """The events, by the end of their type."""
+    return [event["type"].rpartition(".")[2] for event in events_of(here)]
 
 
 def free(ledger: Ledger) -> bool:
@@ -141,7 +145,7 @@ def die(ledger: Ledger, times: int) -> None:
         ledger.begin(SCAN)
 
 
-def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger, results, here):
+def test_a_completed_scan_has_its_status_and_its_events_in_order(attempt, ledger, results, here):
     answer = attempt(Work())
     assert (answer.repeated, answer.result.fingerprint) == (False, "f")
     found = status(results)
@@ -152,13 +156,13 @@ def test_a_scan_is_done_and_everybody_is_told_in_the_right_order(attempt, ledger
     assert free(ledger)
 
 
-def test_one_that_was_announced_is_not_told_to_be_received_again(attempt, results, here):
+def test_an_announced_scan_gets_no_second_received_event(attempt, results, here):
     put(results, Status.QUEUED, queued_at=now())
     attempt(Work())
     assert told(here)[0] == "started"
 
 
-def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_try(attempt, results, here):
+def test_an_unannounced_scan_gets_one_received_event_even_if_its_first_attempt_fails(attempt, results, here):
     put(results, Status.STARTED)  # written, and dead before anybody was told
     with pytest.raises(RetryLater):
         attempt(Work(error=StorageUnavailable("away")))
@@ -169,16 +173,17 @@ def test_one_that_nobody_told_of_is_received_once_whatever_becomes_of_its_first_
         "started",
         "completed",
     ]
+    assert [each["data"]["attempt"] for each in events_of(here) if "attempt" in each["data"]] == [1, 2, 2]
 
 
-def test_a_picture_that_is_withheld_is_told(attempt, here):
+def test_a_withheld_picture_has_an_event(attempt, here):
     work = Work()
     work.withheld = True
     attempt(work)
     assert told(here)[-2:] == ["withheld", "completed"]
 
 
-def test_while_it_is_at_work_the_lock_is_held_and_the_status_says_until_when(attempt, ledger, results):
+def test_during_the_work_the_lock_is_held_and_the_status_has_a_deadline(attempt, ledger, results):
     work, seen = Work(), []
     work.at_work = lambda _: seen.append((free(ledger), status(results), ledger.overdue(NOW + 10**9)))
     attempt(work)
@@ -190,7 +195,7 @@ def test_while_it_is_at_work_the_lock_is_held_and_the_status_says_until_when(att
     assert 150 < (during.lease_until - during.updated_at).total_seconds() < 300
 
 
-def test_a_second_message_for_a_finished_scan_changes_and_tells_nothing(attempt, results, here):
+def test_a_second_message_for_a_completed_scan_changes_nothing_and_sends_no_event(attempt, results, here):
     complete(results)
     before = status(results)
     assert attempt(Work(repeated=True)).repeated
@@ -238,7 +243,7 @@ def test_a_message_that_was_sent_again_does_nothing_to_a_final_scan(attempt, led
         assert ledger.overdue(float("inf")) == []
 
 
-def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt, ledger, results, here):
+def test_a_second_message_sends_a_final_event_that_was_not_sent(attempt, ledger, results, here):
     complete(results)
     ledger.set_deadline("scan", 1.0)
     for _ in range(2):
@@ -248,7 +253,7 @@ def test_nor_does_a_second_message_but_tell_of_an_end_that_was_not_told(attempt,
 
 
 @pytest.mark.parametrize("work", [Work(), Work(error=InvalidScan("scan", "frames", "none"))])
-def test_a_scan_whose_end_could_not_be_told_stays_open(attempt, ledger, results, monkeypatch, work):
+def test_a_scan_stays_open_while_its_final_event_cannot_be_sent(attempt, ledger, results, monkeypatch, work):
     monkeypatch.setattr(FileEvents, "emit", lambda *_, **__: False)
     with suppress(ScanFailed):
         attempt(work)
@@ -256,7 +261,7 @@ def test_a_scan_whose_end_could_not_be_told_stays_open(attempt, ledger, results,
     assert ledger.overdue(float("inf")) == ["scan"]
 
 
-def test_a_scan_that_another_has_comes_again_and_that_is_no_attempt(attempt, ledger, here):
+def test_waiting_for_the_lock_of_another_worker_is_no_attempt(attempt, ledger, here):
     work = Work()
     with ledger.lock("scan") as _:
         with pytest.raises(RetryLater) as first:
@@ -269,7 +274,7 @@ def test_a_scan_that_another_has_comes_again_and_that_is_no_attempt(attempt, led
     assert not (here / "results").exists()
 
 
-def test_waiting_for_another_has_an_end(attempt, ledger, settings):
+def test_waiting_for_a_lock_ends_at_some_time(attempt, ledger, settings):
     with ledger.lock("scan"):
         tries = RetryState()
         waited = 0.0
@@ -284,7 +289,7 @@ def test_waiting_for_another_has_an_end(attempt, ledger, settings):
     assert settings.time_limit_s + settings.lock_ttl_s < waited < 600
 
 
-def test_a_scan_that_cannot_be_used_fails_and_takes_its_earlier_result_away(attempt, ledger, results, here):
+def test_an_invalid_scan_fails_and_its_earlier_result_is_deleted(attempt, ledger, results, here):
     complete(results)
     with pytest.raises(ScanFailed, match="scan: frames: none"):
         attempt(Work(InvalidScan("scan", "frames", "none")))
@@ -299,9 +304,7 @@ def test_a_scan_that_cannot_be_used_fails_and_takes_its_earlier_result_away(atte
 @pytest.mark.parametrize(
     "error", [ScanMissing("no files"), SoftTimeLimitExceeded(), KeyError("a fault of ours")]
 )
-def test_a_finished_scan_stays_finished_whatever_becomes_of_another_message_for_it(
-    attempt, results, here, error
-):
+def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(attempt, results, here, error):
     def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
         report(Stage.FETCH, 0, None)
         raise error
@@ -314,7 +317,7 @@ def test_a_finished_scan_stays_finished_whatever_becomes_of_another_message_for_
     assert told(here) == []
 
 
-def test_what_may_pass_comes_again_and_is_answered_for_until_then(attempt, ledger, results, settings):
+def test_after_a_transient_error_the_scan_comes_again_and_has_a_deadline(attempt, ledger, results, settings):
     with pytest.raises(RetryLater, match="it is full") as error:
         attempt(Work(StorageUnavailable("it is full")))
     again = error.value
@@ -333,7 +336,7 @@ def test_what_may_pass_comes_again_and_is_answered_for_until_then(attempt, ledge
 @pytest.mark.parametrize(
     "tries", [RetryState(attempt=4, first_failure=NOW - 1), RetryState(attempt=2, first_failure=NOW - 99.5)]
 )
-def test_what_did_not_pass_in_so_many_tries_or_so_much_time_fails_with_the_last_reason(
+def test_after_too_many_attempts_or_too_long_a_time_the_scan_fails_with_the_last_reason(
     attempt, results, here, tries
 ):
     with pytest.raises(ScanFailed, match="it is full"):
@@ -352,9 +355,7 @@ def test_a_failure_that_cannot_be_written_leaves_the_scan_open(attempt, ledger, 
     assert ledger.overdue(float("inf")) == ["scan"]
 
 
-def test_a_process_that_dies_is_counted_and_the_third_time_the_scan_is_set_aside(
-    attempt, ledger, results, here
-):
+def test_crashes_are_counted_and_after_the_third_the_scan_is_in_quarantine(attempt, ledger, results, here):
     put(results, Status.PROGRESS, stage="analyse", frames_done=3, frames=9)
     die(ledger, 2)
     work = Work(StorageUnavailable("away"))
@@ -374,7 +375,7 @@ def test_a_process_that_dies_is_counted_and_the_third_time_the_scan_is_set_aside
     assert status(results).deaths == 0
 
 
-def test_a_scan_that_is_done_in_the_end_has_no_deaths_any_more(attempt, ledger):
+def test_a_completed_scan_has_no_crashes_any_more(attempt, ledger):
     die(ledger, 2)
     attempt(Work())
     assert ledger.begin("scan") == 0
@@ -392,14 +393,14 @@ def test_a_process_that_is_told_to_end_hands_the_scan_back(attempt, ledger, resu
     assert free(ledger)
 
 
-def test_time_that_is_up_is_a_failure(attempt, results):
+def test_a_scan_over_the_time_limit_fails(attempt, results):
     with pytest.raises(ScanFailed, match="it took longer than the time limit"):
         attempt(Work(SoftTimeLimitExceeded()))
     assert status(results).status is Status.FAILED
 
 
 @pytest.mark.parametrize("moment", ["_close", "_try_ledger"])
-def test_time_that_is_up_once_it_is_completed_takes_no_result_back(
+def test_the_time_limit_after_completion_leaves_the_scan_completed(
     attempt, results, ledger, monkeypatch, moment
 ):
     def interrupted(*_: object) -> None:
@@ -413,7 +414,9 @@ def test_time_that_is_up_once_it_is_completed_takes_no_result_back(
 
 
 @pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), SystemExit()])
-def test_nor_does_an_end_that_comes_while_that_is_written(attempt, results, monkeypatch, error):
+def test_an_interruption_while_completed_is_written_leaves_the_scan_completed(
+    attempt, results, monkeypatch, error
+):
     written = StatusRecord.completed
 
     def interrupted(record: StatusRecord) -> None:
@@ -439,7 +442,7 @@ def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_
     assert status(results).status is Status.COMPLETED
 
 
-def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, ledger, results):
+def test_a_scan_in_quarantine_fails_with_the_reason_of_the_quarantine(attempt, ledger, results):
     ledger.quarantine("scan", "it took longer than the time limit")
     work = Work()
     with pytest.raises(ScanFailed, match="time limit"):
@@ -448,7 +451,7 @@ def test_a_scan_that_was_set_aside_by_others_fails_with_their_reason(attempt, le
     assert status(results).reason == "it took longer than the time limit"
 
 
-def test_one_that_another_completed_before_it_was_set_aside_stays_completed(attempt, ledger, results, here):
+def test_a_completed_scan_in_quarantine_stays_completed(attempt, ledger, results, here):
     complete(results)
     ledger.quarantine("scan", TOO_LONG)
     assert attempt(Work(repeated=True)).repeated
@@ -457,7 +460,7 @@ def test_one_that_another_completed_before_it_was_set_aside_stays_completed(atte
     assert told(here) == []
 
 
-def test_an_attempt_that_lost_its_lock_writes_and_tells_nothing_more(
+def test_an_attempt_that_lost_its_lock_writes_nothing_and_sends_no_event(
     attempt, ledger, results, here, monkeypatch
 ):
     monkeypatch.setattr(Lease, "held", lambda self: not lost)
@@ -478,7 +481,7 @@ def test_an_attempt_that_lost_its_lock_writes_and_tells_nothing_more(
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), InvalidScan("a", "b", "c"), SystemExit(0)])
-def test_nor_does_one_that_fails_after_that(attempt, results, monkeypatch, error):
+def test_an_attempt_that_fails_after_it_lost_its_lock_writes_nothing(attempt, results, monkeypatch, error):
     monkeypatch.setattr(Lease, "held", lambda self: not lost)
     lost: list[bool] = []
     work = Work()
@@ -508,7 +511,9 @@ class Away:
 
 
 @pytest.mark.parametrize("step", ["lock", "quarantine_reason", "begin", "set_deadline"])
-def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, here, monkeypatch, step):
+def test_while_the_ledger_is_away_no_work_is_done_and_the_scan_comes_again(
+    attempt, ledger, here, monkeypatch, step
+):
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     work = Work()
     with pytest.raises(RetryLater, match="Redis cannot be used") as error:
@@ -518,14 +523,16 @@ def test_without_the_ledger_nothing_is_done_and_it_comes_again(attempt, ledger, 
 
 
 @pytest.mark.parametrize("step", ["end", "close", "release_quarantine"])
-def test_a_ledger_that_is_away_at_the_end_takes_no_result_back(attempt, ledger, results, monkeypatch, step):
+def test_a_ledger_that_is_away_at_the_end_leaves_the_scan_completed(
+    attempt, ledger, results, monkeypatch, step
+):
     monkeypatch.setattr("worker.scans.attempt.time.sleep", lambda _: None)
     monkeypatch.setattr("worker.scans.attempt.open_ledger", lambda _: Away(ledger, step))
     assert not attempt(Work()).repeated
     assert status(results).status is Status.COMPLETED
 
 
-def test_a_ledger_that_is_away_for_a_moment_at_the_end_counts_no_death(attempt, ledger, monkeypatch):
+def test_a_ledger_that_is_away_for_a_moment_at_the_end_counts_no_crash(attempt, ledger, monkeypatch):
     away, waited = Away(ledger, "end"), []
 
     def wait(seconds: float) -> None:
@@ -551,7 +558,7 @@ def test_a_ledger_that_stays_away_fails_the_scan_unless_it_is_done(
     assert status(results).status == after
 
 
-def test_time_of_day_is_what_the_ledger_is_told(settings, results, ledger):
+def test_deadlines_in_the_ledger_are_seconds_of_the_epoch(settings, results, ledger):
     before = time.time()
     with pytest.raises(RetryLater):
         Attempt(Job(SCAN), settings, Work(StorageUnavailable("away")), lambda *_: None).run()

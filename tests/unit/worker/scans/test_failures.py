@@ -18,7 +18,7 @@ from worker.storage.base import ObjectChanged, ScanMissing, ScanTooLarge, Storag
         ScanTooLarge("more than 4 bytes"),
     ],
 )
-def test_a_scan_that_cannot_be_used_is_final_and_told_why(error):
+def test_an_invalid_scan_is_final_and_has_a_reason(error):
     policy = classify_error(error)
     assert (policy.transient, policy.expected, policy.reason) == (False, True, str(error))
 
@@ -32,18 +32,18 @@ def test_a_scan_that_cannot_be_used_is_final_and_told_why(error):
         InvalidWeights("damaged"),
     ],
 )
-def test_what_may_be_better_later_is_tried_again(error):
+def test_transient_errors_are_tried_again(error):
     policy = classify_error(error)
     assert (policy.transient, policy.expected, policy.reason) == (True, True, str(error))
 
 
-def test_memory_that_is_full_may_be_free_later_and_no_text_of_others_is_told():
+def test_a_memory_error_is_transient_and_its_text_is_not_repeated():
     policy = classify_error(MemoryError("Unable to allocate 8.00 GiB for rgb_p1_1622182020448_100_1.jpg"))
     assert (policy.transient, policy.expected) == (True, True)
     assert policy.reason == "there is not enough memory at the moment"
 
 
-def test_what_was_set_aside_is_final():
+def test_quarantine_is_final():
     assert classify_error(Quarantined("poison: …")) == ErrorPolicy(
         transient=False, expected=True, reason="poison: …"
     )
@@ -55,7 +55,7 @@ def test_a_scan_that_takes_too_long_is_final():
     assert "time limit" in policy.reason
 
 
-def test_of_a_fault_of_ours_only_the_type_is_told():
+def test_an_unexpected_error_is_named_only_by_its_type():
     policy = classify_error(KeyError("rgb_p1_1622182020448_100_1.jpg"))
     assert (policy.transient, policy.expected) == (False, False)
     assert policy.reason == "unexpected error: KeyError"

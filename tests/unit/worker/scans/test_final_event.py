@@ -11,7 +11,7 @@ from pose.lifting.posture import Posture
 from pose.results import ModelInfo
 from worker.config.settings import read_settings
 from worker.keys import ScanId
-from worker.scans.events import EventType
+from worker.scans.events import Events, EventType
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now
 from worker.storage.base import Storage
@@ -20,13 +20,16 @@ from worker.storage.opening import open_storages
 SCAN = ScanId("scan")
 
 
-class Told:
+class Told(Events):
     def __init__(self) -> None:
+        super().__init__()
         self.events: list[tuple[EventType, str, dict[str, Any]]] = []
 
     def emit(self, type: EventType, scan_id: str, *, idempotency_key: str | None = None, **data: Any) -> bool:
         self.events.append((type, scan_id, {"key": idempotency_key, **data}))
         return True
+
+    def _send(self, event: str) -> None: ...
 
 
 @pytest.fixture
@@ -41,14 +44,14 @@ def ended(status: Status, reason: str | None = None) -> ScanStatus:
     )
 
 
-def test_a_failure_is_told_with_its_reason_and_try(results):
+def test_the_event_of_a_failure_has_its_reason_and_attempt(results):
     told, status = Told(), ended(Status.FAILED, "why")
     assert emit_final_event(told, status, results)
     about = {"key": str(status.finished_at), "reason": "why", "attempt": 3}
     assert told.events == [(EventType.FAILED, "scan", about)]
 
 
-def test_a_completion_is_told_alike_from_the_result_at_hand_and_from_the_one_in_storage(results):
+def test_the_event_of_a_completion_is_the_same_with_a_stored_result(results):
     result = ScanResult(
         scan_id="scan", fingerprint="f", model=ModelInfo(name="m", version="1"), posture=Posture.LYING,
         posture_confidence=0, body_length_m=0.9, frames_used=0, frames=(), timings_ms={},
@@ -63,7 +66,7 @@ def test_a_completion_is_told_alike_from_the_result_at_hand_and_from_the_one_in_
     assert told.events == [event, event]
 
 
-def test_of_a_result_that_was_taken_away_nothing_is_told_any_more(results):
+def test_a_deleted_result_has_no_event(results):
     told = Told()
     assert emit_final_event(told, ended(Status.COMPLETED), results)
     assert told.events == []

@@ -122,7 +122,7 @@ def test_a_scan_that_is_done_is_not_analysed_again(run):
     assert estimator.calls == 1
 
 
-def test_it_is_when_its_files_or_the_model_are_others(run, scans, make_depth):
+def test_a_scan_with_other_files_or_another_model_is_analysed_again(run, scans, make_depth):
     estimator = FindsNobody()
     fingerprints = {run(estimator).result.fingerprint}
     scans.write(f"scan/depth/depth_{PERSON}_1622182020448_100_1.depth", make_depth(2.5), "application/zip")
@@ -132,7 +132,7 @@ def test_it_is_when_its_files_or_the_model_are_others(run, scans, make_depth):
     assert estimator.calls == len(fingerprints) == 3
 
 
-def test_a_second_model_is_compared_and_is_part_of_what_is_done_already(run, scans, results, monkeypatch):
+def test_a_second_model_is_compared_and_is_part_of_the_fingerprint(run, scans, results, monkeypatch):
     assert run().result.drift is None
     first, second = FindsNobody(), FindsNobody()
 
@@ -159,14 +159,14 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
-def test_a_result_that_cannot_be_read_is_made_anew(run, results, content):
+def test_an_unreadable_result_is_made_again(run, results, content):
     results.write("scan/result.json", content, "application/json")
     assert read_result(results, SCAN) is None
     assert not run().repeated
     assert read_result(results, SCAN) is not None
 
 
-def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_scan, tmp_path):
+def test_the_result_of_another_scan_does_not_count(run, scans, results, make_scan, tmp_path):
     # As where somebody copied a scan with all that came out of it.
     run()
     for name, data in make_scan(frames=2, person=PERSON).items():
@@ -176,7 +176,7 @@ def test_a_result_of_another_scan_is_none_of_this_one(run, scans, results, make_
     assert (outcome.repeated, outcome.result.scan_id) == (False, "copy")
 
 
-def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, tmp_path):
+def test_an_incomplete_result_is_made_again(run, results, tmp_path):
     before = files_in(tmp_path / "results" / "scan") if run() else {}
     results.delete("scan/frames/1/pose.json")
     assert not run().repeated
@@ -184,7 +184,7 @@ def test_a_result_of_which_something_was_taken_away_is_made_anew(run, results, t
     assert run().repeated
 
 
-def test_a_storage_that_takes_all_of_the_time_is_no_fault_of_the_scan(run, scans, monkeypatch):
+def test_a_storage_too_slow_for_the_time_limit_is_a_storage_error(run, scans, monkeypatch):
     def out_of_time(*_: object) -> None:
         raise SoftTimeLimitExceeded
 

@@ -93,7 +93,7 @@ def test_a_scan_that_is_tried_again_is_queued_and_says_why(storage, record):
     assert not status.status.final
 
 
-def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
+def test_a_scan_that_is_not_final_has_a_deadline(storage, clock, record):
     record.started()
     assert written(storage).lease_until == START + timedelta(seconds=100)
     clock.pass_by(5)
@@ -105,13 +105,13 @@ def test_until_it_is_final_somebody_answers_for_it(storage, clock, record):
     assert written(storage).lease_until is None
 
 
-def test_deaths_and_force_stand_in_it(storage, clock):
+def test_the_status_holds_crashes_and_force(storage, clock):
     record = StatusRecord(storage, SCAN, "task-1", 2, lease_s=100, force=True, clock=clock)
     record.started(crashes=2)
     assert (written(storage).deaths, written(storage).force) == (2, True)
 
 
-def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, clock, record):
+def test_a_deferred_record_writes_nothing_until_the_analysis_starts(storage, clock, record):
     record.started(deferred=True)
     assert not record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)
@@ -123,7 +123,7 @@ def test_one_that_is_held_says_nothing_before_there_is_something_to_do(storage, 
     assert written(storage).status is Status.PROGRESS
 
 
-def test_a_failure_takes_the_earlier_result_away_before_it_is_told(storage, record, monkeypatch):
+def test_the_earlier_result_is_deleted_before_a_failure_is_written(storage, record, monkeypatch):
     storage.write("scan/result.json", b"{}", "application/json")
     storage.write("scan/frames/0/pose.json", b"{}", "application/json")
     write, seen = storage.write, []
@@ -137,7 +137,7 @@ def test_a_failure_takes_the_earlier_result_away_before_it_is_told(storage, reco
     assert seen == [["scan/frames/0/pose.json"]]
 
 
-def test_a_result_that_cannot_be_taken_away_lets_no_failure_be_told(storage, record, monkeypatch):
+def test_no_failure_is_written_if_the_earlier_result_cannot_be_deleted(storage, record, monkeypatch):
     storage.write("scan/result.json", b"{}", "application/json")
     record.started()
     monkeypatch.setattr(storage, "delete", away)
@@ -170,7 +170,7 @@ def test_start_and_completion_must_be_written(record, storage, monkeypatch):
             change()
 
 
-def test_the_rest_may_be_left_out_while_storage_is_away(record, storage, monkeypatch):
+def test_other_states_are_skipped_while_storage_is_away(record, storage, monkeypatch):
     monkeypatch.setattr(storage, "write", away)
     record.progress(Stage.FETCH, 0, None)
     record.retrying("away", 30)

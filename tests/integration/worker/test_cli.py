@@ -1,0 +1,66 @@
+"""`python -m worker …`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.running import PATIENCE_S
+
+ROOT = Path(__file__).parents[3]
+
+
+def command(here: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "worker", *arguments],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def test_enqueue_puts_messages_into_the_queue_and_says_so_in_the_status(here):
+    done = command(here, "enqueue", "scan-1", "scan-2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "scan-1: queued\nscan-2: queued\n", "")
+    for scan_id in ("scan-1", "scan-2"):
+        status = json.loads((here / "results" / scan_id / "status.json").read_text())
+        assert status["status"] == "queued"
+        assert status["queued_at"] is not None
+    messages = [path.name for path in (here / ".run" / "broker" / "queue").iterdir()]
+    assert len(messages) == 2
+    assert all(name.endswith(".celery.msg") for name in messages)
+
+
+def test_enqueue_takes_all_scans_or_none(here):
+    done = command(here, "enqueue", "scan-1", "../scan")
+    assert done.returncode == 2
+    assert "a scan id is 1 to 128 letters" in done.stderr
+    assert not (here / "results").exists()
+
+
+def test_enqueue_says_that_the_broker_is_away(here):
+    done = command(here, "enqueue", "scan-1", CELERY_BROKER_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert done.returncode == 2
+    assert done.stderr == "Error: Redis (REDIS_URL, or the broker's) cannot be used: ConnectionError\n"
+    assert not (here / "results").exists()
+    other = {"CELERY_BROKER_URL": "amqp://guest:hunter2@127.0.0.1:1//"}
+    done = command(here, "enqueue", "scan-1", **other)
+    assert (done.returncode, "the broker cannot be reached (CELERY_BROKER_URL)" in done.stderr) == (2, True)
+
+
+def test_enqueue_needs_no_result_store(here):
+    done = command(here, "enqueue", "scan-1", CELERY_RESULT_BACKEND="redis://127.0.0.1:1/0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_that_is_wrong_with_the_settings_is_said(here):
+    done = command(here, "status", "scan-1", DEVICE="gpu", SCANS_URL="ftp://x")
+    assert done.returncode == 2
+    assert "DEVICE: must be auto, cpu, cuda or cuda:N" in done.stderr
+    assert "SCANS_URL: must start with file:// or s3://" in done.stderr
+    assert "Traceback" not in done.stderr
