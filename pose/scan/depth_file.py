@@ -28,7 +28,7 @@ Encoding = Literal["zip", "ir"]
 MEMBER: Final = "data"
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_RATIO: Final = 200
-# A member up to this size may have any ratio: an empty room is one value over and over, and deflates 1000 to 1.
+# Members up to this size may have any ratio: an empty room is one value repeated, and deflates 1000 to 1.
 RATIO_FREE_BYTES: Final = 1024 * 1024
 KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))  # of devices
 MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few

@@ -123,7 +123,7 @@ def test_nearest_works_on_a_real_scan(plush):
     assert np.isfinite(skeleton.joints).all()
 
 
-def test_a_colour_camera_of_its_own_is_respected():
+def test_a_different_colour_camera_is_used():
     truth = with_face()
     frame = truth.frame
     own = frame.color
@@ -146,7 +146,7 @@ def test_a_colour_camera_of_its_own_is_respected():
         ({"picture_size": (0, 240)}, "size"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(change, message):
+def test_invalid_arguments_are_refused(change, message):
     arguments = {
         "keypoints": np.zeros((17, 2)),
         "scores": np.zeros(17),

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pose.errors import InvalidDepthFile, InvalidScan
+from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import MAX_BYTES, MAX_TRAILING, Encoding, parse_depth, write_depth
@@ -63,7 +61,7 @@ def test_a_file_without_confidence_levels_has_no_confidence(make_depth: DepthBui
     assert depthmap.confidence is None
 
 
-def test_without_pose_the_camera_stands_at_the_origin_and_its_angle_is_not_known(make_depth: DepthBuilder):
+def test_without_a_pose_the_camera_is_at_the_origin_and_its_angle_is_not_known(make_depth: DepthBuilder):
     depthmap = parse_depth(make_depth(slope(), pose=None), CALIBRATION)
     assert not depthmap.pose_known
     assert depthmap.camera_angle_deg is None
@@ -179,52 +177,17 @@ def test_a_camera_at_the_origin_keeps_its_pose():
 
 
 @pytest.mark.parametrize("depth", [-0.1, 66.0, np.nan, np.inf])
-def test_a_depth_that_cannot_be_written_is_a_mistake_of_the_caller(depth: float):
+def test_a_depth_that_cannot_be_written_is_refused(depth: float):
     with pytest.raises(ValueError, match="depth"):
         write_depth(view(np.full((2, 2), depth)))
 
 
-def test_levels_that_no_byte_holds_are_a_mistake_of_the_caller():
+def test_levels_that_do_not_fit_a_byte_are_refused():
     with pytest.raises(ValueError, match="levels"):
         write_depth(view(slope()), levels=256)
 
 
-# Files that nobody wrote on purpose.
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_whatever_becomes_of_a_file_nothing_but_an_invalid_scan_is_raised(
-    make_depth: DepthBuilder, make_zip: ZipBuilder, data: st.DataObject
-):
-    valid = data.draw(st.sampled_from([make_depth(), make_zip(ir_pixels((24, 18))), ir_pixels((24, 18))]))
-    broken = bytearray(valid)
-    for _ in range(data.draw(st.integers(0, 4))):
-        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
-    start = data.draw(st.integers(0, 30)) if data.draw(st.booleans()) else 0
-    piece = bytes(broken)[start : data.draw(st.integers(0, len(broken)))]
-    content = data.draw(st.sampled_from([bytes(broken), piece, make_zip(piece)]))
-    try:
-        depthmap = parse_depth(content, CALIBRATION, encoding=data.draw(st.sampled_from(["zip", "ir"])))
-    except InvalidScan:
-        return
-    assert np.isfinite(depthmap.points()).all()
-
-
-@settings(max_examples=100, deadline=None)
-@given(content=st.binary(max_size=400), header=st.booleans())
-def test_whatever_stands_in_the_archive_nothing_but_an_invalid_scan_is_raised(
-    make_zip: ZipBuilder, content: bytes, header: bool
-):
-    data = make_zip(b"4x3_0.001_7\n" + content if header else content)
-    for encoding in ("zip", "ir"):
-        try:
-            parse_depth(data, CALIBRATION, encoding=encoding)
-        except InvalidScan:
-            continue
-
-
-def test_a_header_of_many_pixels_with_none_behind_it_allocates_nothing(make_zip: ZipBuilder):
+def test_a_header_of_many_pixels_with_none_after_it_allocates_nothing(make_zip: ZipBuilder):
     data = make_zip(b"1280x960_0.001_7\n")
     tracemalloc.start()
     with pytest.raises(InvalidDepthFile, match="pixels"):
