@@ -1,1 +1,1 @@
-"""Read the bytes of a scan into frames. Nothing in a file is trusted."""
+"""Read the files of a scan into frames. No file is trusted."""

@@ -2,7 +2,7 @@
 
 A `.depth` file is a ZIP archive with one member, `data`: a header line (`depth_header`), then H rows of W
 pixels, top row first, 3 bytes each: depth high byte, depth low byte, confidence. Depth times the scale in the
-header is metres, 0 is no measurement. Devices whose scan `version` begins with `ir` write another encoding,
+header is metres, 0 is no measurement. Devices whose scan `version` starts with `ir` write another encoding:
 see `parse_depth`.
 """
 
@@ -25,9 +25,23 @@ from pose.scan.depth_header import MAX_LINE, Header, format_header, parse_header
 
 Encoding = Literal["zip", "ir"]
 
-KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))
-MAX_TRAILING: Final = 4096  # bytes after the pixels; real files carry a few
+MEMBER: Final = "data"
+MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_RATIO: Final = 200
+# Members up to this size may have any ratio: an empty room is one value repeated, and deflates 1000 to 1.
+RATIO_FREE_BYTES: Final = 1024 * 1024
+KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))  # of devices
+MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few
 IR_SCALE: Final = 0.001  # `ir` files without a header are in millimetres
+
+_DIRECTORY_BYTES: Final = 4096  # of the one entry, including what tools add to it
+_END: Final = struct.Struct("<4s4H2LH")
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What `zipfile` is known to raise for damaged archives.
+_DAMAGED: Final = (
+    zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, NotImplementedError,
+    ValueError, OverflowError, KeyError, IndexError, OSError,
+)  # fmt: skip
 
 
 def parse_depth(
@@ -40,19 +54,18 @@ def parse_depth(
     """Read the bytes of a `.depth` file.
 
     Args:
-        data: the file.
+        data: the bytes of the file.
         calibration: of the phone; its depth camera is used.
-        file: what errors call it.
-        encoding: "zip" is the format above. "ir" is H * W little-endian uint16, without confidence. No
-            header is known to stand before those and no real file was at hand, so this reads all that
-            can be meant: with an archive around it or without, with a header line (which then counts) or
-            without. Without one, the size is `size` or else the one of `KNOWN_SIZES` that the number of
-            bytes fits, depths are millimetres and the pose is unknown.
-        size: width, height of an "ir" file without header.
+        file: what error messages call the file.
+        encoding: "zip" is the format above. "ir" is H * W little-endian uint16, without confidence. It is
+            not documented and no real file was available, so all variants are accepted: in an archive or
+            not, with a header line or not. Without a header, the size is `size` or the one of `KNOWN_SIZES`
+            that fits the number of bytes, depths are in millimetres and the pose is unknown.
+        size: width, height of an "ir" file without a header.
 
     Raises:
-        InvalidDepthFile: anything in it is not as it should be. No more is inflated or allocated than
-            a checked header allows.
+        InvalidDepthFile: the archive, the header or the number of pixels is not valid. No more is inflated or
+            allocated than a valid header allows.
     """
     if len(data) > MAX_BYTES:
         raise InvalidDepthFile(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
@@ -63,14 +76,14 @@ def parse_depth(
 
 
 def write_depth(depthmap: DepthMap, scale: float = 0.001, levels: int = 7) -> bytes:
-    """The bytes of a `.depth` file that `parse_depth` reads. Equal input gives equal bytes.
+    """Return the bytes of a `.depth` file that `parse_depth` reads. Equal input gives equal bytes.
 
-    Depth is rounded to multiples of `scale`, confidence to one of `levels` (1..255). Where the confidence
-    is None every pixel gets the largest. A known pose at exactly 0, 0, 0 is written a micrometre higher,
-    since the format means an unknown one by that.
+    Depth is rounded to multiples of `scale` metres, confidence to one of `levels` (1..255) steps. If the
+    confidence is None, each pixel gets the largest. A known pose at exactly 0, 0, 0 is written a micrometre
+    higher, because these zeros mean an unknown pose.
 
     Raises:
-        ValueError: a depth that is negative, not finite or beyond 65535 * scale.
+        ValueError: a depth is negative, not finite or larger than 65535 * scale, or levels is out of range.
     """
     if not 1 <= levels <= 255:
         raise ValueError(f"levels is {levels}, expected 1 to 255")
@@ -106,7 +119,7 @@ def _read(
     pixel_bytes = 3 if encoding == "zip" else 2
     start = stream.read(MAX_LINE)
     end = start.find(b"\n")
-    # A header begins like "240x"; a depth map of exactly these values in its first pixels does not occur.
+    # A header starts like "240x". Depths whose bytes look like that do not occur in the first pixels.
     if encoding == "ir" and (end < 0 or b"x" not in start[:6] or not start[:1].isdigit()):
         header, end = _guessed_header(length, size, file), -1
     elif end < 0:
@@ -120,7 +133,7 @@ def _read(
         problem = f"{length - end - 1} bytes for {header.width}x{header.height}"
         raise InvalidDepthFile(file, "pixels", problem, f"{need - end - 1}")
     data = start + stream.read(length - len(start))
-    # Only at its end the archive's checksum is compared.
+    # Reading on past the end makes `zipfile` compare the checksum.
     if len(data) != length or stream.read(1):
         raise InvalidDepthFile(file, "pixels", "fewer bytes than declared", f"{length}")
 
@@ -144,46 +157,30 @@ def _read(
 
 
 def _guessed_header(length: int, size: tuple[int, int] | None, file: str) -> Header:
-    """Of an `ir` file that has none."""
+    """Return the header of an `ir` file that has none."""
     for width, height in KNOWN_SIZES if size is None else (size,):
         if width * height * 2 <= length <= width * height * 2 + MAX_TRAILING:
             return Header(width, height, IR_SCALE, 0, np.eye(3), np.zeros(3), False)
     raise InvalidDepthFile(file, "pixels", f"{length} bytes", "two bytes a pixel of a known size")
 
 
-MEMBER: Final = "data"
-MAX_BYTES: Final = 8 * 1024 * 1024
-MAX_RATIO: Final = 200
-# An empty room is one value over and over, which deflates 1000 to 1: what is this small harms nobody.
-RATIO_FREE_BYTES: Final = 1024 * 1024
-
-_DIRECTORY_BYTES: Final = 4096  # of one entry, with whatever a tool adds to it
-_END: Final = struct.Struct("<4s4H2LH")
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# All that `zipfile` is known to raise on damaged archives.
-_DAMAGED: Final = (
-    zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, NotImplementedError,
-    ValueError, OverflowError, KeyError, IndexError, OSError,
-)  # fmt: skip
-
-
 def is_archive(data: bytes) -> bool:
-    """Whether the data begin like a ZIP archive."""
+    """Return whether the data start like a ZIP archive."""
     return data[:4] == b"PK\x03\x04"
 
 
 @contextmanager
 def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
-    """Open the archive's only member, `data`, for reading in pieces.
+    """Open the archive's only member, `data`, for reading in parts.
 
-    `read(n)` on it inflates no more than about n bytes. What follows in the `with` block may leave errors
-    of a damaged archive as they are: they come out as `InvalidDepthFile`.
+    `read(n)` inflates no more than about n bytes. Errors of a damaged archive in the `with` block are turned
+    into `InvalidDepthFile`.
 
     Yields:
-        The stream, and the size that the archive declares for it; more than that is never read.
+        The stream, and the size that the archive declares for it. It never gives more than that.
 
     Raises:
-        InvalidDepthFile: not exactly one member `data`, stored or deflated, of a plausible size.
+        InvalidDepthFile: there is not exactly one member `data`, stored or deflated, of a plausible size.
     """
     _check_directory(data, file)
     try:
@@ -205,20 +202,18 @@ def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
     except InvalidDepthFile:
         raise
     except _DAMAGED:
-        # `zipfile` puts member names into its messages; those are not ours to repeat.
+        # The messages of `zipfile` contain member names, which may hold a person's code.
         raise InvalidDepthFile(file, "archive", "damaged", "a ZIP archive") from None
 
 
 def _check_directory(data: bytes, file: str) -> None:
-    """See that the directory is small before `zipfile` reads it: it makes an object of every entry."""
-    if len(data) > MAX_BYTES:
-        raise InvalidDepthFile(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
+    """Check the size of the directory before `zipfile` reads it and makes an object of each entry."""
     if not is_archive(data) or len(data) < _END.size:
         raise InvalidDepthFile(file, "archive", "not a ZIP archive", "a ZIP archive")
     signature, disk, start_disk, here, total, size, _, comment = _END.unpack(data[-_END.size :])
     if signature != b"PK\x05\x06" or comment:
         raise InvalidDepthFile(file, "archive", "no end record, as if truncated", "a whole ZIP archive")
-    # With a ZIP64 locator before it, `zipfile` would believe another record instead of this one.
+    # With a ZIP64 locator before it, `zipfile` would use another record instead of this one.
     if data[-_END.size - 20 :][:4] == b"PK\x06\x07" or disk or start_disk:
         raise InvalidDepthFile(file, "archive", "ZIP64 or several disks", "a plain archive")
     if here != 1 or total != 1 or size > _DIRECTORY_BYTES:

@@ -1,6 +1,6 @@
 """The header line of a `.depth` file: size, scale, largest confidence and the camera's pose.
 
-A line of ten fields; old files have the first three only and no pose::
+The line has ten fields. Old files have only the first three, and no pose::
 
     240x180_0.001_7_-0.15386176_0.6911723_0.6840933_-0.17500913_0.024252899_-0.09748171_0.07438941
     W x H   scale  C  qx          qy        qz        qw          tx          ty          tz
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.errors import InvalidDepthFile
+from pose.scan.decimals import check_range, is_number
 
 MAX_LINE: Final = 512
 MAX_SIDE: Final = 4096
 MAX_PIXELS: Final = 1280 * 960
-SCALE_RANGE: Final = (1e-5, 0.01)  # metres per unit; 65535 of the largest are 655 m
+SCALE_RANGE: Final = (1e-5, 0.01)  # metres a unit; the largest allows depths up to 655 m
 CONFIDENCE_RANGE: Final = (0.0, 255.0)  # one byte
 QUATERNION_RANGE: Final = (-10.0, 10.0)
 MIN_NORM: Final = 0.1
-POSITION_RANGE: Final = (-10_000.0, 10_000.0)  # metres from where the phone began
+POSITION_RANGE: Final = (-10_000.0, 10_000.0)  # metres from where the phone started tracking
 
 _SIZE: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,11 @@ class Header:
 
     Attributes:
         width, height: pixels.
-        scale: metres per depth unit.
-        levels: the largest confidence value; 0 where the file has no confidence.
-        rotation: (3, 3) float64, camera to world; the identity where the pose is unknown.
-        translation: (3,) float64 metres; 0 where the pose is unknown.
-        pose_known: whether the file has a pose that is one.
+        scale: metres a depth unit.
+        levels: the largest confidence value; 0 if the file has no confidence.
+        rotation: (3, 3) float64, camera to world; the identity if the pose is unknown.
+        translation: (3,) float64 metres; 0 if the pose is unknown.
+        pose_known: False for an old file, and if the phone lost its position.
     """
 
     width: int
@@ -53,10 +53,18 @@ class Header:
 
 
 def parse_header(line: bytes, file: str) -> Header:
-    """Read a header line, without its line end.
+    """Read a header line, given without its line end.
+
+    Args:
+        line: the bytes of the line.
+        file: what error messages call the file.
 
     Raises:
-        InvalidDepthFile: wrong number of fields, or one that is no number, not finite or out of range.
+        InvalidDepthFile: the number of fields is wrong, or a field is not a number or is out of range.
+
+    >>> header = parse_header(b"240x180_0.001_7_0_0_0_1_0.5_1.2_-0.3", "depth")
+    >>> header.width, header.scale, header.translation.tolist()
+    (240, 0.001, [0.5, 1.2, -0.3])
     """
     try:
         fields = line.decode("ascii").strip().split("_")
@@ -67,14 +75,14 @@ def parse_header(line: bytes, file: str) -> Header:
     width, height = _size(fields[0], file)
     scale = _number(fields[1], SCALE_RANGE, file, "scale")
     levels = _number(fields[2], CONFIDENCE_RANGE, file, "largest confidence")
-    if 0 < levels < 1:  # divided by 1e-300 a confidence of 0 is no number
+    if 0 < levels < 1:  # a confidence of 0 divided by 1e-300 is not a number
         raise InvalidDepthFile(file, "largest confidence", f"{levels:g}", "0 for none, or 1 to 255")
     unknown = Header(width, height, scale, levels, np.eye(3), np.zeros(3), False)
     if len(fields) == 3:
         return unknown
     quaternion = np.array([_number(f, QUATERNION_RANGE, file, "quaternion") for f in fields[3:7]])
     position = np.array([_number(f, POSITION_RANGE, file, "position") for f in fields[7:10]])
-    if not position.any():  # the phone writes this where its tracking failed
+    if not position.any():  # the phone writes 0, 0, 0 if its tracking failed
         return unknown
     norm = float(np.linalg.norm(quaternion))
     if norm < MIN_NORM:
@@ -83,7 +91,7 @@ def parse_header(line: bytes, file: str) -> Header:
 
 
 def format_header(header: Header) -> bytes:
-    """The line that `parse_header` reads, with its line end. Three fields where the pose is unknown."""
+    """Return the line that `parse_header` reads, with its line end: three fields if the pose is unknown."""
     fields = [f"{header.width}x{header.height}", f"{header.scale:.9g}", f"{header.levels:g}"]
     if header.pose_known:
         fields += [f"{value:.17g}" for value in (*quaternion_of(header.rotation), *header.translation)]
@@ -91,7 +99,11 @@ def format_header(header: Header) -> bytes:
 
 
 def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) rotation of a unit quaternion x, y, z, w."""
+    """Return the (3, 3) rotation of a unit quaternion x, y, z, w.
+
+    >>> rotation_matrix(np.array([0, 0, 1, 0])).tolist()  # half a turn about z
+    [[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     x, y, z, w = (float(value) for value in quaternion)
     return np.array([
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -101,10 +113,15 @@ def rotation_matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def quaternion_of(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit quaternion x, y, z, w of a (3, 3) rotation; the inverse of `rotation_matrix` but for its sign."""
+    """Return the unit quaternion x, y, z, w of a (3, 3) rotation.
+
+    This is the inverse of `rotation_matrix`, except that the sign of the quaternion can differ.
+
+    >>> quaternion_of(np.eye(3)).tolist()
+    [0.0, 0.0, 0.0, 1.0]
+    """
     r = np.asarray(rotation, np.float64)
-    # Four times the products of the quaternion's parts: row i is q_i * q. The row with the largest q_i
-    # loses no digits (Shepperd, 1978).
+    # Row i is 4 q_i q. The row of the largest q_i is the most accurate (Shepperd, 1978).
     products = np.array([
         [1 + r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
         [r[1, 0] + r[0, 1], 1 - r[0, 0] + r[1, 1] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
@@ -126,10 +143,6 @@ def _size(text: str, file: str) -> tuple[int, int]:
 
 
 def _number(text: str, limits: tuple[float, float], file: str, name: str) -> float:
-    if not _NUMBER.fullmatch(text):
+    if not is_number(text):
         raise InvalidDepthFile(file, name, "not a number", "a finite number")
-    value = float(text)
-    low, high = limits
-    if not low <= value <= high:
-        raise InvalidDepthFile(file, name, f"{value:g}", f"{low:g} to {high:g}")
-    return value
+    return check_range(float(text), limits, InvalidDepthFile, file, name)

@@ -1,4 +1,4 @@
-"""A scan's files, from a folder or from memory, read within limits."""
+"""Read the files of a scan, from a folder or from memory, within limits of size."""
 
 from __future__ import annotations
 
@@ -12,29 +12,39 @@ from typing import Final, Protocol
 from pose.errors import InvalidManifest, InvalidScan
 from pose.scan.manifest import CALIBRATION, DEPTH_FOLDER, MANIFEST, MAX_FILES, RGB_FOLDER, is_safe_path
 
-# A name that a folder cannot hold, or that leads nowhere.
-_NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+# There is no file of this name, or there can be none.
+_MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 class ScanFiles(Protocol):
-    """Named files. Names are relative and "/" separated."""
+    """Files by their names, which are relative and "/" separated."""
 
     def names(self) -> list[str]:
-        """Names of all files that may belong to a scan."""
+        """Return the names of all files that may belong to a scan."""
         ...
 
-    def exists(self, name: str) -> bool: ...
+    def exists(self, name: str) -> bool:
+        """Return whether there is a file of this name, readable or not."""
+        ...
 
     def read(self, name: str, limit: int, file: str, error: type[InvalidScan]) -> bytes:
-        """All bytes of a file; raises `error`, which calls it `file`, if that is not to be had.
+        """Return the bytes of a file.
 
-        May also raise OSError where the storage fails: the file itself is then not at fault.
+        Args:
+            name: of the file.
+            limit: the most bytes that are read.
+            file: what the error message calls the file.
+            error: the type of error to raise.
+
+        Raises:
+            InvalidScan: `error`, if the file is missing, larger than the limit or not a regular file.
+            OSError: the storage fails; the file itself may be valid.
         """
         ...
 
 
 class MemoryFiles:
-    """Files that are bytes already."""
+    """Files in memory."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = files
@@ -57,7 +67,7 @@ class MemoryFiles:
 
 
 class FolderFiles:
-    """Regular files in a folder. A link is followed only as far as it stays inside."""
+    """Regular files in a folder. Links are followed only if they stay inside the folder."""
 
     def __init__(self, folder: Path | str) -> None:
         self._root = os.path.realpath(folder)
@@ -78,7 +88,7 @@ class FolderFiles:
         return names
 
     def exists(self, name: str) -> bool:
-        # A link that leads outside is there too: reading it is what must be refused.
+        # A link to the outside exists too: `read` refuses it.
         return is_safe_path(name) and os.path.lexists(os.path.join(self._root, name))
 
     def read(self, name: str, limit: int, file: str, error: type[InvalidScan]) -> bytes:
@@ -88,10 +98,10 @@ class FolderFiles:
             path = os.path.realpath(os.path.join(self._root, name), strict=True)
             if not self._inside(path):
                 raise error(file, "file", "a link that leads out of the scan", "a file of the scan")
-            # Without O_NONBLOCK a named pipe would be waited for.
+            # Without O_NONBLOCK, opening a named pipe blocks.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         except OSError as problem:
-            if problem.errno in _NOT_THERE:
+            if problem.errno in _MISSING:
                 raise error(file, "file", "missing") from None
             raise
         try:
@@ -104,7 +114,7 @@ class FolderFiles:
                 data = stream.read(limit + 1)
         finally:
             os.close(descriptor)
-        if len(data) > limit:  # it has grown since
+        if len(data) > limit:  # the file has grown since fstat
             raise error(file, "size", "too many bytes", f"at most {limit}")
         return data
 

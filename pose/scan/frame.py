@@ -1,4 +1,4 @@
-"""A scan and its frames, as they were read."""
+"""A scan and its frames, as read from files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pose.scan.calibration import Calibration
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture and the depth map that was taken with it, both in sensor orientation.
+    """A picture and the depth map taken with it, both in sensor orientation.
 
     Attributes:
         order: the frame's number in its scan.
-        step: what was scanned, see `orientation`; not always a known one.
-        rgb: (H, W, 3) uint8 RGB. Its size and aspect need not be those of the depth map.
-        depthmap: depth, its camera and its pose.
-        calibration: of both cameras; None means that they share one view.
+        step: what was scanned, see `geometry.orientation`; it need not be a known step.
+        rgb: (H, W, 3) uint8 RGB. Its size and aspect ratio can differ from those of the depth map.
+        depthmap: the depth, with its camera and pose.
+        calibration: of both cameras; None means that they have one view.
     """
 
     order: int
@@ -37,19 +37,19 @@ class Frame:
 
     @property
     def picture_size(self) -> tuple[int, int]:
-        """Width and height of the picture."""
+        """The width and height of the picture."""
         return int(self.rgb.shape[1]), int(self.rgb.shape[0])
 
     @property
     def color(self) -> Intrinsics:
-        """Intrinsics of the colour camera for a picture of this size."""
+        """The intrinsics of the colour camera, for a picture of this size."""
         if self.calibration is not None:
             return self.calibration.color_intrinsics(*self.picture_size)
         return self.depthmap.intrinsics.resized(*self.picture_size)
 
     @cached_property
     def view(self) -> View:
-        """The picture, by its camera, and the depth map: what maps between their pixels."""
+        """The depth map and the colour camera: they map between the pixels of picture and depth map."""
         return View(self.depthmap, self.color)
 
     @cached_property
@@ -60,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class BrokenFrame:
-    """A frame that cannot be read, and why, for a person to read. No file names stand in the reason."""
+    """A frame that cannot be read, with the reason as text. The reason contains no file names."""
 
     order: int
     step: int
@@ -69,14 +69,14 @@ class BrokenFrame:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A scan that was read.
+    """A scan.
 
     Attributes:
-        step: what was scanned: that of the first frame.
-        frames: at least one, by their order.
-        broken: frames that could not be read, by their order.
-        digest: SHA-256 (hex) over what was read: each file's role, order and bytes, and no name. A folder
-            and the same bytes in memory have equal digests.
+        step: of the first frame.
+        frames: at least one, sorted by order.
+        broken: frames that could not be read, sorted by order.
+        digest: SHA-256 (hex) of what was read: the role, order and bytes of each file, without names. A
+            folder and the same bytes in memory have the same digest.
     """
 
     step: int
@@ -86,7 +86,7 @@ class Scan:
 
     @property
     def declared(self) -> Literal["standing", "lying"] | None:
-        """The posture that the scan's step says the child was in; None if the step is unknown."""
+        """The child's posture according to the scan's step; None if the step is unknown."""
         if not is_known_step(self.step):
             return None
         return "standing" if self.step in STANDING_STEPS else "lying"

@@ -1,6 +1,6 @@
-"""Which files make a scan's frames: from `scan.json`, or from the names in `rgb/` and `depth/`.
+"""Find the files of each frame of a scan: from `scan.json`, or from the file names in `rgb/` and `depth/`.
 
-Names hold a person's code, so neither a name nor a part of one ever stands in an error.
+File names contain a person's code, so no error message contains a name or a part of one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ROLES: Final = {
     "application/zip": "depth",
 }
 
-# Read from the right: a person's code may hold anything, underscores too.
+# Matched from the right: a person's code can contain anything, also underscores.
 _ARTEFACT: Final = re.compile(
     r"(?:rgb|depth)_(?P<person>.+)_(?P<ms>\d{1,20})_(?P<step>\d{1,9})_(?P<frame>\d{1,9})\.(?P<type>[a-z]+)",
     re.ASCII | re.DOTALL,
@@ -48,14 +48,14 @@ _TYPES: Final = {"rgb": ("jpg", "jpeg", "png"), "depth": ("depth",)}
 
 @dataclass(frozen=True)
 class Entry:
-    """One frame's files.
+    """The files of one frame.
 
     Attributes:
         order: the frame's number in the scan.
-        step: of the scan, 0 to `MAX_STEP`, see `orientation`. It need not be a known one: estimators that
-            look at the picture find out which way is up.
-        rgb, depth: names of its files; None where there is none.
-        problem: why the frame cannot be read whatever its files hold, or None.
+        step: 0 to `MAX_STEP`, see `geometry.orientation`. It need not be a known step: RGB models find out by
+            themselves which way is up.
+        rgb, depth: the names of the files; None for a missing one.
+        problem: why the frame cannot be read, whatever its files contain, or None.
     """
 
     order: int
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A scan's frames by their order, at least one, and how their depth is encoded."""
+    """The frames of a scan, at least one, sorted by order, and how their depth maps are encoded."""
 
     entries: tuple[Entry, ...]
     encoding: Encoding = "zip"
@@ -76,10 +76,13 @@ class Manifest:
 def manifest_from_names(names: Iterable[str]) -> Manifest:
     """Pair `rgb/rgb_<person>_<unix ms>_<step>_<frame>.jpg` with `depth/depth_….depth`.
 
-    The order of a frame is its position among all frames by their number. Other names are ignored.
+    Frames are sorted by their number, and the order of a frame is its index. Other names are ignored.
 
     Raises:
-        InvalidManifest: no such names, or too many of them.
+        InvalidManifest: there are no such names, or too many of them.
+
+    >>> manifest_from_names(["rgb/rgb_p_1622182020448_104_7.jpg"]).entries
+    (Entry(order=0, step=104, rgb='rgb/rgb_p_1622182020448_104_7.jpg', depth=None, problem=None),)
     """
     found: dict[tuple[int, int, int, str], dict[str, str]] = {}
     for name in names:
@@ -88,7 +91,7 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
         if folder not in _TYPES or match is None or not rest.startswith(folder):
             continue
         if match["type"] in _TYPES[folder]:
-            # The codes tell pairs apart, should a folder hold two with the same numbers.
+            # The person's code separates two pairs that have the same numbers.
             key = (int(match["frame"]), int(match["ms"]), int(match["step"]), match["person"])
             found.setdefault(key, {})[folder] = name
     if not found:
@@ -200,7 +203,11 @@ def _parse_record(data: bytes) -> _Record:
 
 
 def is_safe_path(name: Any) -> bool:
-    """Whether this is a plain relative name, "/" separated, that stays inside its folder."""
+    """Return whether a name is a relative, "/" separated path to something inside its folder.
+
+    >>> is_safe_path("rgb/a.jpg"), is_safe_path("../a.jpg"), is_safe_path("/a.jpg")
+    (True, False, False)
+    """
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
         return False
     try:

@@ -1,4 +1,4 @@
-"""A scan: frames of a picture and a depth map each, in order, from a folder or from named bytes."""
+"""Read a scan from a folder or from memory: frames of a picture and a depth map each, in order."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from pathlib import Path
 from typing import Final
 
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
-from pose.scan import calibration, manifest, pictures
-from pose.scan import depth_file as archive
+from pose.scan import calibration, depth_file, manifest, pictures
 from pose.scan.calibration import parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, MANIFEST, Entry, manifest_from_json, manifest_from_names
 
-# Of a scan as a whole, whose frames are all in memory at once.
+# Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
 MAX_SCAN_PIXELS: Final = 160_000_000
 
 
 def read_scan(folder: Path | str) -> Scan:
-    """Read a scan's folder: its `scan.json` if it has one, or else the names in `rgb/` and `depth/`.
+    """Read a scan's folder, by its `scan.json` or, without one, by the file names in `rgb/` and `depth/`.
 
-    A frame that cannot be read is among `Scan.broken`, and does not keep others from being read.
+    A frame that cannot be read is listed in `Scan.broken`; the others are read all the same.
 
     Raises:
-        InvalidScan: no calibration, no frames, or no frame that can be read.
-        OSError: the storage fails; the scan itself may be whole.
+        InvalidScan: the scan has no calibration, no frames, or no frame that can be read.
+        OSError: the storage fails; the scan itself may be valid.
     """
     return _read(FolderFiles(folder))
 
 
 def read_scan_files(files: Mapping[str, bytes]) -> Scan:
-    """`read_scan` for files in memory.
+    """Read a scan from files in memory, as `read_scan` does from a folder.
 
     Args:
-        files: bytes by name, relative to the scan and "/" separated: "rgb/rgb_….jpg", "scan.json", ….
+        files: the bytes of each file, by its name relative to the scan: "rgb/rgb_….jpg", "scan.json", ….
 
     Raises:
         InvalidScan: as `read_scan`.
@@ -66,7 +65,7 @@ def _read(files: ScanFiles) -> Scan:
 
 
 class _Reader:
-    """Reads frames while it counts what they cost and hashes what they are made of."""
+    """Reads frames, counts their bytes and pixels, and hashes what it reads."""
 
     def __init__(self, files: ScanFiles, encoding: Encoding) -> None:
         self.digest = hashlib.sha256()
@@ -81,18 +80,18 @@ class _Reader:
     def frame(self, entry: Entry) -> Frame:
         if entry.problem is not None:
             raise InvalidManifest(MANIFEST, f"frame {entry.order}", entry.problem)
-        rgb_file, depth_file = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
-        rgb_data = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_file, InvalidPicture)
+        rgb_name, depth_name = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
+        rgb_data = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_name, InvalidPicture)
         self._hash(f"rgb {entry.order} {entry.step}", rgb_data)
-        depth_data = self._bytes_of(entry.depth, archive.MAX_BYTES, depth_file, InvalidDepthFile)
+        depth_data = self._bytes_of(entry.depth, depth_file.MAX_BYTES, depth_name, InvalidDepthFile)
         self._hash(f"depth {entry.order} {entry.step}", depth_data)
-        depthmap = parse_depth(depth_data, self._calibration, depth_file, self._encoding)
-        width, height = pictures.picture_size(rgb_data, rgb_file)
+        depthmap = parse_depth(depth_data, self._calibration, depth_name, self._encoding)
+        width, height = pictures.picture_size(rgb_data, rgb_name)
         self._pixels += width * height
         if self._pixels > MAX_SCAN_PIXELS:
             problem = "too many pixels in all frames before it"
-            raise InvalidPicture(rgb_file, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
-        rgb = pictures.decode_picture(rgb_data, rgb_file)
+            raise InvalidPicture(rgb_name, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
+        rgb = pictures.decode_picture(rgb_data, rgb_name)
         return Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
 
     def _bytes_of(self, name: str | None, limit: int, file: str, error: type[InvalidScan]) -> bytes:

@@ -97,14 +97,14 @@ def test_it_works_at_every_size_of_a_depth_map(size: tuple[int, int]):
 
 
 @pytest.mark.parametrize("method", ["lowest", "median"])
-def test_without_a_pose_nobody_knows_which_way_is_up(method: Any):
+def test_without_a_pose_no_floor_is_found(method: Any):
     view = room()
     unknown = DepthMap(view.depth, None, view.intrinsics)
     assert floor_height(unknown, method) is None
 
 
 @pytest.mark.parametrize("method", ["lowest", "median"])
-def test_there_is_no_floor_in_a_wall_or_in_nothing(method: Any):
+def test_no_floor_is_found_in_a_wall_or_without_depth(method: Any):
     ahead = room(tilt=45)
     assert floor_height(ahead, method) is None
     nothing = DepthMap(np.zeros_like(ahead.depth), None, ahead.intrinsics, pose_known=True)
@@ -116,7 +116,7 @@ def test_a_depth_map_of_a_few_pixels_has_no_floor_but_raises_nothing():
         assert floor_height(room(size=size)) is None
 
 
-def test_another_method_is_a_mistake_of_the_caller():
+def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="method"):
         floor_height(room(), "highest")  # type: ignore[arg-type]
 

@@ -44,8 +44,8 @@ def test_a_point_stays_on_its_pixel_when_the_picture_turns(turns: int):
     picture = np.arange(HEIGHT * WIDTH * 3).reshape(HEIGHT, WIDTH, 3)
     turned = turn_picture(picture, turns)
     v, u = np.mgrid[:HEIGHT, :WIDTH]
-    there = turn_points(np.stack((u, v), axis=-1), turns, WIDTH, HEIGHT).astype(int)
-    assert (turned[there[..., 1], there[..., 0]] == picture).all()
+    moved = turn_points(np.stack((u, v), axis=-1), turns, WIDTH, HEIGHT).astype(int)
+    assert (turned[moved[..., 1], moved[..., 0]] == picture).all()
 
 
 @pytest.mark.parametrize("turns", [-1, 0, 1, 2, 3, 4])
@@ -68,7 +68,7 @@ def person(lean: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 @pytest.mark.parametrize("lean", [-90, 0, 90])
-def test_a_persons_head_is_brought_up_again(turns: int, lean: float):
+def test_the_turns_of_a_person_bring_the_head_up(turns: int, lean: float):
     lying = unturn_points(person(lean), turns, 400, 300)
     assert turns_of_person(lying, np.full(kp.COUNT, 0.9)) == turns
 
@@ -80,7 +80,7 @@ def test_keypoints_without_a_score_do_not_turn_a_person():
     assert turns_of_person(points, scores) == 0
 
 
-def test_half_a_person_tells_no_turn():
+def test_half_a_person_is_not_turned():
     scores = np.ones(kp.COUNT)
     scores[kp.LEFT_HIP :] = -0.1
     assert turns_of_person(unturn_points(person(), 1, 400, 300), scores) == 0

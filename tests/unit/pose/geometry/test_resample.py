@@ -16,7 +16,7 @@ def test_at_its_own_pixels_a_picture_stays_the_same():
     assert (sampler.each(PICTURE, np.minimum) == PICTURE).all()
 
 
-def test_between_pixels_the_four_around_count_by_their_distance():
+def test_between_pixels_the_four_neighbours_are_weighted_by_distance():
     sampler = Sampler(np.array([1.25]), np.array([0.5]), PICTURE.shape)
     assert sampler.mean(PICTURE) == pytest.approx(np.array([[4 * 0.5 + 1.25]]))
     assert sampler.each(PICTURE, np.minimum).tolist() == [[1]]
@@ -28,6 +28,6 @@ def test_outside_the_border_is_repeated():
     assert sampler.mean(PICTURE).tolist() == [[0, 3], [8, 11]]
 
 
-def test_a_position_that_is_a_pixel_but_for_rounding_has_no_neighbours():
+def test_a_position_that_rounds_to_a_pixel_has_no_neighbours():
     sampler = Sampler(np.array([1 + 1e-12]), np.array([2 - 1e-12]), PICTURE.shape)
     assert sampler.each(PICTURE, np.maximum).tolist() == [[9]]

@@ -1,4 +1,4 @@
-"""Choosing among a few places for each joint."""
+"""The best of a few candidates is chosen for each joint."""
 
 import itertools
 
@@ -8,11 +8,11 @@ from pose import keypoints as kp
 from pose.lifting import body_tree
 
 
-def test_every_joint_but_the_root_hangs_on_one_that_comes_later():
+def test_every_joint_but_the_root_has_a_parent_that_comes_later():
     joints = [joint for joint, _ in body_tree.PARENTS]
     assert sorted([*joints, body_tree.ROOT]) == list(range(kp.COUNT))
-    for place, (_, parent) in enumerate(body_tree.PARENTS):
-        assert parent == body_tree.ROOT or parent in joints[place + 1 :]
+    for index, (_, parent) in enumerate(body_tree.PARENTS):
+        assert parent == body_tree.ROOT or parent in joints[index + 1 :]
 
 
 def test_the_choice_is_the_best_of_all():
@@ -27,15 +27,15 @@ def test_the_choice_is_the_best_of_all():
             own = sum(cost[i] for cost, i in zip(costs, choice, strict=True))
             return own + sum(cost[choice[a], choice[b]] for (a, b), cost in pairs.items())
 
-        def of_pair(joint, parent, pairs=pairs):
+        def pairwise(joint, parent, pairs=pairs):
             return pairs[joint, parent]
 
-        found = body_tree.choose(costs, of_pair)
+        found = body_tree.choose(costs, pairwise)
         best = min(total(choice) for choice in itertools.product(*(range(size) for size in sizes)))
         assert np.isclose(total(found), best)
 
 
-def test_a_joint_without_choices_cuts_the_tree_and_the_rest_is_still_chosen():
+def test_a_joint_without_choices_splits_the_tree_and_the_rest_is_still_chosen():
     costs = [np.array([1.0, 0.0]) for _ in range(kp.COUNT)]
     costs[kp.LEFT_HIP] = np.empty(0)
     chosen = body_tree.choose(costs, lambda joint, parent: np.zeros((costs[joint].size, costs[parent].size)))
@@ -43,7 +43,7 @@ def test_a_joint_without_choices_cuts_the_tree_and_the_rest_is_still_chosen():
     assert all(choice == 1 for joint, choice in enumerate(chosen) if joint != kp.LEFT_HIP)
 
 
-def test_values_spread_along_the_body():
+def test_missing_values_come_from_the_nearest_joints():
     values = np.full(kp.COUNT, np.nan)
     values[kp.LEFT_KNEE], values[kp.LEFT_SHOULDER] = 2.0, 1.0
     filled = body_tree.fill_missing(values)

@@ -60,7 +60,7 @@ def test_rendered_children_are_told_apart(posture):
         assert pose.classify_posture(skeleton) == posture, seed
 
 
-def test_without_gravity_nothing_can_be_told():
+def test_without_gravity_the_posture_is_unknown():
     found = pose.classify_posture(body(gravity_known=False))
     assert found.posture is Posture.UNKNOWN
     assert found.confidence == 0.0
@@ -70,13 +70,13 @@ def test_the_floor_is_not_needed():
     assert pose.classify_posture(body(floor=None)).posture is Posture.STANDING
 
 
-def test_a_leg_alone_is_too_little():
+def test_one_lower_leg_is_not_enough():
     observed = np.zeros(17, bool)
     observed[[kp.LEFT_KNEE, kp.LEFT_ANKLE]] = True
     assert pose.classify_posture(body(observed=observed)).posture is Posture.UNKNOWN
 
 
-def test_a_body_seen_in_part_is_told_with_less_confidence():
+def test_a_partly_observed_body_has_less_confidence():
     observed = np.ones(17, bool)
     observed[[kp.LEFT_ANKLE, kp.RIGHT_ANKLE, kp.LEFT_KNEE]] = False
     found = pose.classify_posture(body(observed=observed))

@@ -1,4 +1,4 @@
-"""An archive gives its one member, and never more of it than was asked for."""
+"""An archive gives its one member, and never more of it than requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from pose.errors import InvalidDepthFile
-from pose.scan.depth_file import MAX_BYTES, RATIO_FREE_BYTES, is_archive, open_member
+from pose.scan.depth_file import RATIO_FREE_BYTES, is_archive, open_member
 
 ZipBuilder = Callable[..., bytes]
 
@@ -90,7 +90,7 @@ def test_a_bomb_is_refused_for_its_ratio(make_zip: ZipBuilder):
         read(make_zip(bytes(50 * RATIO_FREE_BYTES)))
 
 
-def test_an_empty_room_is_no_bomb(make_zip: ZipBuilder):
+def test_an_empty_room_is_not_a_bomb(make_zip: ZipBuilder):
     assert len(read(make_zip(bytes(640 * 480 * 3)))) == 640 * 480 * 3
 
 
@@ -129,12 +129,7 @@ def test_encrypted_and_zip64_archives_are_refused(make_zip: ZipBuilder):
         read(data[:-22] + locator + data[-22:])
 
 
-def test_a_file_that_is_too_large_is_not_looked_into():
-    with pytest.raises(InvalidDepthFile, match="at most"):
-        read(b"PK\x03\x04" + bytes(MAX_BYTES))
-
-
-def test_a_jpeg_is_no_archive(make_picture: Callable[..., bytes], make_zip: ZipBuilder):
+def test_a_jpeg_is_not_an_archive(make_picture: Callable[..., bytes], make_zip: ZipBuilder):
     assert is_archive(make_zip(b""))
     assert not is_archive(make_picture())
     with pytest.raises(InvalidDepthFile, match="not a ZIP archive"):

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pose.errors import InvalidCalibration
 from pose.geometry.camera import Intrinsics
@@ -28,7 +26,7 @@ def test_cameras_that_differ_are_kept_apart():
     assert calibration.depth == (0.9, 1.1, 0.4, 0.6)
 
 
-def test_the_position_of_the_depth_camera_may_be_missing_and_is_then_that_of_the_other():
+def test_a_missing_position_of_the_depth_camera_is_0():
     text = b"Color camera intrinsic:\n0.8 1 .5 .5\nDepth camera intrinsic:\n0.8 1 .5 .5\n"
     assert parse_calibration(text).position == (0, 0, 0)
 
@@ -45,7 +43,7 @@ def test_the_position_of_the_depth_camera_may_be_missing_and_is_then_that_of_the
         lambda text: text.upper().replace(b"COLOR", b"COLOUR"),
     ],
 )
-def test_it_does_not_matter_how_lines_end_or_numbers_are_spaced(calibration_file: bytes, change):
+def test_line_ends_and_spaces_do_not_matter(calibration_file: bytes, change):
     assert parse_calibration(change(calibration_file)) == parse_calibration(calibration_file)
 
 
@@ -77,7 +75,7 @@ def test_an_error_names_the_field_that_is_wrong(calibration_file: bytes, old: by
     assert caught.value.file == "calibration"
 
 
-def test_an_empty_file_and_an_endless_one_are_refused():
+def test_an_empty_file_and_a_too_large_one_are_refused():
     with pytest.raises(InvalidCalibration, match="missing"):
         parse_calibration(b"")
     with pytest.raises(InvalidCalibration, match="at most"):
@@ -94,31 +92,10 @@ def test_intrinsics_scale_with_the_picture():
     assert (large.fx, large.fy) == pytest.approx((PHONE[0] * 640, PHONE[1] * 480))
 
 
-def test_lenovo_cameras_do_not_share_a_view():
-    assert Calibration(PHONE, PHONE).same_view
-    assert not Calibration(PHONE, (0.9, *PHONE[1:])).same_view
-
-
-PIECES = st.sampled_from([
-    b"Color camera intrinsic:", b"Depth camera intrinsic:", b"Depth camera position:", b"\n", b"\r", b" ",
-    b"0.5", b"-1", b"1e400", b"nan", b"0x1", b"\x00", b"\x85", b"\xff",
-])  # fmt: skip
-
-
-def test_many_digits_that_are_no_number_cost_no_time():
+def test_many_digits_that_are_not_a_number_are_refused_fast():
     # Each of the ways to part them in two used to be tried: 0.4 s for these.
     text = b"Color camera intrinsic:\n" + b"9" * (MAX_BYTES - 100) + b"x"
     before = time.process_time()
     with pytest.raises(InvalidCalibration, match="not numbers"):
         parse_calibration(text)
     assert time.process_time() - before < 0.1
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=40).map(b"".join)))
-def test_whatever_the_bytes_nothing_but_an_invalid_calibration_is_raised(data: bytes):
-    try:
-        calibration = parse_calibration(data)
-    except InvalidCalibration:
-        return
-    assert all(0 <= value <= 10 for value in (*calibration.color, *calibration.depth))

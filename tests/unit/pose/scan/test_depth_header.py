@@ -1,4 +1,4 @@
-"""Headers of depth files are read, written, and not believed."""
+"""Headers of depth files are checked when read, and read back as written."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_an_old_header_of_three_fields_has_no_pose():
 
 
 @pytest.mark.parametrize("zero", ["0_0_0", "0.0_-0.0_0", "0_0e5_.0"])
-def test_a_position_of_zero_means_that_the_phone_was_lost(zero: str):
+def test_a_position_of_zero_means_that_the_pose_is_unknown(zero: str):
     header = parse_header(b"240x180_0.001_7_0.1_0.2_0.3_0.9_" + zero.encode(), "depth")
     assert not header.pose_known
     assert (header.rotation == np.eye(3)).all()
 
 
-def test_a_lost_phone_may_write_any_rotation_too():
+def test_with_an_unknown_pose_any_rotation_is_accepted():
     assert not parse_header(b"240x180_0.001_7_0_0_0_0_0_0_0", "depth").pose_known
 
 
@@ -103,21 +103,7 @@ def test_what_is_written_is_read_again():
 
 @settings(max_examples=100, deadline=None)
 @given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
-def test_a_rotation_gives_its_quaternion_back_but_for_the_sign(q: tuple[float, ...]):
+def test_a_rotation_gives_back_its_quaternion_except_for_the_sign(q: tuple[float, ...]):
     quaternion = np.array(q) / np.linalg.norm(q)
     back = quaternion_of(rotation_matrix(quaternion))
     assert abs(back @ quaternion) == pytest.approx(1, abs=1e-12)
-
-
-LINES = st.binary(max_size=120) | st.text("0123456789x_.-+einfa \u0663", max_size=80).map(str.encode)
-
-
-@settings(max_examples=300, deadline=None)
-@given(LINES)
-def test_whatever_the_line_nothing_but_an_invalid_depth_file_is_raised(line: bytes):
-    try:
-        header = parse_header(line, "depth")
-    except InvalidDepthFile:
-        return
-    assert np.isfinite(header.rotation).all()
-    assert header.width * header.height <= 1280 * 960

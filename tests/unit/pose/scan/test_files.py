@@ -46,7 +46,7 @@ def test_a_file_is_read_within_its_limit(folder: Path, kind: str):
 @pytest.mark.parametrize(
     "name", ["../outside.jpg", "rgb/../../outside.jpg", "/etc/passwd", "", ".", "rgb//a.jpg", "a\0b"]
 )
-def test_names_that_lead_elsewhere_name_nothing(folder: Path, name: str):
+def test_names_that_lead_outside_are_missing_files(folder: Path, name: str):
     with pytest.raises(InvalidPicture, match="missing"):
         read(FolderFiles(folder), name)
 
@@ -68,7 +68,7 @@ def test_links_are_followed_inside_and_refused_outside(folder: Path):
             read(files, name)
 
 
-def test_a_folder_that_is_a_link_to_elsewhere_is_not_listed(folder: Path):
+def test_a_folder_that_is_a_link_to_the_outside_is_not_listed(folder: Path):
     elsewhere = folder.parent / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "depth_p_1_100_1.depth").write_bytes(b"")
@@ -76,7 +76,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_not_listed(folder: Path):
     assert not any(name.startswith("depth/") for name in FolderFiles(folder).names())
 
 
-def test_a_scan_may_itself_be_reached_by_a_link(folder: Path, tmp_path: Path):
+def test_the_folder_of_a_scan_may_be_a_link(folder: Path, tmp_path: Path):
     (tmp_path / "link").symlink_to(folder)
     assert read(FolderFiles(tmp_path / "link"), "rgb/a.jpg") == b"12345"
 
@@ -89,14 +89,14 @@ def test_pipes_and_folders_are_not_read(folder: Path):
             read(FolderFiles(folder), name)
 
 
-def test_something_that_is_no_folder_is_no_scan(folder: Path):
+def test_what_is_not_a_folder_is_refused(folder: Path):
     for path in (folder / "scan.json", folder / "nothing"):
         with pytest.raises(InvalidManifest) as caught:
             FolderFiles(path)
         assert str(folder) not in str(caught.value)
 
 
-def test_endless_files_are_not_listed(folder: Path):
+def test_too_many_files_are_not_listed(folder: Path):
     for index in range(MAX_FILES):
         (folder / f"rgb/{index}").touch()
     with pytest.raises(InvalidManifest, match="too many"):

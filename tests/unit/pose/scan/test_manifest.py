@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pose.errors import InvalidManifest
 from pose.scan.manifest import (
@@ -51,13 +49,13 @@ def test_frames_are_in_the_order_of_their_numbers_not_of_their_names():
 
 
 @pytest.mark.parametrize("person", ["a_b", "_", "1_2_3_4", "ä ö", "x.jpg", "100_1", "a\nb", "(1)"])
-def test_a_persons_code_may_hold_anything(person: str):
+def test_a_persons_code_may_contain_anything(person: str):
     (entry,) = manifest_from_names(names("104_7", person=person)).entries
     assert entry.step == 104
     assert entry.rgb and entry.depth
 
 
-def test_a_frame_with_one_file_only_keeps_its_place():
+def test_a_frame_with_only_one_file_keeps_its_order():
     found = manifest_from_names(names("100_1", "100_2", "100_3")[:3] + names("100_3"))
     assert [entry.order for entry in found.entries] == [0, 1, 2]
     assert [entry.depth is None for entry in found.entries] == [False, True, False]
@@ -74,29 +72,11 @@ def test_steps_may_differ_between_frames_and_need_not_be_known():
     assert [entry.step for entry in found.entries] == [100, 201, 105, 0, 999_999_999]
 
 
-def test_a_record_may_have_an_unknown_step():
-    assert {entry.step for entry in manifest_from_json(record(type=105)).entries} == {105}
-
-
 def test_no_names_and_too_many_are_refused():
     with pytest.raises(InvalidManifest, match="none"):
         manifest_from_names(["camera_calibration.txt", "rgb/holiday.jpg"])
     with pytest.raises(InvalidManifest, match=f"at most {MAX_FRAMES}"):
         manifest_from_names(names(*[f"100_{frame}" for frame in range(MAX_FRAMES + 1)]))
-
-
-NAME = r"(rgb|depth)/(rgb|depth)_.{1,5}_\d{1,4}_(100|7)_\d\.(jpg|depth)"
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.from_regex(NAME, fullmatch=True)))
-def test_whatever_the_names_nothing_but_an_invalid_manifest_is_raised(found: list[str]):
-    try:
-        entries = manifest_from_names(found).entries
-    except InvalidManifest:
-        return
-    assert [entry.order for entry in entries] == list(range(len(entries)))
-    assert {entry.rgb for entry in entries} | {entry.depth for entry in entries} <= {*found, None}
 
 
 # From scan.json.
@@ -158,13 +138,13 @@ def test_an_error_names_the_field_that_is_wrong(changes: dict[str, Any], field: 
     [b"", b"[]", b"null", b"{", b"[" * 10**5, b"9" * 5000, b"\xff\xfe\x00", b" " * (MAX_BYTES + 1)],
     ids=range(8),
 )
-def test_what_is_no_record_is_refused(data: bytes):
+def test_what_is_not_a_record_is_refused(data: bytes):
     with pytest.raises(InvalidManifest):
         manifest_from_json(data)
 
 
 @pytest.mark.parametrize("file", ["../x", "/x", "a//b", "a/../../x", "", None, 5, "\ud800", "x" * 600])
-def test_a_file_that_leads_elsewhere_breaks_its_frame_and_no_other(file: Any):
+def test_a_file_outside_the_scan_breaks_only_its_frame(file: Any):
     artifacts = json.loads(record())["artifacts"]
     artifacts[0]["file"] = file
     first, second = manifest_from_json(record(artifacts=artifacts)).entries
@@ -179,26 +159,6 @@ def test_two_pictures_of_one_order_break_their_frame():
     assert second.problem is None
 
 
-def test_plain_relative_names_lie_inside():
+def test_plain_relative_names_are_safe():
     assert is_safe_path("rgb/a.jpg") and is_safe_path("a b/ä.jpg") and is_safe_path("..a")
     assert not is_safe_path("a\0b") and not is_safe_path(b"a")
-
-
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-KEYS = st.sampled_from(["type", "artifacts", "order", "file", "format", "version"])
-JSON = st.recursive(
-    LEAVES | st.sampled_from([100, "rgb", "depth"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
-    max_leaves=12,
-)
-RECORDS = JSON | st.fixed_dictionaries({"type": st.just(100), "artifacts": st.lists(JSON, max_size=3)})
-
-
-@settings(max_examples=300, deadline=None)
-@given(RECORDS)
-def test_whatever_the_record_nothing_but_an_invalid_manifest_is_raised(value: Any):
-    try:
-        found = manifest_from_json(json.dumps(value).encode())
-    except InvalidManifest:
-        return
-    assert found.entries

@@ -1,4 +1,4 @@
-"""Pictures are decoded as the sensor saw them, and measured before they are decoded."""
+"""Pictures are decoded as the sensor saw them, and checked before they are decoded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pose.errors import InvalidPicture
 from pose.scan.pictures import MAX_BYTES, decode_picture, picture_size
@@ -112,17 +110,17 @@ def test_a_second_frame_header_is_refused(make_picture: PictureBuilder):
 
 
 @pytest.mark.parametrize("size", [(0, 0), (64, 0), (0, 48), (4, 4)])
-def test_a_picture_of_next_to_nothing_is_refused(make_picture: PictureBuilder, size: tuple[int, int]):
+def test_a_picture_that_is_too_small_is_refused(make_picture: PictureBuilder, size: tuple[int, int]):
     with pytest.raises(InvalidPicture, match="at least"):
         decode_picture(with_size(make_picture(), *size))
 
 
-def test_a_progressive_jpeg_of_endless_passes_is_refused(make_picture: PictureBuilder):
+def test_a_progressive_jpeg_of_too_many_passes_is_refused(make_picture: PictureBuilder):
     with pytest.raises(InvalidPicture, match="too many scans"):
         decode_picture(make_picture() + b"\xff\xda\x00\x08" * 100)
 
 
-def test_endless_markers_are_not_followed(make_picture: PictureBuilder):
+def test_too_many_markers_are_refused(make_picture: PictureBuilder):
     plain = make_picture()
     for filler in (b"\xff\xfe\x00\x02", b"\xff"):
         with pytest.raises(InvalidPicture, match="too many markers"):
@@ -186,32 +184,6 @@ def test_unusual_kinds_of_jpeg_and_png_are_refused(make_picture: PictureBuilder)
     assert decode_picture(png(32, 32, (b"tEXt", b"a\0b"))).shape == (32, 32, 3)
 
 
-def test_a_file_that_is_too_large_is_not_looked_into():
+def test_a_file_that_is_too_large_is_refused():
     with pytest.raises(InvalidPicture, match="at most"):
         picture_size(b"\xff\xd8\xff" + bytes(MAX_BYTES))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_whatever_becomes_of_a_picture_nothing_but_an_invalid_picture_is_raised(
-    make_picture: PictureBuilder, data: st.DataObject
-):
-    broken = bytearray(make_picture(type=data.draw(st.sampled_from([".jpg", ".png"]))))
-    for _ in range(data.draw(st.integers(0, 5))):
-        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.one_of(st.none(), st.integers(0, len(broken))))
-    try:
-        picture = decode_picture(bytes(broken[:cut]))
-    except InvalidPicture:
-        return
-    assert picture.ndim == 3 and picture.size <= 3 * 24_000_000
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]), st.binary(max_size=100))
-def test_a_header_of_any_bytes_is_measured_or_refused(start: bytes, rest: bytes):
-    try:
-        width, height = picture_size(start + rest)
-    except InvalidPicture:
-        return
-    assert 16 <= width <= 10_000 and 16 <= height <= 10_000
