@@ -1,13 +1,15 @@
 """Celery's broker without a server: messages as files. Several processes may start and end at any time.
 
 It reads and writes the same files as `kombu.transport.filesystem`, so any Celery producer can use the same
-folders. Five things differ:
+folders. Six things differ:
 
 - A message appears whole. Kombu writes it under its final name, and a reader may see half of it.
 - A message is taken by a rename, which one reader wins. Kombu moves it to the system's temporary folder, and
   copies it where that is another disk.
 - One process at a time reads or writes a table of bindings. Kombu's reader may find a new table still empty,
   and end with a JSON error.
+- A queue counts as bound once its table is written. Kombu's threads share the note that it is bound, which is
+  set before the table is written: what another thread sends in between goes to no queue and is lost.
 - The worker asks for messages from its event loop, as with Redis. Kombu's transport makes it run its other
   loop, which looks every two seconds and hangs for ever once a waiting process is killed.
 - The queue of a listener (`watch`, Flower) is dropped when nobody has read it for ten minutes. Kombu puts
@@ -22,6 +24,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 
 ABANDONED_AFTER_S: Final = 600.0
 PRUNE_EVERY_S: Final = 60.0
+_BINDING: Final = threading.Lock()
 
 
 class QoS(virtual.QoS):
@@ -97,6 +101,11 @@ class Channel(filesystem.Channel):
         """See kombu."""
         with self._one_at_a_time():
             return list(super().get_table(exchange))
+
+    def queue_bind(self, *args: Any, **options: Any) -> None:
+        """See kombu."""
+        with _BINDING:
+            super().queue_bind(*args, **options)
 
     def _queue_bind(self, *args: Any) -> None:
         with self._one_at_a_time():

@@ -126,6 +126,31 @@ def test_each_message_is_taken_once_and_whole_however_many_read_and_write(folder
     assert sorted(taken) == list(range(150))
 
 
+def test_no_message_is_lost_while_another_thread_binds_the_queue(folders, monkeypatch):
+    binding, write_table = threading.Event(), Channel._queue_bind
+
+    def bind_slowly(*args: Any) -> None:
+        binding.set()
+        second_sent.wait(0.2)
+        write_table(*args)
+
+    def send_one(number: int) -> None:
+        with connect(folders) as connection:
+            send(connection, number)
+
+    second_sent = threading.Event()
+    monkeypatch.setattr(Channel, "_queue_bind", bind_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(send_one, 1)
+        assert binding.wait(10)
+        second = threads.submit(send_one, 2)
+        second.add_done_callback(lambda _: second_sent.set())
+        first.result()
+        second.result()
+    with connect(folders) as connection:
+        assert {receive(connection), receive(connection)} == {1, 2}
+
+
 def test_no_binding_is_lost_when_many_listeners_start_at_once(folders):
     def bind(number: int) -> None:
         with connect(folders) as connection:
