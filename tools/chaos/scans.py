@@ -1,4 +1,4 @@
-"""The scans of a chaos run: a few rendered ones, cheap to analyse, and some that are broken in known ways."""
+"""The scans of a chaos run: a few rendered ones, cheap to analyse, and some broken in known ways."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Depth camera position:
 
 @dataclass(frozen=True)
 class Kind:
-    """A scan that many ids share.
+    """A kind of scan; many ids share its files.
 
     Attributes:
         name: of the kind.
-        make: gives its files.
-        failure: what the reason begins with where it fails; None where it does not.
+        make: returns its files.
+        failure: how the reason of its failure begins; None if it does not fail.
         prefix: of its ids.
-        quiet: whether it can be analysed once without faults, to know what comes out.
+        quiet: whether it is analysed once without faults, to know its result.
     """
 
     name: str
@@ -81,7 +81,7 @@ def _without(start: str) -> Callable[[Files], Files]:
 
 
 def _cut(files: Files, count: int) -> Files:
-    """With the first `count` depth maps cut in two."""
+    """Return the files with the first `count` depth maps cut in half."""
     names = sorted(name for name in files if name.startswith("depth/"))[:count]
     return files | {name: files[name][: len(files[name]) // 2] for name in names}
 
