@@ -30,7 +30,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_RATIO: Final = 200
 # Members up to this size may have any ratio: an empty room is one value repeated, and deflates 1000 to 1.
 RATIO_FREE_BYTES: Final = 1024 * 1024
-KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))  # of devices
+KNOWN_SIZES: Final = ((240, 180), (180, 135), (320, 240), (640, 480))  # of devices
 MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few
 IR_SCALE: Final = 0.001  # `ir` files without a header are in millimetres
 

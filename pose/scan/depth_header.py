@@ -27,6 +27,7 @@ QUATERNION_RANGE: Final = (-10.0, 10.0)
 MIN_NORM: Final = 0.1
 POSITION_RANGE: Final = (-10_000.0, 10_000.0)  # metres from where the phone started tracking
 
+_START: Final = re.compile(rb"\d{1,5}x\d{1,5}_")
 _SIZE: Final = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 
 
@@ -88,6 +89,11 @@ def parse_header(line: bytes, file: str) -> Header:
     if norm < MIN_NORM:
         raise InvalidDepthFile(file, "quaternion", f"length {norm:g}", "a unit quaternion")
     return Header(width, height, scale, levels, rotation_matrix(quaternion / norm), position, True)
+
+
+def starts_like_header(data: bytes) -> bool:
+    """Return whether the data start like a header line: with the size and an underscore."""
+    return _START.match(data) is not None
 
 
 def format_header(header: Header) -> bytes:
