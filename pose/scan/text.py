@@ -1,4 +1,4 @@
-"""Text of the files of a scan: bytes in any encoding that editors and spreadsheets write -> plain characters."""
+"""Text of the files of a scan: bytes in the encodings of editors and spreadsheets -> plain characters."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def plain_record(files: dict[str, bytes], version: str = "v3.1") -> dict[str, by
         for name in files
         if "/" in name
     ]
-    step = int(artifacts[0]["file"].split("_")[-2])
+    step = next(int(name.split("_")[-2]) for name in files if "/" in name)
     record = {"id": "s1", "type": step, "version": version, "artifacts": artifacts}
     return {**files, "scan.json": json.dumps(record).encode()}
 

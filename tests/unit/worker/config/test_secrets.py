@@ -51,7 +51,7 @@ def test_a_key_that_is_not_hex_is_refused_without_showing_it(monkeypatch, tmp_pa
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             with pytest.raises(
-                SettingsError, match="SCANS_XOR_KEY: an XOR key of .* two hex digits"
+                SettingsError, match=r"SCANS_XOR_KEY: an XOR key of .* two hex digits"
             ) as error:
                 read_settings()
         assert key not in error.value.message
