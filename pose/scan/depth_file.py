@@ -21,7 +21,7 @@ import numpy as np
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
-from pose.scan.depth_header import MAX_LINE, Header, format_header, parse_header
+from pose.scan.depth_header import MAX_LINE, Header, format_header, line_end, parse_header
 
 Encoding = Literal["zip", "ir"]
 
@@ -118,7 +118,7 @@ def _read(
 ) -> DepthMap:
     pixel_bytes = 3 if encoding == "zip" else 2
     start = stream.read(MAX_LINE)
-    end = start.find(b"\n")
+    end = line_end(start)
     # A header starts like "240x". Depths whose bytes look like that do not occur in the first pixels.
     if encoding == "ir" and (end < 0 or b"x" not in start[:6] or not start[:1].isdigit()):
         header, end = _guessed_header(length, size, file), -1

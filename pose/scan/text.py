@@ -45,9 +45,7 @@ def decode_text(data: bytes) -> str:
     except UnicodeDecodeError:
         if encoding != "utf-8" or start:
             raise ValueError("bytes that do not fit its encoding") from None
-        text = data.decode(
-            "latin-1"
-        )  # its signs are those of Windows' code pages, as far as numbers need them
+        text = data.decode("latin-1")  # near enough to all code pages: numbers and labels are ASCII
     text = text.rstrip("\0\x1a \r\n\t")
     if text.isascii():
         plain = text
