@@ -67,10 +67,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The frames of a scan, at least one, sorted by order, and how their depth maps are encoded."""
+    """The frames of a scan, at least one, sorted by order, how their depth maps are encoded, and the record's
+    `version`, which can be anything.
+    """
 
     entries: tuple[Entry, ...]
     encoding: Encoding = "zip"
+    version: Any = None
 
 
 def manifest_from_names(names: Iterable[str]) -> Manifest:
@@ -143,7 +146,7 @@ def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name:
         Entry(order, record.type, files.get("rgb"), files.get("depth"), problems.get(order))
         for order, files in sorted(frames.items())
     )
-    return Manifest(tuple(entries), encoding)
+    return Manifest(tuple(entries), encoding, version)
 
 
 class _Artefact(BaseModel):

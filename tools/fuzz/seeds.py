@@ -14,11 +14,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from pose.scan.scrambling import xor
 from tools.fuzz.archives import pack_any_zip, pack_zip
 from tools.fuzz.mutations import Seed, change_bytes, change_json, fix_png
 
 CODE: Final = "Kinderkennung"
 SCAN_ID: Final = "scan-0001"
+XOR_KEY: Final = bytes.fromhex("5aff0013c7")
 
 CALIBRATION: Final = b"""Color camera intrinsic:
 0.6786797 0.90489584 0.49585155 0.5035042
@@ -33,12 +35,17 @@ HEADERS: Final = (
     Seed(b"240x180_0.001_7_" + POSE),
     Seed(b"180x135_0.001_255"),
     Seed(b"640x480_0.0005_7_0_0_0_1_0_0_0"),
+    Seed(b"240x180_0,001_7_" + POSE.replace(b".", b",") + b"_1622182020448"),
+    Seed(b"240x180_0.001_7_NaN_NaN_NaN_NaN_Infinity__null"),
 )
 
 CALIBRATIONS: Final = (
     Seed(CALIBRATION),
     Seed(b"\xef\xbb\xbf" + CALIBRATION.replace(b"\n", b"\r\n").replace(b"Color", b"colour")),
     Seed(CALIBRATION[: CALIBRATION.index(b"Depth camera position")]),
+    Seed(CALIBRATION.decode().encode("utf-16")),
+    Seed(CALIBRATION.replace(b".", b",").replace(b" 0,", b";0,").replace(b":", b":;;;")),
+    Seed(b"# cal\nDistortion:\n0.1 0.2 0 0 0\n" + CALIBRATION.replace(b" ", b"\xc2\xa0")),
 )
 
 
@@ -187,8 +194,18 @@ def scan_files(frames: int = 1) -> dict[str, str]:
     return {name: data.decode("latin-1") for name, data in files.items()}
 
 
+def scrambled_files(frames: int) -> dict[str, str]:
+    """The same files, each XOR-ed with `XOR_KEY`."""
+    files = {name: text.encode("latin-1") for name, text in scan_files(frames).items()}
+    return {name: xor(data, XOR_KEY).decode("latin-1") for name, data in files.items()}
+
+
 SCANS: Final = changed_json(
-    scan_files(2), {**scan_files(2), "scan.json": json.dumps(record())}, {"scan.json": json.dumps(record(1))}
+    scan_files(2),
+    {**scan_files(2), "scan.json": json.dumps(record())},
+    {"scan.json": json.dumps(record(1))},
+    {**scrambled_files(2), "scan.json": json.dumps(record(version="v3.1"))},
+    {**scrambled_files(2), "scan.json": json.dumps(record(version="ir-2.0"))},
 )
 # Beside the scan of `targets.ScanFolder`: a link to the outside, a folder, and files above it.
 FOLDER_RECORDS: Final = changed_json(

@@ -35,6 +35,7 @@ TOKENS: Final = (
     b"PK\x06\x07", b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"IHDR", b"IDAT",
     b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b'"order"', b'"file"', b'"__type__"', b"\xef\xbb\xbf",
     b"Depth camera intrinsic:\n", b"rgb/rgb_", b".jpg", b"../", b"\xed\xa0\x80",
+    b";", b"\t", b"NaN", b"\xff\xfe", b"\xc2\xa0",
 )  # fmt: skip
 
 
@@ -140,9 +141,8 @@ def read_files(data: bytes) -> None:
     except (ValueError, RecursionError):
         files = None
     files = files if isinstance(files, dict) else {}
-    _check_scan(
-        read_scan_files({name: str(text).encode("latin-1", "replace") for name, text in files.items()})
-    )
+    contents = {name: str(text).encode("latin-1", "replace") for name, text in files.items()}
+    _check_scan(read_scan_files(contents, xor_key=seeds.XOR_KEY))
 
 
 def _check_scan(scan: Scan) -> None:
