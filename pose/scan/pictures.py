@@ -71,7 +71,7 @@ def is_picture(data: bytes) -> bool:
 def decode_picture(data: bytes, file: str = "picture") -> NDArray[np.uint8]:
     """Decode a JPEG or PNG picture.
 
-    EXIF is ignored, also its orientation: the pictures of a scan are used as the sensor saw them.
+    EXIF is ignored, also its orientation: `scan.orient` decides whether that is to be applied.
 
     Args:
         data: the bytes of the file.
