@@ -4,6 +4,7 @@ A frame that breaks a limit still has its own figures and pictures. Its `quality
 limits that it breaks:
 
     calibration    the shape of picture or depth map does not fit its camera: turned or cropped
+    misaligned     picture and depth map do not show the same view: shifted, zoomed, cropped, mirrored
     person_count   not exactly one person
     score          mean keypoint score too low
     camera_pose    the camera's pose is unknown, and so is the direction of gravity
@@ -12,15 +13,21 @@ limits that it breaks:
     no_depth       no depth at the person
     too_near       the child is nearer than the limit
     too_far        the child is farther than the limit
+
+A misaligned frame counts all the same if it has a skeleton: then its keypoints are from the depth map.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pose.estimators.base import RGB_MIN_SCORE, Estimator
 from pose.geometry.orientation import STANDING_STEPS
 from pose.scan.frame import Frame
+
+MISALIGNED: Final = "misaligned"
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ def check(
     codes = []
     if not frame.view.fits:
         codes.append("calibration")
+    if frame.misaligned:
+        codes.append(MISALIGNED)
     if len(scores) != 1:
         codes.append("person_count")
     elif scores[0] < (RGB_MIN_SCORE if limits.min_score is None else limits.min_score):
@@ -77,3 +86,12 @@ def check(
         elif distance > limits.distance[1]:
             codes.append("too_far")
     return tuple(codes)
+
+
+def counts(codes: Iterable[str]) -> bool:
+    """Return whether a frame with a skeleton and these codes counts for the figures of its scan.
+
+    >>> counts([]), counts(["misaligned"]), counts(["too_far"])
+    (True, True, False)
+    """
+    return set(codes) <= {MISALIGNED}

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
+from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
 from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person
@@ -22,7 +23,7 @@ from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 4
+ANALYSIS_VERSION: Final = 5
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -97,7 +98,9 @@ def analyse_scan(
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
             located += [
-                locate_heads(frame, found.people, found.low_confidence, estimate_ms)
+                locate_heads(
+                    frame, found.people, found.low_confidence, estimate_ms, from_depth=estimator.uses_depth
+                )
                 for frame, found in zip(batch, detections, strict=True)
             ]
 
@@ -113,7 +116,7 @@ def analyse_scan(
 
     figures = aggregate_frames(
         [
-            FrameFigures(each.posture, each.skeleton, counts=not each.result.quality)
+            FrameFigures(each.posture, each.skeleton, counts=counts(each.result.quality))
             for each in analyses
             if each.posture is not None and each.skeleton is not None
         ]
