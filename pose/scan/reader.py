@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
-from pose.scan import calibration, depth_file, manifest, pictures
+from pose.scan import calibration, depth_file, pictures, record
 from pose.scan.calibration import parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
-from pose.scan.manifest import CALIBRATION, MANIFEST, Entry, manifest_from_json, manifest_from_names
+from pose.scan.manifest import CALIBRATION, Entry, manifest_from_json, manifest_from_names
+from pose.scan.record import MANIFEST
 
 # Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -45,23 +46,32 @@ def read_scan_files(files: Mapping[str, bytes]) -> Scan:
 
 
 def _read(files: ScanFiles) -> Scan:
-    if files.exists(MANIFEST):
-        record = files.read(MANIFEST, manifest.MAX_BYTES, MANIFEST, InvalidManifest)
-        listed = manifest_from_json(record, files.exists)
+    record_name = files.find(MANIFEST)
+    if record_name is not None:
+        data = files.read(record_name, record.MAX_BYTES, MANIFEST, InvalidManifest)
+        listed = manifest_from_json(data, files.find)
     else:
         listed = manifest_from_names(files.names())
     reader = _Reader(files, listed.encoding)
 
     frames: list[Frame] = []
     broken: list[BrokenFrame] = []
+    for line in listed.ignored:
+        reader.note(line)
     for entry in listed.entries:
+        if entry.problem is not None:
+            reader.note(entry.problem)
+            broken.append(BrokenFrame(entry.order, entry.step, entry.problem))
+            continue
         try:
             frames.append(reader.frame(entry))
         except InvalidScan as problem:
             broken.append(BrokenFrame(entry.order, entry.step, str(problem)))
     if not frames:
         raise InvalidScan("scan", "frames", f"none can be read; {broken[0].reason}")
-    return Scan(listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest())
+    return Scan(
+        listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest(), listed.ignored
+    )
 
 
 class _Reader:
@@ -73,13 +83,22 @@ class _Reader:
         self._encoding = encoding
         self._bytes = 0
         self._pixels = 0
-        data = self._bytes_of(CALIBRATION, calibration.MAX_BYTES, "calibration", InvalidCalibration)
+        data = self._bytes_of(
+            files.find(CALIBRATION), calibration.MAX_BYTES, "calibration", InvalidCalibration
+        )
         self._hash(f"calibration {encoding}", data)
         self._calibration = parse_calibration(data)
 
+    def note(self, line: str) -> None:
+        """Hash what the result says, beside what follows from the bytes of its files."""
+        self._hash("note", line.encode())
+
     def frame(self, entry: Entry) -> Frame:
-        if entry.problem is not None:
-            raise InvalidManifest(MANIFEST, f"frame {entry.order}", entry.problem)
+        """Return a frame.
+
+        Raises:
+            InvalidScan: it cannot be read.
+        """
         rgb_name, depth_name = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
         rgb_data = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_name, InvalidPicture)
         self._hash(f"rgb {entry.order} {entry.step}", rgb_data)

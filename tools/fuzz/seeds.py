@@ -106,13 +106,40 @@ def changed_json(*values: Any) -> tuple[Seed, ...]:
     return tuple(Seed(as_json(value), change_json) for value in values)
 
 
+# As spreadsheets and backends write it, with several pictures of one order.
+_LOOSE: Final = [
+    {
+        "order": "1",
+        "format": "image/jpg",
+        "file": f"./{artefact_names(1)[0]}",
+        "timestamp": "2020-09-13T12:26:40Z",
+    },
+    {"order": 1.0, "format": "DEPTH", "file": artefact_names(1)[1].replace("/", "\\"), "timestamp": 1.6e12},
+    {"order": 1, "format": "rgb", "file": artefact_names(2)[0].upper(), "timestamp": 1_600_000_000.5},
+    {"order": None, "format": "rgb", "file": CODE},
+]
 MANIFESTS: Final = (
     *changed_json(record(), record(3, folders=False, type=204), record(1, version="ir_1")),
+    *changed_json(record(1, type="104", artifacts=_LOOSE), record(1, artifacts=_LOOSE[:2])),
     Seed(as_json(record(1))),
 )
+_TIMED: Final = [
+    f"{kind}_{CODE}_1622182020448_100_{time}"
+    for number in range(8)
+    for kind, time in (("rgb/rgb", f"668549.{number}14277.JPG"), ("depth/depth", f"0_668549.{number}5.depth"))
+]
 NAMES: Final = tuple(
-    Seed("\n".join(name for frame in range(count) for name in artefact_names(frame)).encode())
-    for count in (1, 3, 12)
+    Seed("\n".join(names).encode())
+    for names in (
+        *([name for frame in range(count) for name in artefact_names(frame)] for count in (1, 3, 12)),
+        _TIMED,
+        [
+            f"RGB/rgb_{CODE}_1_104_{number}{end}"
+            for number in range(3)
+            for end in (".jpg", " (1).JPEG", ".webp")
+        ],
+        ["rgb/Thumbs.db", "depth/", *_TIMED[:3], *artefact_names(1)],
+    )
 )
 
 
