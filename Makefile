@@ -30,10 +30,10 @@ test-unit: $(DEVELOPMENT) ## The quick tests: no server, no subprocess
 	$(PYTEST) tests/unit $(ARGS)
 	@echo "Left out: tests/integration (Redis, S3), tests/e2e (workers, packaging, README), tools (fuzz, chaos), lint."
 
-fuzz: $(DEVELOPMENT) ## A million damaged and invented inputs to all that reads (ARGS="--count 20000 --target depth")
+fuzz: $(DEVELOPMENT) ## Give a million damaged and invented inputs to all readers (ARGS="--count 20000 --target depth")
 	$(BIN)/python -m tools.fuzz.run $(ARGS)
 
-chaos: $(DEVELOPMENT) servers ## Ten minutes of killed workers and failing servers under 300 scans (ARGS="--short --seed 2")
+chaos: $(DEVELOPMENT) servers ## Process 300 scans for ten minutes while workers are killed and servers fail (ARGS="--short --seed 2")
 	nice -n 10 $(BIN)/python -m tools.chaos.run $(ARGS)
 
 lint: $(DEVELOPMENT) ## Ruff, mypy and the direction of imports
@@ -55,33 +55,33 @@ evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and
 faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures
 	$(BIN)/python -m pose.evaluation.anonymisation $(ARGS)
 
-reidentify: $(RUNTIME) ## Measure how often a network names whose head is under a cover
+reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 	$(BIN)/python -m pose.evaluation.reidentification $(ARGS)
 
-drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan: where a drift alarm may begin
+drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan, to set the limits of the drift alarm
 	$(BIN)/python -m pose.evaluation.drift $(ARGS)
 
-train: $(RUNTIME) ## Train the shipped model anew, on rendered people, into train/new
+train: $(RUNTIME) ## Train the shipped model again, on rendered people, into train/new
 	$(BIN)/python -m pose.training.train $(or $(ARGS),train/new)
 
-pictures: $(RUNTIME) ## Make the README's pictures anew
+pictures: $(RUNTIME) ## Render the README's pictures again
 	$(BIN)/python docs/make_pictures.py
 
 # Versions are resolved for Python 3.11 and newer on any platform, and the files name no package index: pip takes
 # its own. ARGS=--upgrade takes newer versions; without it only what pyproject.toml demands changes.
 LOCK = build/lock/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
-lock: ## Write requirements.lock and requirements-dev.lock anew
+lock: ## Update requirements.lock and requirements-dev.lock
 	scripts/make-venv.sh build/lock
 	build/lock/bin/python -m pip install --quiet uv
 	$(LOCK) --extra flower --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
 # --strict: without it a package that cannot be looked up counts as a good one.
-audit: $(DEVELOPMENT) ## Look for known weaknesses in the locked packages, in PyPI's records
+audit: $(DEVELOPMENT) ## Look up known vulnerabilities of the locked packages at PyPI
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
 
-clean: ## Remove what was built or cached and the demo's results (.venv stays)
+clean: ## Remove built and cached files and the demo's results (.venv stays)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-results
 	find pose worker tests tools benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 

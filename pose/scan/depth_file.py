@@ -21,7 +21,7 @@ import numpy as np
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
-from pose.scan.depth_header import MAX_LINE, Header, format_header, parse_header
+from pose.scan.depth_header import MAX_LINE, Header, format_header, line_end, parse_header
 
 Encoding = Literal["zip", "ir"]
 
@@ -30,7 +30,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_RATIO: Final = 200
 # Members up to this size may have any ratio: an empty room is one value repeated, and deflates 1000 to 1.
 RATIO_FREE_BYTES: Final = 1024 * 1024
-KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))  # of devices
+KNOWN_SIZES: Final = ((240, 180), (180, 135), (320, 240), (640, 480))  # of devices
 MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few
 IR_SCALE: Final = 0.001  # `ir` files without a header are in millimetres
 
@@ -118,7 +118,7 @@ def _read(
 ) -> DepthMap:
     pixel_bytes = 3 if encoding == "zip" else 2
     start = stream.read(MAX_LINE)
-    end = start.find(b"\n")
+    end = line_end(start)
     # A header starts like "240x". Depths whose bytes look like that do not occur in the first pixels.
     if encoding == "ir" and (end < 0 or b"x" not in start[:6] or not start[:1].isdigit()):
         header, end = _guessed_header(length, size, file), -1

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from pose.errors import InvalidManifest
@@ -67,11 +67,13 @@ class Manifest:
     Attributes:
         entries: at least one, sorted by order.
         encoding: of the depth maps.
+        version: of the record, which can be anything.
         ignored: what belongs to no frame, or is not needed: a line for each kind, with the reason.
     """
 
     entries: tuple[Entry, ...]
     encoding: Encoding = "zip"
+    version: Any = None
     ignored: tuple[str, ...] = ()
 
 
@@ -191,8 +193,9 @@ def manifest_from_json(data: bytes, find: Callable[[str], str | None] = lambda n
     bad = describe(entry for entry in record.bad if entry.order not in broken)
     listed_names = sum(frames[entry.order].count for entry in entries if entry.problem is None)
     ignored = (*bad, *_lines(MANIFEST, _spare(max(0, listed_names - len(used)))))
-    version = record.version.strip().lower() if isinstance(record.version, str) else ""
-    return Manifest(entries, "ir" if version.startswith("ir") else "zip", ignored)
+    version = record.version
+    encoding: Encoding = "ir" if isinstance(version, str) and version.startswith("ir") else "zip"
+    return Manifest(entries, encoding, version, ignored)
 
 
 def _parse_base(name: str) -> ArtefactName | None:

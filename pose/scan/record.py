@@ -178,6 +178,10 @@ def _path(name: str) -> str:
     return name
 
 
+def _version(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _role(value: Any) -> Role | None:
     return _ROLES.get(value.partition(";")[0].strip().lower()) if isinstance(value, str) else None
 
@@ -205,7 +209,7 @@ class _Object(BaseModel):
 
     type: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_STEP)]
     artifacts: Annotated[list[Any], Field(min_length=1, max_length=MAX_FILES)]
-    version: Any = None
+    version: Annotated[Any, BeforeValidator(_version)] = None
 
 
 # What a message says of each field.

@@ -1,7 +1,7 @@
-"""The worker's app, `celery -A tools.chaos.app worker`, where scans of two names go wrong by themselves.
+"""The worker's app with two faulty kinds of scans: `celery -A tools.chaos.app worker`.
 
-A message that is not acknowledged comes back sooner than in the real one, so that this clock runs out as well
-within some minutes.
+An unacknowledged message comes back sooner than with the real app, so that this timeout also expires within
+minutes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from worker.app import app
 from worker.config.settings import load_settings
 from worker.keys import ScanId
 
-MARGIN_S: Final = 10  # between the hard time limit and the moment at which a message comes back
+MARGIN_S: Final = 10  # between the hard time limit and the moment when a message comes back
 
 process = worker.tasks.process
 
 
 def process_or_die(scan_id: ScanId, *args: Any, **options: Any) -> Any:
-    """As `worker.scans.process.process`."""
+    """See `worker.scans.process.process`."""
     if scan_id.startswith(DEADLY):
         os.kill(os.getpid(), signal.SIGKILL)
     if scan_id.startswith(STUCK):
-        # As in a call of C's that never comes back: the soft limit is not heard.
+        # Like a C call that never returns: the soft time limit cannot interrupt it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
         time.sleep(1e6)
     return process(scan_id, *args, **options)

@@ -1,4 +1,4 @@
-"""What is there after a run, read from the servers without the project's code, so that it can be judged."""
+"""Read what a run left on the servers, without the project's own code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tools.chaos.settings import ARRIVALS, EVENTS, RESULTS
 
 PREFIX: Final = "pose/"
 THREADS: Final = 8
-# What a scan's id becomes, so that two scans of the same files can be compared.
+# Replaces a scan's id, so that two scans of the same files can be compared.
 ANY: Final = b"ANY-SCAN"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is stored of one scan.
+    """Everything stored of one scan.
 
     Attributes:
-        status: its status.json; None where there is none.
-        result: its result.json, likewise.
-        digests: SHA-256 of every other object, by its name below the scan.
-        alike: the same with the scan's own id taken out.
+        status: its status.json; None if there is none.
+        result: its result.json; None if there is none.
+        digests: SHA-256 of every other object, by its name in the scan's folder.
+        alike: the same, with the scan's id replaced in the content.
     """
 
     status: dict[str, Any] | None
@@ -37,7 +37,7 @@ class Published:
 
     @property
     def said(self) -> str:
-        """The final status, or another."""
+        """Return the status, final or not."""
         return str((self.status or {}).get("status"))
 
     @property
@@ -47,7 +47,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Event:
-    """Of the stream: its type without what all begin with, the scan, and its data."""
+    """An event of the stream: its type without the common prefix, the scan's id, and its data."""
 
     type: str
     scan_id: str
@@ -55,7 +55,7 @@ class Event:
 
 
 def read_published(servers: Servers, scan_ids: list[str]) -> dict[str, Published]:
-    """Of each scan."""
+    """Return what is stored of each scan."""
     with ThreadPoolExecutor(THREADS) as threads:
         return dict(zip(scan_ids, threads.map(lambda each: _read(servers, each), scan_ids), strict=True))
 
@@ -80,7 +80,7 @@ def _json(data: bytes | None) -> dict[str, Any] | None:
 
 
 def final_scans(servers: Servers, scan_ids: list[str]) -> set[str]:
-    """Those of them whose status is final."""
+    """Return the scans whose status is final."""
 
     def final(scan_id: str) -> bool:
         try:
@@ -94,7 +94,7 @@ def final_scans(servers: Servers, scan_ids: list[str]) -> set[str]:
 
 
 def read_events(servers: Servers) -> dict[str, list[Event]]:
-    """Of each scan, in their order. One that came twice, with one id, counts once."""
+    """Return the events of each scan in order. An event that came twice with the same id counts once."""
     found: dict[str, list[Event]] = defaultdict(list)
     told: set[str] = set()
     for _, fields in cast("list[Any]", servers.redis.xrange(EVENTS)):
@@ -108,7 +108,7 @@ def read_events(servers: Servers) -> dict[str, list[Event]]:
 
 
 def left_over(servers: Servers) -> dict[str, int]:
-    """How many entries there are in each place that is to be empty once nothing is to be done."""
+    """Return the number of entries in each place that must be empty when all work is done."""
     client = servers.redis
     return {
         "queue": client.llen(QUEUE),
@@ -122,5 +122,5 @@ def left_over(servers: Servers) -> dict[str, int]:
 
 
 def dead_letters(servers: Servers, source: str) -> list[dict[str, str]]:
-    """Those of a list."""
+    """Return the entries of a dead list."""
     return [json.loads(entry) for entry in cast("list[bytes]", servers.redis.lrange(f"{source}:dead", 0, -1))]

@@ -1,4 +1,4 @@
-"""The workers and the beat of a chaos run: started, watched, started again when they end, and measured."""
+"""Workers and beat of a chaos run: start, watch, restart and measure them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIB: Final = 1024 * 1024
 
 @dataclass
 class Member:
-    """A program that is to be there always, and the process that is it now."""
+    """A program that must always run, and its current process."""
 
     name: str
     command: tuple[str, ...]
@@ -34,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process had in memory: `age_s` seconds after it was first seen, in MiB."""
+    """Memory of a process in MiB, `age_s` seconds after it was first seen."""
 
     process: str
     child: bool
@@ -43,11 +43,11 @@ class Sample:
 
 
 class Fleet:
-    """`with Fleet(folder, environment) as fleet:`. A supervisor in a thread starts again what ended.
+    """`with Fleet(folder, environment) as fleet:`. A thread restarts members that end.
 
     Attributes:
-        exits: exit codes of members that ended though nobody here ended them, with their names.
-        samples: of memory, each `sample_every_s`.
+        exits: names and exit codes of members that ended by themselves.
+        samples: of memory, one every `sample_every_s` seconds.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str], sample_every_s: float) -> None:
@@ -88,23 +88,23 @@ class Fleet:
         self.counts["started"] += 1
 
     def children(self, name: str) -> list[int]:
-        """The process ids of a member's children, without those of an earlier life of it."""
+        """Return the process ids of a member's children, without those of its earlier processes."""
         with self._lock:
             running = self._members[name].running
             return running.children() if running else []
 
     def kill_child(self, name: str, pid: int) -> None:
-        """With SIGKILL. A worker whose process ends before its model is loaded ends as well."""
+        """Kill a child with SIGKILL. A worker whose child ends before its model is loaded ends as well."""
         with self._lock, suppress(ProcessLookupError):
             self._members[name].ended_by_us |= not self.ready(name)
             os.kill(pid, signal.SIGKILL)
 
     def kill(self, name: str, whole: bool) -> None:
-        """With SIGKILL: its parent alone, or all that belongs to it, as when a container ends."""
+        """Kill a member with SIGKILL: the parent alone, or all its processes, as when a container ends."""
         self._end(name, signal.SIGKILL, whole)
 
     def terminate(self, name: str) -> None:
-        """With SIGTERM, as when a new version is rolled out."""
+        """Stop a member with SIGTERM, as a rollout does."""
         self._end(name, signal.SIGTERM, whole=False)
 
     def _end(self, name: str, signum: int, whole: bool) -> None:
@@ -116,21 +116,21 @@ class Fleet:
                 (os.killpg if whole else os.kill)(pid, signum)
 
     def told(self, event: str) -> int:
-        """How often all members, in all of their lives, have logged an event."""
+        """Return how often all members together have logged an event."""
         logs = (each.log() for member in self._members.values() for each in member.all_of_it)
         return sum(log.count(f'"event": "{event}"') for log in logs)
 
     def ready(self, name: str) -> bool:
-        """Whether the member, in this life, has said that it is."""
+        """Return whether the member's current process has logged that it is ready."""
         running = self._members[name].running
         return running is not None and bool(running.events("worker_ready"))
 
     def alive(self) -> list[int]:
-        """All processes that there are, those of earlier lives included."""
+        """Return all processes of the members, including those of earlier starts."""
         return [pid for member in self._members.values() for each in member.all_of_it for pid in each.alive()]
 
     def finish(self, name: str, patience_s: float) -> int | None:
-        """Ask a member to end, for good. Gives its exit code, None if it did not end in time."""
+        """Stop a member for good. Return its exit code, or None if it did not end in time."""
         with self._lock:
             member = self._members[name]
             running, member.running = member.running, None
@@ -142,7 +142,7 @@ class Fleet:
             time.sleep(LOOK_EVERY_S)
         code = running.process.poll()
         if code is None:
-            running.process.send_signal(signal.SIGABRT)  # its log has a traceback of each thread then
+            running.process.send_signal(signal.SIGABRT)  # then its log has a traceback of each thread
             running.process.wait()
         return code
 
@@ -178,7 +178,7 @@ class Fleet:
 
 
 def resident_mib(pid: int) -> float:
-    """MiB in memory, 0 if the process has ended."""
+    """Return the MiB in memory; 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / MIB
     except (OSError, IndexError):

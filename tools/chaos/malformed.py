@@ -1,4 +1,4 @@
-"""Entries that nobody should put on the lists, and somebody will. Each holds a mark of its own."""
+"""Malformed entries for the lists. Each contains its own mark."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Entry = Callable[[str], bytes]
 
 
 def _message(mark: str, body: bytes, headers: dict[str, Any], **properties: Any) -> bytes:
-    """An entry of Celery's queue."""
-    # The mark stands before the body, as only the start of a long entry is kept.
+    """Return an entry of Celery's queue."""
+    # The mark comes before the body, because only the start of a long entry is kept.
     envelope = {
         "headers": {"lang": "py", "task": "worker.process_scan", "id": mark, **headers},
         "content-encoding": "utf-8",
@@ -42,7 +42,7 @@ def _with_content_type(entry: bytes, content_type: str) -> bytes:
     return json.dumps({**json.loads(entry), "content-type": content_type}).encode()
 
 
-# What ends on `celery:dead`.
+# Entries that end on `celery:dead`.
 MESSAGES: Final[tuple[Entry, ...]] = (
     lambda mark: f"no JSON at all, {mark}".encode(),
     lambda mark: b"\xff\xfe\x00" + mark.encode(),
@@ -62,7 +62,7 @@ MESSAGES: Final[tuple[Entry, ...]] = (
         _message(mark, pickle.dumps([(), {}, {}]), {}), "application/x-python-serialize"
     ),
 )
-# What ends on the dead list of arrivals.
+# Entries that end on the dead list of arrivals.
 ARRIVALS: Final[tuple[Entry, ...]] = (
     lambda mark: f"no JSON at all, {mark}".encode(),
     lambda mark: b"\xff\xfe\x00" + mark.encode(),

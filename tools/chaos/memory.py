@@ -1,4 +1,4 @@
-"""Whether memory grows: the slope of all processes' memory over their lives."""
+"""Check whether memory grows: the common slope of all processes over their lives."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import numpy as np
 from tools.chaos.fleet import Sample
 from tools.chaos.judge import Check
 
-# Of a process's life: until then its model is loaded, and libraries take what they keep. A child's memory
-# grows for longer, to what its first failures leave to be used again.
+# Seconds of a process's life that are left out: it loads its model, and libraries fill their caches. A child
+# needs longer: memory that its first failures free is used again later.
 PARENTS_WARM_UP_S: Final = 30.0
 CHILDREN_WARM_UP_S: Final = 90.0
-LEAST_S: Final = 30.0  # after that, below which a process tells nothing
-LEAST_MINUTES: Final = 1.5  # of all processes together, below which there is no verdict
+LEAST_S: Final = 30.0  # a process that lives for less after that is not counted
+LEAST_MINUTES: Final = 1.5  # of all processes together; with less there is no verdict
 MAX_SLOPE: Final = 2.0  # MiB a minute
-NOISE: Final = 16.0  # MiB, by which a process may go up and down: a slope that comes to less is none
-MAX_GROWTH: Final = 48.0  # MiB, of the one process that grew most
+NOISE: Final = 16.0  # MiB; a slope that comes to less counts as none
+MAX_GROWTH: Final = 48.0  # MiB, of the process that grew most
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one sort of processes.
+    """Memory of the parents or of the children.
 
     Attributes:
-        processes: that lived for long enough to be counted.
+        processes: how many lived long enough to be counted.
         minutes: of all of them together.
-        slope: MiB a minute, common to all.
-        growth: MiB, the largest difference of a process's last third to its first.
-        peak: MiB, of one process.
+        slope: MiB a minute, the same for all.
+        growth: MiB, the largest difference between the last and the first third of a process's life.
+        peak: MiB, of the largest process.
     """
 
     processes: int
@@ -43,7 +43,7 @@ class Memory:
 
 
 def measure(samples: Sequence[Sample]) -> Memory | None:
-    """None where no process lived for long enough."""
+    """Return None if no process lived long enough."""
     series: dict[str, list[Sample]] = defaultdict(list)
     for each in samples:
         warm_up_s = CHILDREN_WARM_UP_S if each.child else PARENTS_WARM_UP_S
@@ -56,7 +56,7 @@ def measure(samples: Sequence[Sample]) -> Memory | None:
     for lives in long_enough:
         age = np.array([each.age_s for each in lives]) / 60
         mib = np.array([each.mib for each in lives])
-        # Each process has a size of its own; what they have in common is how it changes.
+        # Each process has its own size. The slope is common to all.
         times.append(age - age.mean())
         sizes.append(mib - mib.mean())
         minutes += float(age[-1] - age[0])
@@ -70,7 +70,7 @@ def measure(samples: Sequence[Sample]) -> Memory | None:
 
 
 def check_memory(samples: Sequence[Sample], child: bool) -> Check:
-    """A line of the table for parents, or for children."""
+    """Return the check for the parents or for the children."""
     what = f"memory of {'children' if child else 'parents'}, MiB a minute"
     found = measure([each for each in samples if each.child is child])
     wanted = f"at most {MAX_SLOPE:g}"
@@ -88,6 +88,6 @@ def check_memory(samples: Sequence[Sample], child: bool) -> Check:
 
 
 def as_csv(samples: Sequence[Sample]) -> str:
-    """One line a sample, for whoever wants to look closer."""
+    """Return one line for each sample."""
     rows = (f"{each.process},{int(each.child)},{each.age_s:.1f},{each.mib:.1f}\n" for each in samples)
     return "process,child,age_s,mib\n" + "".join(rows)

@@ -1,4 +1,4 @@
-"""What happens in a chaos run, and when: all of it decided by a seed before the run begins."""
+"""Plan of a chaos run: what happens, and when. A seed decides it before the run begins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.chaos.proxy import Weather
 from tools.chaos.scans import BROKEN, ENDLESS, GOOD, LETHAL
 
 WORKERS: Final = ("a", "b", "c")
-SPARED: Final = "c"  # never killed as a whole, nor its child in the second half: memory can be followed there
+SPARED: Final = "c"  # never killed, and its child not in the second half, so that its memory can be measured
 
 OTHERS: Final = tuple(name for name in WORKERS if name != SPARED)
 
@@ -30,7 +30,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class PlannedScan:
-    """A scan that comes once, and is announced one time or more."""
+    """A scan that is uploaded once and announced one or more times."""
 
     scan_id: str
     kind: str
@@ -39,7 +39,7 @@ class PlannedScan:
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do `at` seconds after the start: a method's name and what it is given."""
+    """A step `at` seconds after the start: the name of a method and its arguments."""
 
     at: float
     name: str
@@ -48,10 +48,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is to happen, each list in the order of time.
+    """All steps of a run, each list in order of time.
 
     Attributes:
-        seed: that it was made from.
+        seed: of the plan.
         seconds: from the start until the last fault is over.
         scans: all of them.
         arrivals: steps of `Producer`.
@@ -67,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Fault:
-    """A fault that comes about every so many seconds, at least once, and lasts between two times."""
+    """A fault: roughly how often it occurs (at least once), and the shortest and longest time it lasts."""
 
     every_s: float
     lasts_s: tuple[float, float]
@@ -75,7 +75,7 @@ class _Fault:
 
 
 def make_plan(seed: int, scans: int, seconds: float, endless: int = 1) -> Plan:
-    """The same arguments give the same plan. `endless` scans never end by themselves."""
+    """Return a plan. Equal arguments give equal plans. `endless` scans never end by themselves."""
     planned = tuple(_scans(random.Random(f"{seed}/scans"), scans, endless))
     arrivals = _arrivals(random.Random(f"{seed}/arrivals"), planned, seconds)
     faults = _faults(random.Random(f"{seed}/faults"), seconds)
@@ -94,14 +94,14 @@ def _scans(chance: random.Random, count: int, endless: int) -> Iterator[PlannedS
     kinds += [GOOD[number % len(GOOD)] for number in range(count - len(hard) - broken)]
     chance.shuffle(kinds)
     for kind in hard:
-        # Early, as they cost a process each time, also the one whose memory is followed later.
+        # Early: each of them kills a process, perhaps the one whose memory is measured later.
         kinds.insert(chance.randrange(count // 4), kind)
     for number, kind in enumerate(kinds):
         form = chance.choice((Form.TASK, Form.JSON, Form.LIST, Form.NOTICES))
         if kind in GOOD and chance.random() < 0.06:
             form = Form.NONE
         elif kind.name == "no files" and form is Form.NOTICES:
-            form = Form.JSON  # of no object there is no notification
+            form = Form.JSON  # without an object there is no notification
         duplicates = chance.choice((0, 0, 0, 1, 2)) if form is not Form.NONE else 0
         others = [chance.choice((Form.TASK, Form.JSON, Form.LIST)) for _ in range(duplicates)]
         yield PlannedScan(f"{kind.prefix}-{number:03d}", kind.name, (form, *others))
@@ -109,7 +109,7 @@ def _scans(chance: random.Random, count: int, endless: int) -> Iterator[PlannedS
 
 def _arrivals(chance: random.Random, scans: tuple[PlannedScan, ...], seconds: float) -> Iterator[Step]:
     for number, scan in enumerate(scans):
-        # Bursts: what a day of work in the field uploads when it comes back to a network.
+        # Bursts: a phone back on a network uploads a whole day of work.
         at = 0.7 * seconds * (number - number % 5) / len(scans) + chance.uniform(0, 1)
         yield Step(at, "bring", (scan.scan_id, scan.kind))
         for form in scan.forms:
@@ -190,7 +190,7 @@ FAULTS: Final = (
     _Fault(120, (0, 0), _stop_worker),
     _Fault(150, (0, 0), _kill_beat),
     _Fault(60, (8, 14), _freeze),
-    _Fault(200, (55, 60), _freeze),  # longer than the time limit, with the scan done by another meanwhile
+    _Fault(200, (55, 60), _freeze),  # longer than the time limit: another process does the scan meanwhile
     _Fault(60, (0.5, 6), _redis_away),
     _Fault(45, (0, 0), _redis_cut),
     _Fault(75, (1, 8), _s3_away),

@@ -1,4 +1,4 @@
-"""Those who bring scans and announce them. They know nothing of the project's code, and never give up."""
+"""Upload scans and announce them, without the project's own code. Retry until it works."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PAUSE_S: Final = 0.3
 
 
 class Producer:
-    """Does steps by their names; each is tried until it is done.
+    """Do the steps of a plan by name. Retry each until it succeeds.
 
     Attributes:
-        bad_messages, bad_arrivals: marks of those that were put on the lists.
+        bad_messages, bad_arrivals: marks of the malformed entries that were put on the lists.
     """
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._celery = Celery(broker=servers.redis_server.url())
-        # What cannot be sent is tried again here.
+        # Retry here what cannot be sent.
         self._celery.conf.update(task_publish_retry=False, broker_transport_options={"max_retries": 0})
         self._keys: dict[str, list[str]] = {}
         self.bad_messages: list[str] = []
@@ -56,7 +56,7 @@ class Producer:
             self._persist(partial(self._servers.s3.put_object, **put))
 
     def announce(self, scan_id: str, form: Form, choice: float = 0.0) -> None:
-        """Tell of a scan."""
+        """Announce a scan."""
         match form:
             case Form.TASK:
                 self._persist(lambda: self._send_task({"scan_id": scan_id}, choice))
@@ -69,13 +69,13 @@ class Producer:
                     self._push(ARRIVALS, json.dumps(notice(key, choice)))
 
     def bad_message(self, which: int, number: int) -> None:
-        """Put something on Celery's own list that is no message."""
+        """Put a malformed message on Celery's queue."""
         mark = f"bad-message-{number:03d}"
         self._push(QUEUE, MESSAGES[which](mark))
         self.bad_messages.append(mark)
 
     def bad_arrival(self, which: int, number: int) -> None:
-        """Put something on the list of arrivals that is none."""
+        """Put a malformed entry on the list of arrivals."""
         mark = f"bad-arrival-{number:03d}"
         self._push(ARRIVALS, BAD_ARRIVALS[which](mark))
         self.bad_arrivals.append(mark)
@@ -103,7 +103,7 @@ class Producer:
 
 
 def notice(key: str, choice: float) -> dict[str, Any] | list[Any]:
-    """That an object was stored, as one of several servers says it."""
+    """Return the notification of a stored object, in the format of one of several servers."""
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -123,7 +123,7 @@ def notice(key: str, choice: float) -> dict[str, Any] | list[Any]:
 
 
 def follow(steps: Sequence[Step], do: Callable[[Step], None], began: float, stop: threading.Event) -> None:
-    """Do each step when it is time for it, `began` being the start on the monotonic clock."""
+    """Do each step at its time. `began` is the start on the monotonic clock."""
     for step in steps:
         while (wait_s := began + step.at - time.monotonic()) > 0 and not stop.is_set():
             stop.wait(min(wait_s, 1))

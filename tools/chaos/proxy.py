@@ -1,7 +1,7 @@
-"""Proxies that things go wrong in: one of bytes, for Redis, and one of HTTP requests, for S3.
+"""Proxies that inject faults: one passes bytes (for Redis), one passes HTTP requests (for S3).
 
-Each runs in a thread of its own, on a free port of the loopback. They hold whole requests and answers in
-memory, and are for small ones.
+Each runs in its own thread, on a free loopback port. They hold whole requests and answers in memory, so
+use them for small ones only.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ERRORS: Final = ((500, "Internal Server Error", "InternalError"), (503, "Service
 
 @dataclass(frozen=True)
 class Weather:
-    """What becomes of requests.
+    """Faults of requests.
 
     Attributes:
-        delay_s: each waits between these two.
-        errors: the share, 0 to 1, that is answered with 500 or 503 and not passed on.
-        drops: the share whose connection ends: before it was passed on, after, or within the answer.
+        delay_s: the shortest and the longest delay of a request.
+        errors: the share, 0 to 1, that the proxy answers with 500 or 503 and does not pass on.
+        drops: the share whose connection ends before the request, after it, or within the answer.
     """
 
     delay_s: tuple[float, float] = (0.0, 0.0)
@@ -44,15 +44,15 @@ FAIR: Final = Weather()
 
 
 class Dropped(Exception):
-    """The connection is to end here."""
+    """Raised to end a connection."""
 
 
 class Proxy:
-    """Passes bytes on: `with Proxy(host, port) as proxy:`. `cut()` ends all connections.
+    """Pass bytes on: `with Proxy(host, port) as proxy:`. `cut()` ends all connections.
 
     Args:
-        host, port: what is behind it. It may be away: then a connection ends at once.
-        seed: of chance. The order of requests is not ours, so equal seeds give similar weather only.
+        host, port: of the server behind it. While the server is down, a connection ends at once.
+        seed: of the random faults. Requests come in any order, so equal seeds give similar faults only.
     """
 
     def __init__(self, host: str, port: int, seed: object = 0) -> None:
@@ -81,7 +81,7 @@ class Proxy:
         self._loop.close()
 
     def cut(self) -> None:
-        """End all connections at once, whatever is on its way."""
+        """End all connections at once, also in the middle of a request."""
         self.counts["cut"] += len(self._open) // 2
         self._call(self._abort())
 
@@ -100,7 +100,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What ends a connection on one side ends it on the other. A cancelled one is the end of the proxy.
+        # A side that ends also ends the other side. Cancelling ends the proxy.
         with contextlib.suppress(OSError, EOFError, Dropped, asyncio.CancelledError):
             async with self._kept(writer):
                 behind_reader, behind = await asyncio.open_connection(self._host, self._port, limit=PIECE)
@@ -136,11 +136,11 @@ class Proxy:
 
 
 class HttpProxy(Proxy):
-    """Passes HTTP/1.1 requests on, as the weather is. Connections are kept between requests, as S3's are."""
+    """Pass HTTP/1.1 requests on, with the faults of `weather`. Connections are kept alive, as with S3."""
 
     @classmethod
     def to(cls, endpoint: str, seed: object = 0) -> HttpProxy:
-        """One before the server at `http://host:port`."""
+        """Make a proxy for the server at `http://host:port`."""
         parts = urlsplit(endpoint)
         return cls(parts.hostname or "", parts.port or 80, seed)
 
@@ -198,7 +198,7 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     head = await reader.readuntil(END)
     lines = head.split(b"\r\n")
     if any(_is(line, b"expect") for line in lines):
-        # Answered here, or the one behind would answer with something that is not its last word.
+        # Answer it here: the server's own "100 Continue" would be taken for its final answer.
         writer.write(b"HTTP/1.1 100 Continue" + END)
         await writer.drain()
         head = b"\r\n".join(line for line in lines if not _is(line, b"expect"))
@@ -223,7 +223,7 @@ async def _read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    """As they came, the last one with its empty line."""
+    """Return the header lines as they came, with the empty line at the end."""
     found = b""
     while True:
         line = await reader.readuntil(b"\r\n")

@@ -1,7 +1,7 @@
-"""`make chaos`: scans under many faults, and a table of whether each came to its one right end.
+"""`make chaos`: process scans under many faults, and check that each reaches its one right end.
 
-Workers, Redis, S3 and the scans are real, the scans rendered; all that happens is decided by the seed, though
-what it hits depends on the machine. What the workers wrote is kept in `build/chaos/`.
+Workers, Redis and S3 are real, the scans are rendered. The seed decides every fault; what a fault hits
+depends on the machine. The logs of the workers are kept in `build/chaos/`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from tools.chaos.settings import ARRIVALS, SHUTDOWN_GRACE_S
 WORKER: Final = ("celery", "-A", "tools.chaos.app", "worker", "-E")
 BEAT: Final = ("celery", "-A", "tools.chaos.app", "beat")
 START_S: Final = 180.0
-STALL_S: Final = 180.0  # nothing has changed for so long: something is stuck
-CALM_LOOKS: Final = 4  # a second apart, with nothing to be done in any
+STALL_S: Final = 180.0  # after so long without a change, something is stuck
+CALM_LOOKS: Final = 4  # a second apart, all without work to do
 LOOK_EVERY_S: Final = 1.0
 
-# What the workers' logs tell of, by which one sees that the clocks of expiry ran out.
+# Log events that show which timeouts expired.
 TOLD: Final = {
     "scans sent again": "scan_sent_again",
     "tries after a death": "scan_took_processes",
@@ -59,7 +59,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found, and how often what was done."""
+    """The checks of a run, and how often each fault and event occurred."""
 
     checks: list[Check]
     counts: dict[str, int]
@@ -71,11 +71,15 @@ class Outcome:
 
 
 class ChaosFailed(Exception):
-    """The run itself could not be done. The text says why."""
+    """Raised when the run itself fails. The text says why."""
 
 
 def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
-    """Do a plan, and judge what is left. Raises: ChaosFailed."""
+    """Run a plan and judge the result.
+
+    Raises:
+        ChaosFailed: the run itself failed.
+    """
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as code, Servers(plan.seed) as servers:
@@ -86,9 +90,9 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
             producer, faults = Producer(servers), Faults(servers, fleet)
             quiet = _quiet_run(servers, producer)
             _known_ends(quiet)
-            tell(f"the quiet run is over; {len(plan.scans)} scans, {plan.seconds:.0f} s of faults")
+            tell(f"the run without faults has ended; {len(plan.scans)} scans, {plan.seconds:.0f} s of faults")
             _chaos(plan, producer, faults)
-            tell("all faults are over; waiting until nothing is to be done")
+            tell("all faults are over; waiting until all work is done")
             scan_ids = [scan.scan_id for scan in plan.scans]
             _wait_until_calm(servers, scan_ids, tell)
             checks = _end(fleet)
@@ -117,7 +121,7 @@ def run(plan: Plan, folder: Path, tell: Tell) -> Outcome:
 
 
 def _copy_of_code(folder: Path) -> str:
-    """What the workers run, as it is now: they are started again all the time, and somebody may edit it."""
+    """Copy the code that the workers run: they restart often, and the source may be edited meanwhile."""
     for name in ("pose", "worker", "tools/chaos"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
@@ -125,7 +129,7 @@ def _copy_of_code(folder: Path) -> str:
 
 def _start(fleet: Fleet, tell: Tell) -> None:
     for name in WORKERS:
-        # Two processes in one of them: one may die while the other works.
+        # One worker has two processes: one may die while the other works.
         fleet.add(name, *WORKER, "-c", "2" if name == "b" else "1", "-n", f"{name}@chaos")
     fleet.add("beat", *BEAT)
     deadline = time.monotonic() + START_S
@@ -137,7 +141,7 @@ def _start(fleet: Fleet, tell: Tell) -> None:
 
 
 def _quiet_run(servers: Servers, producer: Producer) -> dict[str, findings.Published]:
-    """What comes of each kind of scan where nothing goes wrong, by the kind's name."""
+    """Return what is published of each kind of scan without faults, by the name of the kind."""
     ids = {kind.name: f"quiet-{number:02d}" for number, kind in enumerate(KINDS.values()) if kind.quiet}
     for name, scan_id in ids.items():
         producer.bring(scan_id, name)
@@ -145,19 +149,19 @@ def _quiet_run(servers: Servers, producer: Producer) -> dict[str, findings.Publi
     deadline = time.monotonic() + START_S
     while len(findings.final_scans(servers, list(ids.values()))) < len(ids):
         if time.monotonic() > deadline:
-            raise ChaosFailed("the quiet run did not come to an end")
+            raise ChaosFailed("the run without faults did not end")
         time.sleep(LOOK_EVERY_S)
     published = findings.read_published(servers, list(ids.values()))
     return {name: published[scan_id] for name, scan_id in ids.items()}
 
 
 def _known_ends(quiet: dict[str, findings.Published]) -> None:
-    """The quiet run itself must have found what its scans were made for."""
+    """Check that the run without faults gave each kind its expected end."""
     scans = [PlannedScan(str((found.status or {}).get("scan_id")), name, ()) for name, found in quiet.items()]
     published = {scan.scan_id: quiet[scan.kind] for scan in scans}
     wrong = [fault for check in check_scans(scans, published, quiet) for fault in check.faults]
     if wrong:
-        raise ChaosFailed(f"the quiet run is not as it should be: {'; '.join(wrong)}")
+        raise ChaosFailed(f"the run without faults went wrong: {'; '.join(wrong)}")
 
 
 def _chaos(plan: Plan, producer: Producer, faults: Faults) -> None:
@@ -168,7 +172,7 @@ def _chaos(plan: Plan, producer: Producer, faults: Faults) -> None:
     )
     feeder.start()
     try:
-        # In this thread, as servers end with the thread that started them.
+        # In this thread: a server ends with the thread that started it.
         follow(plan.faults, faults.do, began, stop)
         faults.mend()
         feeder.join()
@@ -177,7 +181,7 @@ def _chaos(plan: Plan, producer: Producer, faults: Faults) -> None:
 
 
 def _wait_until_calm(servers: Servers, scan_ids: list[str], tell: Tell) -> None:
-    """Until all scans are done and nothing is in any list, or nothing changes any more."""
+    """Wait until all scans are done and all lists are empty, or until nothing changes any more."""
     calm, before, changed_at = 0, None, time.monotonic()
     while calm < CALM_LOOKS:
         time.sleep(LOOK_EVERY_S)
@@ -192,7 +196,7 @@ def _wait_until_calm(servers: Servers, scan_ids: list[str], tell: Tell) -> None:
 
 
 def _end(fleet: Fleet) -> list[Check]:
-    """Ask all to end, as an operator does."""
+    """Stop all members as an operator does."""
     exits = list(fleet.exits)
     patience_s = SHUTDOWN_GRACE_S + 10
     for name in ("beat", *WORKERS):
@@ -219,7 +223,7 @@ def _of_plan(plan: Plan) -> dict[str, int]:
 
 
 def table(outcome: Outcome) -> Table:
-    """A line for each check; what is wrong is marked."""
+    """Return one line for each check, with faults marked."""
     shown = Table("", "what", "wanted", "found")
     for check in outcome.checks:
         mark, style = ("✗", "red") if check.faults else ("✓", "")
@@ -234,9 +238,9 @@ def main(
     short: Annotated[bool, typer.Option("--short", help="A small plan of about 90 seconds.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the logs go.")] = Path("build/chaos"),
 ) -> None:
-    """Let everything go wrong, and see whether every scan came to its one right end."""
+    """Process scans under many faults, and check that each reaches its one right end."""
     began = time.monotonic()
-    # A log has no width of its own.
+    # A log file has no width.
     console = Console(width=None if sys.stdout.isatty() else 150)
 
     def tell(text: str) -> None:
@@ -257,7 +261,7 @@ def main(
 
 
 def short_plan(seed: int) -> Plan:
-    """At least one of each fault, in less than a minute."""
+    """Return a plan with at least one of each fault in less than a minute."""
     return make_plan(seed, scans=30, seconds=40, endless=0)
 
 

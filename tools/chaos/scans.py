@@ -1,4 +1,4 @@
-"""The scans of a chaos run: a few rendered ones, cheap to analyse, and some that are broken in known ways."""
+"""The scans of a chaos run: a few rendered ones, cheap to analyse, and some broken in known ways."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ Depth camera position:
 
 @dataclass(frozen=True)
 class Kind:
-    """A scan that many ids share.
+    """A kind of scan; many ids share its files.
 
     Attributes:
         name: of the kind.
-        make: gives its files.
-        failure: what the reason begins with where it fails; None where it does not.
+        make: returns its files.
+        failure: how the reason of its failure may begin; None if it does not fail.
         prefix: of its ids.
-        quiet: whether it can be analysed once without faults, to know what comes out.
+        quiet: whether it is analysed once without faults, to know its result.
     """
 
     name: str
     make: Callable[[], Files]
-    failure: str | None = None
+    failure: str | tuple[str, ...] | None = None
     prefix: str = "scan"
     quiet: bool = True
 
@@ -81,7 +81,7 @@ def _without(start: str) -> Callable[[Files], Files]:
 
 
 def _cut(files: Files, count: int) -> Files:
-    """With the first `count` depth maps cut in two."""
+    """Return the files with the first `count` depth maps cut in half."""
     names = sorted(name for name in files if name.startswith("depth/"))[:count]
     return files | {name: files[name][: len(files[name]) // 2] for name in names}
 
@@ -111,6 +111,11 @@ BROKEN: Final = (
 )
 LETHAL: Final = Kind("kills its process", RENDERED[0].make, "poison: ", DEADLY, quiet=False)
 ENDLESS: Final = Kind(
-    "never ends", RENDERED[0].make, "it took longer than the time limit", STUCK, quiet=False
+    "never ends",
+    RENDERED[0].make,
+    # Other faults may kill all its processes before the time limit strikes.
+    ("it took longer than the time limit", "poison: "),
+    STUCK,
+    quiet=False,
 )
 KINDS: Final = {kind.name: kind for kind in (*GOOD, *BROKEN, LETHAL, ENDLESS)}

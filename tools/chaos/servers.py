@@ -1,4 +1,4 @@
-"""Redis and S3 behind their proxies, and all that is done to them."""
+"""Redis and S3 behind their proxies, and the faults of both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tools.chaos.settings import ENVIRONMENT, RESULTS, SCANS
 
 
 class Servers:
-    """`with Servers(seed) as servers:`. Workers go through the proxies; we ourselves do not."""
+    """`with Servers(seed) as servers:`. Workers connect through the proxies; the run itself does not."""
 
     def __init__(self, seed: int) -> None:
         self._stack = ExitStack()
@@ -52,7 +52,7 @@ class Servers:
 
     @property
     def environment(self) -> dict[str, str]:
-        """That of workers, without anything that is set where we run."""
+        """Return the environment of the workers, without the settings of the process that runs this."""
         redis_url = f"redis://127.0.0.1:{self.redis_proxy.port}"
         return {
             **unconfigured(),
@@ -65,7 +65,7 @@ class Servers:
 
 
 def s3_client(server: S3Server) -> Any:
-    """One that tells at once when the server is away."""
+    """Return a client that fails at once when the server is down."""
     return boto3.client(
         "s3",
         endpoint_url=server.endpoint,
@@ -79,7 +79,7 @@ def s3_client(server: S3Server) -> Any:
 
 
 class Faults:
-    """What a plan's faults are called, and what they do."""
+    """The faults that a plan can name."""
 
     def __init__(self, servers: Servers, fleet: Fleet) -> None:
         self._servers = servers

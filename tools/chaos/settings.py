@@ -1,18 +1,18 @@
-"""What the workers of a chaos run are told: short leases, so that all clocks of expiry run out."""
+"""Settings of the workers in a chaos run: short leases, so that every timeout expires during the run."""
 
 from __future__ import annotations
 
 from typing import Final
 
-DEADLY: Final = "deadly"  # a scan whose id begins with it kills its process, see `app.py`
-STUCK: Final = "stuck"  # and with this one never ends
+DEADLY: Final = "deadly"  # a scan whose id begins with this kills its process, see `app.py`
+STUCK: Final = "stuck"  # a scan whose id begins with this never ends
 MAX_OBJECT_BYTES: Final = 512 * 1024
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 ARRIVALS: Final = "pose:arrivals"
 EVENTS: Final = "pose:events"
 SCANS: Final = "scans"
 RESULTS: Final = "results"
-# More than the lock's life, and less than the limit of time: a frozen process has lost its scan, and goes on.
+# Longer than the lock lives, shorter than the time limit: a frozen process has lost its scan when it goes on.
 LOCK_TTL_S: Final = 6
 SHUTDOWN_GRACE_S: Final = 8
 
@@ -24,7 +24,7 @@ ENVIRONMENT: Final = {
     "EVENTS_STREAM": EVENTS,
     "MAX_MESSAGE_BYTES": str(MAX_MESSAGE_BYTES),
     "MAX_OBJECT_BYTES": str(MAX_OBJECT_BYTES),
-    # So many that no scan comes to them by bad luck.
+    # So many that a scan which ends by itself does not reach the limit by bad luck.
     "MAX_DEATHS": "5",
     "LOCK_TTL_S": str(LOCK_TTL_S),
     "QUEUE_LEASE_S": "20",
@@ -36,6 +36,6 @@ ENVIRONMENT: Final = {
     "MODEL": "depth-hrnet",
     "DEVICE": "cpu",
     "LOG_FORMAT": "json",
-    "PYTHONFAULTHANDLER": "1",  # one that does not end is asked where it is
+    "PYTHONFAULTHANDLER": "1",  # prints the stack of a process that does not end
     "OMP_NUM_THREADS": "1",
 }

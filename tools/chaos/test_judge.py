@@ -1,4 +1,4 @@
-"""The judge finds what is wrong; a chaos run is worth no more than this."""
+"""The judge finds each kind of fault. A chaos run is worth no more than its judge."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def change(**changes: Any) -> Published:
     [
         ("good-one", change(status=None), "scans with a final status", "good-one is None"),
         ("good-one", change(status={"status": "queued"}), "scans with a final status", "is queued"),
-        ("good-one", failed("why"), "scans completed, equal to the quiet run", "failed, why"),
-        ("good-one", change(alike={}), "scans completed, equal to the quiet run", "other artefacts"),
+        ("good-one", failed("why"), "scans completed, equal to those without faults", "failed, why"),
+        ("good-one", change(alike={}), "scans completed, equal to those without faults", "other artefacts"),
         (
             "good-one",
             change(result={**(WELL["good-one"].result or {}), "posture": "lying"}),
-            "scans completed, equal to the quiet run",
+            "scans completed, equal to those without faults",
             "another result.json",
         ),
         ("good-one", change(result=None), "partial results", "no result.json"),
@@ -80,9 +80,9 @@ def change(**changes: Any) -> Published:
             "partial results",
             "not as listed: frames/1/pose.json",
         ),
-        ("bad", published("bad"), "corrupted scans failed, with their reason", "completed"),
-        ("bad", failed("another"), "corrupted scans failed, with their reason", "failed, another"),
-        ("bad", failed(f"{REASON} more"), "corrupted scans failed, with their reason", "in the quiet run"),
+        ("bad", published("bad"), "corrupted scans failed with their reason", "completed"),
+        ("bad", failed("another"), "corrupted scans failed with their reason", "failed, another"),
+        ("bad", failed(f"{REASON} more"), "corrupted scans failed with their reason", "without faults"),
         ("bad", replace(failed(), result={}), "partial results", "it has failed, and has a result.json"),
     ],
 )  # fmt: skip
@@ -140,6 +140,14 @@ def test_bad_entries_that_are_nowhere_and_entries_that_were_good_are_found():
     assert check_dead_letters("d", ["bad-1"], [{**letters[0], "reason": ""}]).faults == (
         "bad-1 has no reason",
     )
+
+
+def test_few_bad_entries_may_be_lost_and_the_table_shows_it():
+    marks = [f"bad-{number:02d}" for number in range(20)]
+    letters = [{"reason": "why", "entry": mark} for mark in marks]
+    one_lost = check_dead_letters("d", marks, letters[1:])
+    assert (one_lost.found, one_lost.faults) == ("19", ())
+    assert check_dead_letters("d", marks, letters[2:]).faults == ("bad-00 is nowhere", "bad-01 is nowhere")
 
 
 def test_a_worker_that_ended_by_itself_is_found():

@@ -1,4 +1,4 @@
-"""Memory that grows is told from memory that does not."""
+"""The check finds memory that grows, and passes memory that does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tools.chaos.memory import MAX_SLOPE, as_csv, check_memory, measure
 
 
 def life(name: str, start: float, slope: float, minutes: float = 5.0, child: bool = True) -> list[Sample]:
-    """A process that takes what it needs in its first half minute, and so much a minute after that."""
+    """Return samples of a process: it fills up in its first half minute, then grows by `slope` a minute."""
     noise = random.Random(name)
     return [
         Sample(name, child, age, min(start, 20 * age) + slope * age / 60 + noise.uniform(-1, 1))
@@ -28,7 +28,7 @@ def test_flat_memory_is_well_and_growing_memory_is_not():
     flat, grows = life("a", 600, 0), life("b", 600, 5 * MAX_SLOPE)
     assert check_memory(flat, child=True).faults == ()
     assert check_memory(grows, child=True).faults != ()
-    # Parents and children are told apart.
+    # Parents and children are checked separately.
     assert check_memory([*flat, *life("c", 90, 5 * MAX_SLOPE, child=False)], child=True).faults == ()
 
 

@@ -1,4 +1,4 @@
-"""A plan is decided by its seed, and leaves nothing out."""
+"""The seed decides the plan, and a plan contains every fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies pass on what they are given, and do to it what the weather says."""
+"""The proxies pass everything on, with the faults of `weather`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not into the tests' output."""
+        """Keep the log out of the tests' output."""
 
 
 @pytest.fixture

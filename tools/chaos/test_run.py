@@ -1,4 +1,4 @@
-"""The short form of `make chaos`. The whole one takes ten minutes."""
+"""The short form of `make chaos`. The long form takes ten minutes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def test_every_scan_comes_to_its_one_right_end_whatever_goes_wrong(tmp_path):
     need([] if shutil.which("redis-server") else ["redis-server"], "redis-server")
     outcome = run(short_plan(SEED), tmp_path, print)
     assert outcome.faults == []
-    # It was no quiet run.
+    # Faults did occur.
     for what in ("children killed", "workers killed", "Redis restarted", "S3 stopped", "S3 slow or failing"):
         assert outcome.counts[what] > 0

@@ -1,4 +1,4 @@
-"""ZIP archives around changed content, honest ones and liars."""
+"""ZIP archives around changed content, with true and with false headers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _SIZES = (0, 1, 1000, 2**20, 2**24, 2**31, 2**32 - 1)
 
 
 def pack_zip(content: bytes, name: str = "data", method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """An archive of one member."""
+    """Return an archive of one member."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method) as archive:
-        member = zipfile.ZipInfo(name)  # its date is always the same one
+        member = zipfile.ZipInfo(name)  # its date is always the same
         member.compress_type = method
         archive.writestr(member, content)
     return packed.getvalue()
 
 
 def pack_any_zip(rng: random.Random, content: bytes) -> bytes:
-    """An archive of this content. One in three is not as it should be."""
+    """Return an archive of this content. One in three is damaged."""
     method = zipfile.ZIP_STORED if rng.random() < 0.3 else zipfile.ZIP_DEFLATED
     if rng.random() < 0.66:
         return pack_zip(content, method=method)
@@ -34,7 +34,7 @@ def pack_any_zip(rng: random.Random, content: bytes) -> bytes:
 
 
 def _lie(rng: random.Random, data: bytearray) -> bytes:
-    """Change fields of the directory, and at times the same ones of the local header."""
+    """Change fields of the directory, and sometimes the same ones of the local header."""
     directory = data.rindex(b"PK\x01\x02")
     for _ in range(rng.choice((1, 1, 2, 3))):
         match rng.randrange(6):

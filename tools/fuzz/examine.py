@@ -1,4 +1,4 @@
-"""What one input does to a reader: taken, refused as it should be, or a fault."""
+"""Give one input to a reader: it is accepted, refused correctly, or finds a fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from tools.fuzz.targets import Target, check_text
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-MAX_SECONDS: Final = 1.0  # of this process' own time: a busy machine makes no reader slow
+MAX_SECONDS: Final = 1.0  # of this process's own time, so that a busy machine does not count
 MIB: Final = 1024 * 1024
 
 
@@ -23,9 +23,9 @@ class Outcome:
 
     Attributes:
         kind: "taken", the type of the error that refused it, or the type of the fault.
-        fault: what is wrong with the reader, None if nothing is.
+        fault: what is wrong with the reader; None if nothing is.
         seconds: of processor time.
-        mib: peak of what Python and NumPy allocated meanwhile, if that was looked at.
+        mib: peak of what Python and NumPy allocated, if traced.
     """
 
     kind: str
@@ -38,9 +38,9 @@ def examine(target: Target, data: bytes, *, traced: bool = False) -> Outcome:
     """Give an input to its reader.
 
     Args:
-        target: whose reader it is.
+        target: the reader.
         data: the input.
-        traced: whether to look at its memory, which makes it several times slower.
+        traced: whether to trace its memory, which is several times slower.
     """
     if traced:
         tracemalloc.start()
@@ -67,7 +67,7 @@ def _read(target: Target, data: bytes) -> tuple[str, str | None]:
             return type(error).__name__, None
     except KeyboardInterrupt:
         raise
-    # All else: a library in another language may raise what is no Exception.
+    # Everything else: a library in another language may raise something that is not an Exception.
     except BaseException as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
@@ -76,10 +76,10 @@ def _read(target: Target, data: bytes) -> tuple[str, str | None]:
 
 
 def kept_inputs() -> list[tuple[str, Path]]:
-    """Targets and files of the inputs that found something."""
+    """Return targets and files of the inputs that found a fault."""
     return sorted((path.parent.name, path) for path in CORPUS.glob("*/*") if path.is_file())
 
 
 def digest(data: bytes) -> str:
-    """A short name for an input."""
+    """Return a short name for an input."""
     return hashlib.sha256(data).hexdigest()[:12]

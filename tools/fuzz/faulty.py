@@ -1,4 +1,4 @@
-"""Readers with each of the faults that must be noticed; the tests' own, no part of `make fuzz`."""
+"""Readers with known faults, for the tests only: the run must notice each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tools.fuzz.targets import Target, promise
 
 
 class Panic(BaseException):
-    """As libraries in Rust raise."""
+    """An error like those of libraries in Rust: not an `Exception`."""
 
 
 def read_any(data: bytes) -> None:
-    """Does what its input says."""
+    """Do what the input says."""
     match data:
         case b"fine":
             return
@@ -49,12 +49,12 @@ def read_any(data: bytes) -> None:
 
 
 def reader(read: Callable[[bytes], None], name: str = "faulty") -> Target:
-    """A target of this reader."""
+    """Return a target with this reader."""
     return Target(name, 1, read, (Seed(b"fine"),), st.just(b"fine"))
 
 
 def is_long(data: bytes) -> bool:
-    """Of the inputs made from a short seed, one in some twenty."""
+    """Return whether an input is one of about one in twenty."""
     return len(data) > 100
 
 

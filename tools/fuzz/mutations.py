@@ -1,4 +1,4 @@
-"""Valid inputs changed at random: each input is a pure function of its seeds and of the generator's state."""
+"""Change valid inputs at random. Each input depends only on its seeds and on the generator's state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS: Final = (
     b"NaN", b"-Infinity", b"0x10", b"1_0", b"+1", b".5", b"5.", b"1e", b"4096", b"4097", b"65536",
     b"2147483648", b"18446744073709551616", b"9" * 40, b"9" * 5000, b"0." + b"0" * 500 + b"1", b"\xd9\xa3",
 )  # fmt: skip
-# Texts that mean something to a path, a log, a terminal, a URL or a decoder.
+# Texts with a meaning in a path, a log, a terminal, a URL or a decoder.
 TEXTS: Final = (
     "", " ", ".", "..", "../..", "/", "//", "\\", "\0", "\n", "\r\n", "\x1b[31m", "\u2028", "\ud800", "é",
     "\u0663", "a" * 300, "a" * 5000, "%2e%2e%2f", "%00", "+", "${x}", "{0}", "%s", "null", "NaN", "__type__",
@@ -37,13 +37,13 @@ Change = Callable[[random.Random, bytes], bytes]
 
 @dataclass(frozen=True)
 class Seed:
-    """A valid input, or what stands inside one.
+    """A valid input, or the content of one.
 
     Attributes:
         data: the bytes that are changed.
-        change: makes others of them; None for `change_bytes` with the tokens of the target.
-        pack: makes the whole input of them, so that checksums fit again and what is inside is reached.
-        weight: how often it is taken, against the others. Large seeds are slow.
+        change: changes them; None for `change_bytes` with the tokens of the target.
+        pack: makes a whole input from them, with right checksums, so that readers get to the content.
+        weight: how often it is used, relative to the others. Large seeds are slow.
     """
 
     data: bytes
@@ -53,7 +53,7 @@ class Seed:
 
 
 def make_input(rng: random.Random, seeds: Sequence[Seed], tokens: Sequence[bytes]) -> bytes:
-    """One input: a seed that was changed, packed, and at times changed once more from outside."""
+    """Return an input: a changed and packed seed, sometimes changed again after packing."""
     seed = rng.choices(seeds, [each.weight for each in seeds])[0]
     data = seed.data
     if seed.change is not None and rng.random() < 0.8:
@@ -70,7 +70,7 @@ def make_input(rng: random.Random, seeds: Sequence[Seed], tokens: Sequence[bytes
 def change_bytes(
     rng: random.Random, data: bytes, others: Sequence[bytes] = (), tokens: Sequence[bytes] = ()
 ) -> bytes:
-    """One to eight changes: bits, bytes, numbers in binary and in digits, pieces moved, cut and repeated."""
+    """Return data with one to eight changes: bits, bytes, numbers, and pieces moved, cut or repeated."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5, 8))):
         at = _place(rng, out)
@@ -111,7 +111,7 @@ def change_bytes(
 
 
 def _place(rng: random.Random, data: bytearray) -> int:
-    """Formats keep their facts at both ends; a place in the middle of pixels changes nothing."""
+    """Return a position, mostly near one of the ends: formats keep their fields there."""
     size = len(data)
     match rng.randrange(4):
         case 0:
@@ -133,7 +133,7 @@ def _change_number(rng: random.Random, data: bytearray, at: int) -> None:
 
 
 def change_json(rng: random.Random, data: bytes) -> bytes:
-    """JSON whose tree was changed in one to five places; still JSON, but for NaN and lone surrogates."""
+    """Return JSON with one to five changes in its tree. It is valid but for NaN and lone surrogates."""
     tree = json.loads(data)
     for _ in range(rng.choice((1, 1, 2, 3, 5))):
         tree = _change_tree(rng, tree)
@@ -198,7 +198,7 @@ def _text(rng: random.Random, text: str) -> str:
 
 
 def fix_png(rng: random.Random, data: bytes) -> bytes:
-    """The same chunks with checksums that fit, mostly: a decoder looks into no others."""
+    """Return the chunks with right checksums in most cases: a decoder ignores others."""
     if rng.random() < 0.1:
         return data
     out, at = [data[:8]], 8

@@ -1,4 +1,4 @@
-"""A target's inputs in a process of its own, with a limit to its memory; its end tells of a crash."""
+"""Run a target in its own process with a memory limit. If the process ends early, it crashed."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ TRACED_EVERY: Final = 40
 _REPORT_EVERY: Final = 500
 _MAX_FAULTS: Final = 20
 _STARTS_WITHIN_S: Final = 120.0
-# Beside what the input may cost: arenas, and what libraries keep from one call to the next.
+# In addition to the cost of an input: allocator arenas and caches of libraries.
 _ROOM_MIB: Final = 64
 _size = os.open("/proc/self/statm", os.O_RDONLY)
 
 
 @dataclass
 class Tally:
-    """What came of a target's inputs.
+    """Outcomes of a target's inputs.
 
     Attributes:
-        inputs: how many there were.
-        made_by_hypothesis: how many of these hypothesis made.
-        numbered: the number that comes next of those that were made from seeds.
+        inputs: their number.
+        made_by_hypothesis: how many of them hypothesis made.
+        numbered: the next number of those made from seeds.
         kinds: outcomes by kind.
-        faults: a text, and the file with the input, for each kind of fault.
-        slowest: processor seconds, and which input it was.
-        traced_mib: largest peak of an input of those whose memory was looked at.
+        faults: for each kind of fault, a text and the file with the input.
+        slowest: processor seconds, and the input.
+        traced_mib: the largest peak among the inputs whose memory was traced.
     """
 
     inputs: int = 0
@@ -56,7 +56,7 @@ class Tally:
 
 
 def inputs_of(target: Target, seed: int, numbers: range) -> Iterator[tuple[str, bytes]]:
-    """The numbered inputs of a seed. Each depends on its number alone, so that one can be made again."""
+    """The numbered inputs of a seed. Each depends on its number alone, so it can be made again."""
     for number in numbers:
         rng = random.Random(f"{seed}/{target.name}/{number}")
         yield str(number), make_input(rng, target.seeds, TOKENS)
@@ -64,7 +64,7 @@ def inputs_of(target: Target, seed: int, numbers: range) -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be examined.
+    """The work of one process.
 
     Attributes:
         target: the reader's name.
@@ -72,7 +72,7 @@ class Work:
         mutated, invented: how many inputs from the target's seeds, and how many by hypothesis.
         keep_in: folder for inputs that find something.
         module: whose `TARGETS` has the target; each process imports it.
-        hangs_after_s: without word from the process, which speaks after each 500 inputs.
+        hangs_after_s: without a report from the process, which reports every 500 inputs.
     """
 
     target: str
@@ -89,10 +89,10 @@ class Work:
 
 
 def run_target(work: Work, progress: Callable[[int], Any] = lambda done: None) -> Tally:
-    """Examine all inputs of a target; `progress` is told how many there have been.
+    """Examine all inputs of a target; call `progress` with the number done.
 
-    An input that ends the process is a fault. Another process then goes on, without that input, from the last
-    word of the one before.
+    An input that ends the process is a fault. A new process then continues from the last report, without that
+    input.
     """
     context = get_context("spawn")
     number = context.Value("q", 0)
@@ -121,7 +121,7 @@ def run_target(work: Work, progress: Callable[[int], Any] = lambda done: None) -
         made = inputs_of(work.load(), work.seed, range(number.value, min(number.value + 1, work.mutated)))
         data = b"".join(data for _, data in made)
         note_fault(tally, work, Outcome("crash", f"the process {end}", 0.0), data)
-        if number.value >= work.mutated:  # one of hypothesis, which cannot be left out
+        if number.value >= work.mutated:  # made by hypothesis, so it cannot be skipped
             return tally
 
 
@@ -141,7 +141,7 @@ def note_fault(tally: Tally, work: Work, outcome: Outcome, data: bytes) -> None:
 def _child(work: Work, tally: Tally, fatal: set[int], out: Connection, current: Any) -> None:
     _be_quiet()
     target = work.load()
-    for each in target.seeds:  # what libraries load and keep is none of an input's cost
+    for each in target.seeds:  # libraries load and cache now, so that no input pays for it
         examine(target, each.data)
     out.send((tally, False))
 
@@ -197,7 +197,7 @@ def _invent(target: Target, seed: int, count: int, take: Callable[[bytes], None]
 
 
 def _be_quiet() -> None:
-    """Decoders write about each broken picture. A warning of NumPy is a fault: a number went wrong."""
+    """Silence decoders, which write about each broken picture. Make each warning of NumPy a fault."""
     warnings.simplefilter("error")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     import cv2
@@ -207,7 +207,7 @@ def _be_quiet() -> None:
 
 @contextmanager
 def _at_most(mib: int) -> Iterator[None]:
-    """Let this process grow by no more meanwhile: what asks for more gets a MemoryError."""
+    """Limit the growth of this process meanwhile; allocating more raises MemoryError."""
     pages = int(os.pread(_size, 32, 0).split()[0])
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + mib * MIB, hard))

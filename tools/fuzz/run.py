@@ -1,6 +1,6 @@
-"""`make fuzz`: many inputs to all readers, and a table of what came of them.
+"""`make fuzz`: give many inputs to all readers, and print a table of the outcomes.
 
-Inputs that find something are kept in `build/fuzz/<target>/`; once the reader is mended they belong into
+Inputs that find a fault are kept in `build/fuzz/<target>/`. Once the reader is fixed, move them to
 `tools/fuzz/corpus/<target>/` under a name that says what they are.
 """
 
@@ -19,22 +19,22 @@ from rich.table import Table
 from tools.fuzz.process import Tally, Work, run_target
 from tools.fuzz.worker_targets import TARGETS
 
-INVENTED_SHARE = 50  # one input in so many is made by hypothesis, which takes much longer to make it
+INVENTED_SHARE = 50  # hypothesis makes one in so many inputs; it is much slower
 
 
 def main(
     count: Annotated[int, typer.Option(min=1, help="Inputs in all.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal inputs.")] = 1,
     target: Annotated[list[str] | None, typer.Option(help="Only these readers.")] = None,
-    keep_in: Annotated[Path, typer.Option(help="Folder for what finds something.")] = Path("build/fuzz"),
+    keep_in: Annotated[Path, typer.Option(help="Folder for inputs that find a fault.")] = Path("build/fuzz"),
 ) -> None:
-    """Give changed and invented inputs to everything that reads what comes from outside."""
+    """Give changed and invented inputs to every reader of outside data."""
     unknown = set(target or ()) - set(TARGETS)
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     chosen = [TARGETS[name] for name in target or TARGETS]
     shares = sum(each.share for each in chosen)
-    # A log has no width of its own, and the table is of use only if it is whole.
+    # A log file has no width, and the table must be whole.
     console, began = Console(width=None if sys.stdout.isatty() else 170), time.monotonic()
     tallies: dict[str, Tally] = {}
     with Progress(console=console, disable=not sys.stdout.isatty()) as progress:
@@ -58,7 +58,7 @@ def main(
 
 
 def table(tallies: dict[str, Tally]) -> Table:
-    """One row a target. Faults are marked with an exclamation mark."""
+    """Return the table, one row for each target. An exclamation mark marks faults."""
     shown = Table(
         "target", "inputs", "invented", "outcomes", "slowest (s)", "input", "peak (MiB)", "limit (MiB)"
     )

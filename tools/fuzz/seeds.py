@@ -1,6 +1,6 @@
-"""Valid inputs to start from, written by hand as a phone, a backend or a queue would write them.
+"""Valid inputs to start from, as a phone, a backend or a queue writes them.
 
-`CODE` stands where a real file has a person's code: no error may ever repeat it.
+`CODE` stands for a person's code: no error may repeat it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from pose.scan.scrambling import xor
 from tools.fuzz.archives import pack_any_zip, pack_zip
 from tools.fuzz.mutations import Seed, change_bytes, change_json, fix_png
 
 CODE: Final = "Kinderkennung"
 SCAN_ID: Final = "scan-0001"
+XOR_KEY: Final = bytes.fromhex("5aff0013c7")
 
 CALIBRATION: Final = b"""Color camera intrinsic:
 0.6786797 0.90489584 0.49585155 0.5035042
@@ -33,12 +35,17 @@ HEADERS: Final = (
     Seed(b"240x180_0.001_7_" + POSE),
     Seed(b"180x135_0.001_255"),
     Seed(b"640x480_0.0005_7_0_0_0_1_0_0_0"),
+    Seed(b"240x180_0,001_7_" + POSE.replace(b".", b",") + b"_1622182020448"),
+    Seed(b"240x180_0.001_7_NaN_NaN_NaN_NaN_Infinity__null"),
 )
 
 CALIBRATIONS: Final = (
     Seed(CALIBRATION),
     Seed(b"\xef\xbb\xbf" + CALIBRATION.replace(b"\n", b"\r\n").replace(b"Color", b"colour")),
     Seed(CALIBRATION[: CALIBRATION.index(b"Depth camera position")]),
+    Seed(CALIBRATION.decode().encode("utf-16")),
+    Seed(CALIBRATION.replace(b".", b",").replace(b" 0,", b";0,").replace(b":", b":;;;")),
+    Seed(b"# cal\nDistortion:\n0.1 0.2 0 0 0\n" + CALIBRATION.replace(b" ", b"\xc2\xa0")),
 )
 
 
@@ -48,12 +55,12 @@ def _pixels(width: int, height: int, channels: int) -> bytes:
 
 
 def depth_content(width: int = 24, height: int = 18, pose: bytes = b"_" + POSE) -> bytes:
-    """What stands in a `.depth` archive."""
+    """Return the content of a `.depth` archive."""
     return b"%dx%d_0.001_7%s\n" % (width, height, pose) + _pixels(width, height, 3)
 
 
 _SMALL: Final = (depth_content(), depth_content(8, 6, b""), depth_content(1, 1, b"") + b"\n123")
-# The largest size that is taken, 3.7 MB, of as few bytes as the ratio allows. Slow to read, so it is rare.
+# The largest accepted size, 3.7 MB, in as few bytes as the ratio allows. It is slow to read, so it is rare.
 _LARGEST: Final = pack_zip(
     b"1280x960_0.001_7\n" + np.repeat(np.frombuffer(_pixels(80, 60, 2), np.uint8), 384).tobytes()
 )
@@ -81,13 +88,13 @@ IR_DEPTHS: Final = (
 
 
 def artefact_names(frame: int = 1) -> tuple[str, str]:
-    """A frame's picture and depth file."""
+    """Return an entry for a frame's picture and one for its depth file."""
     stem = f"{CODE}_1622182020448_100_{frame}"
     return f"rgb/rgb_{stem}.jpg", f"depth/depth_{stem}.depth"
 
 
 def record(frames: int = 2, folders: bool = True, **fields: Any) -> dict[str, Any]:
-    """A `scan.json`."""
+    """Return a `scan.json`."""
     artifacts = [
         {"id": f"a{order}{kind}", "order": order, "format": kind, "timestamp": "2024-01-01T00:00:00Z",
          "file": name if folders else name.partition("/")[2]}
@@ -102,7 +109,7 @@ def as_json(value: Any) -> bytes:
 
 
 def changed_json(*values: Any) -> tuple[Seed, ...]:
-    """Seeds whose tree is changed."""
+    """Return seeds for changes in the JSON tree."""
     return tuple(Seed(as_json(value), change_json) for value in values)
 
 
@@ -144,7 +151,7 @@ NAMES: Final = tuple(
 
 
 def picture(kind: str, width: int = 48, height: int = 32, *options: int) -> bytes:
-    """An encoded picture that is neither one colour nor noise."""
+    """Return an encoded picture that is neither one colour nor noise."""
     row, column = np.mgrid[:height, :width].astype(np.float64)
     bgr = np.stack((column * 5, row * 7, (row + column) * 3), axis=-1).astype(np.uint8)
     done, data = cv2.imencode(kind, bgr, options)
@@ -160,7 +167,7 @@ _BOMB: Final = zlib.compress(bytes(7_900_000), 9)
 
 
 def _change_jpeg(rng: random.Random, data: bytes) -> bytes:
-    """The frame header's fields, or a segment that is repeated; mostly the decoder gets to see it."""
+    """Change fields of the frame header, or repeat a segment. In most cases the decoder still reads it."""
     out = bytearray(data)
     at = max(out.find(b"\xff\xc0"), out.find(b"\xff\xc2"))
     match rng.randrange(5):
@@ -183,7 +190,7 @@ def _change_jpeg(rng: random.Random, data: bytes) -> bytes:
 
 
 def _change_png(rng: random.Random, data: bytes) -> bytes:
-    """A chunk more, many times maybe, of few bytes that inflate to many."""
+    """Add a chunk, perhaps many times: few bytes that inflate to many."""
     if rng.random() < 0.6:
         return change_bytes(rng, data)
     name = rng.choice(
@@ -206,7 +213,7 @@ PICTURES: Final = (
 
 
 def scan_files(frames: int = 1) -> dict[str, str]:
-    """A scan's files by name; their bytes as latin-1 text, so that all of it is one JSON object."""
+    """Return a scan's files as one JSON object: name to bytes as Latin-1 text."""
     files = {"camera_calibration.txt": CALIBRATION}
     for frame in range(1, frames + 1):
         rgb, depth = artefact_names(frame)
@@ -214,10 +221,20 @@ def scan_files(frames: int = 1) -> dict[str, str]:
     return {name: data.decode("latin-1") for name, data in files.items()}
 
 
+def scrambled_files(frames: int) -> dict[str, str]:
+    """The same files, each XOR-ed with `XOR_KEY`."""
+    files = {name: text.encode("latin-1") for name, text in scan_files(frames).items()}
+    return {name: xor(data, XOR_KEY).decode("latin-1") for name, data in files.items()}
+
+
 SCANS: Final = changed_json(
-    scan_files(2), {**scan_files(2), "scan.json": json.dumps(record())}, {"scan.json": json.dumps(record(1))}
+    scan_files(2),
+    {**scan_files(2), "scan.json": json.dumps(record())},
+    {"scan.json": json.dumps(record(1))},
+    {**scrambled_files(2), "scan.json": json.dumps(record(version="v3.1"))},
+    {**scrambled_files(2), "scan.json": json.dumps(record(version="ir-2.0"))},
 )
-# Beside the scan of `targets.ScanFolder`: a link that leads out, a folder, and what lies above.
+# Beside the scan of `targets.ScanFolder`: a link to the outside, a folder, and files above it.
 FOLDER_RECORDS: Final = changed_json(
     record(),
     record(1, artifacts=[
@@ -228,7 +245,7 @@ FOLDER_RECORDS: Final = changed_json(
 
 
 def pack_safetensors(rng: random.Random, header: bytes) -> bytes:
-    """A header with its length before it, which lies at times, and the tensors' bytes after it."""
+    """Return a header after its length, which is sometimes false, and then the bytes of the tensors."""
     length = len(header)
     if rng.random() < 0.1:
         length = rng.choice((0, 1, length - 1, length + 1, 100_000_000, 2**40, 2**63, 2**64 - 1))

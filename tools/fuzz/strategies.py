@@ -1,4 +1,4 @@
-"""Inputs from nothing, by hypothesis: near the format, so that they get past the first check."""
+"""Inputs that hypothesis makes without a seed: close to the format, so that they pass the first check."""
 
 from __future__ import annotations
 

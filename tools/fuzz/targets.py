@@ -1,4 +1,4 @@
-"""The readers of what comes from outside, and what they promise of anything that they take."""
+"""The readers of outside data, and what each promises about an input that it accepts."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ TOKENS: Final = (
     b"PK\x06\x07", b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xc0", b"\xff\xc2", b"IHDR", b"IDAT",
     b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b'"order"', b'"file"', b'"__type__"', b"\xef\xbb\xbf",
     b"Depth camera intrinsic:\n", b"rgb/rgb_", b".jpg", b"../", b"\xed\xa0\x80",
+    b";", b"\t", b"NaN", b"\xff\xfe", b"\xc2\xa0",
 )  # fmt: skip
 
 
 class BrokenPromise(AssertionError):
-    """A reader took an input, and what it gave is not what it says that it gives."""
+    """Raised when a reader accepts an input and returns something that breaks its promise."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Target:
     """A reader under test.
 
     Attributes:
-        name: also of its folder in `corpus/`.
+        name: of the reader and of its folder in `corpus/`.
         share: of all inputs, in thousandths.
-        read: reads an input, and raises `BrokenPromise` unless the outcome is as it should be.
-        seeds: what is changed.
-        strategy: inputs that hypothesis makes from nothing.
-        refusals: the errors with which it may refuse an input.
+        read: reads an input; raises `BrokenPromise` if the reader breaks its promise.
+        seeds: valid inputs to change.
+        strategy: of hypothesis, for inputs without a seed.
+        refusals: the errors by which it may refuse an input.
         limit_mib: how much memory an input may cost.
     """
 
@@ -67,7 +68,7 @@ class Target:
 
 
 def promise(kept: object, what: str) -> None:
-    """Raises `BrokenPromise` with this text unless it is kept."""
+    """Raise `BrokenPromise` with this text if `kept` is false."""
     if not kept:
         raise BrokenPromise(what)
 
@@ -142,15 +143,14 @@ def read_picture(data: bytes) -> None:
 
 
 def read_files(data: bytes) -> None:
-    """A JSON object of file contents; what is no text in it is made one."""
+    """Read a JSON object of file contents; values that are not texts become texts."""
     try:
-        files = json.loads(data[: 256 * 1024])  # this is ours, and its time counts with the reader's
+        files = json.loads(data[: 256 * 1024])  # our own limit: this time counts as the reader's
     except (ValueError, RecursionError):
         files = None
     files = files if isinstance(files, dict) else {}
-    _check_scan(
-        read_scan_files({name: str(text).encode("latin-1", "replace") for name, text in files.items()})
-    )
+    contents = {name: str(text).encode("latin-1", "replace") for name, text in files.items()}
+    _check_scan(read_scan_files(contents, xor_key=seeds.XOR_KEY))
 
 
 def _check_scan(scan: Scan) -> None:
@@ -160,7 +160,7 @@ def _check_scan(scan: Scan) -> None:
 
 
 class ScanFolder:
-    """A scan's folder whose `scan.json` is new for each input; what lies outside must not be read."""
+    """A scan's folder with a new `scan.json` for each input. Files outside it must not be read."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
@@ -190,21 +190,21 @@ def _make_folder() -> Path:
 
 
 def memory_folder() -> Path:
-    """A new folder, in memory where the system has such a place. It goes with the process."""
+    """Return a new folder, in memory if the system allows it. It is deleted with the process."""
     place = "/dev/shm"
     folder = Path(mkdtemp(prefix="fuzz-", dir=place if os.access(place, os.W_OK) else None))
-    # What `atexit` knows of is not done in processes of multiprocessing; this is, in all.
+    # Processes of multiprocessing skip `atexit`, but not this.
     Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
     return folder
 
 
 def _is_telling(text: str) -> bool:
-    """Whether an error's text may be shown and logged: short, one line, without the person's code."""
+    """Return whether an error's text may be logged: short, one line, without the person's code."""
     return 0 < len(text) <= 500 and text.isprintable() and seeds.CODE not in text
 
 
 def check_text(error: Exception) -> None:
-    """An error goes into status.json, logs and events.
+    """Check the text of an error. It goes into status.json, logs and events.
 
     Raises:
         BrokenPromise: it is too long, would break a line or a terminal, or repeats the person's code.

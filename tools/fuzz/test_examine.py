@@ -1,4 +1,4 @@
-"""Each kind of fault in a reader is noticed, and what is none is not taken for one."""
+"""Each kind of fault in a reader is noticed, and nothing else counts as a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs can be made again, differ from their seeds, and get past checksums."""
+"""Inputs are reproducible, differ from their seeds, and pass checksums."""
 
 from __future__ import annotations
 

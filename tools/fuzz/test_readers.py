@@ -1,4 +1,4 @@
-"""What once found a fault finds none, and neither do a few thousand others. `make fuzz` takes a million."""
+"""Inputs that once found a fault find none, nor do a few thousand others. `make fuzz` runs a million."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def name_of(value: object) -> str:
 )
 def test_an_input_that_found_something_finds_nothing_now(target: Target, path: Path):
     data = path.read_bytes()
-    examine(target, data)  # what libraries load and keep is none of its cost
+    examine(target, data)  # libraries load and cache now, so that the input does not pay for it
     assert examine(target, data).fault is None
     assert examine(target, data, traced=True).fault is None
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=name_of)
 def test_every_reader_takes_its_seeds(target: Target):
-    # Otherwise all inputs made of them might be refused at the first look, and nothing would be tested.
+    # Otherwise the first check might refuse all inputs made from them, and nothing would be tested.
     kinds = []
     for seed in target.seeds:
         rng = random.Random(0)
-        # Some packings lie.
+        # Some packings have false headers.
         packed = [seed.data if seed.pack is None else seed.pack(rng, seed.data) for _ in range(8)]
         kinds.append({examine(target, data).kind for data in packed})
     assert sum("taken" in each for each in kinds) >= 0.5 * len(kinds)

@@ -1,7 +1,7 @@
-"""Readers of the worker, and of weights: messages, envelopes of Celery's queues, stored records, files.
+"""Readers of the worker and of weights: messages, Celery's envelopes, stored records, files.
 
-Files of torch.save are not among them: only those are read whose hash is published or whose owner gives them,
-and torch takes seconds for one that names a function by some thousand letters.
+Files of torch.save are left out: only files with a published hash or given by their owner are read, and torch
+takes seconds for one with a function name of some thousand letters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SETTINGS: Final = Settings(
 
 
 class _Stored:
-    """A storage that holds one object, whatever its key."""
+    """A storage that holds one object under every key."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -52,7 +52,7 @@ def _stored(data: bytes) -> Storage:
 
 
 class WeightsFile:
-    """A file of weights, written anew for each input."""
+    """A file of weights, written again for each input."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
@@ -68,7 +68,7 @@ class WeightsFile:
 
 
 def read_message(data: bytes) -> None:
-    """Celery gives a task what was JSON, of a message that is not too large."""
+    """Read a message as a task gets it: JSON of limited size."""
     try:
         value = json.loads(data[:MAX_MESSAGE])
     except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def read_message(data: bytes) -> None:
 
 
 def read_entry(data: bytes) -> None:
-    """An entry of the list of arrivals; what cannot be taken of it is kept on another list."""
+    """Read an entry of the list of arrivals; what cannot be read goes to the dead list."""
     kept = json.loads(dead_letter("a reason", data))
     promise(len(kept["entry"]) <= MAX_ENTRY_CHARS, "a dead letter of limited length")
     arrival = parse_entry(data, SETTINGS)
@@ -117,7 +117,7 @@ def read_stored_result(data: bytes) -> None:
 
 
 class _Decoding:
-    """As much of a channel as a message needs to decode its body."""
+    """The part of a channel that a message needs to decode its body."""
 
     codecs = Channel.codecs
     decode_body = Channel.decode_body
@@ -127,7 +127,7 @@ def _nothing() -> None: ...
 
 
 class Envelopes:
-    """What stands between Celery and its queue: what it lets through, Celery must be able to take."""
+    """Check the envelope of a message: Celery must be able to read everything that passes."""
 
     def __init__(self) -> None:
         self._app = Celery("fuzz", broker="memory://", set_as_current=False)
@@ -137,7 +137,7 @@ class Envelopes:
         message = Message(check_envelope(data, MAX_MESSAGE), channel=_Decoding())
         message.accept = {"application/json"}
         check_task(message)
-        if isinstance(message.payload, list):  # Celery turns its older protocol into this one
+        if isinstance(message.payload, list):  # Celery converts its older protocol to this one
             self._take(message)
 
     def _take(self, message: Message) -> None:

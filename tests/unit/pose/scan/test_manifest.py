@@ -188,7 +188,7 @@ FRAMES = (Entry(1, 200, "rgb/a.jpg", "depth/a.depth"), Entry(2, 200, "rgb/b.jpg"
 
 
 def test_artefacts_of_one_order_make_a_frame():
-    assert manifest_from_json(record()) == Manifest(FRAMES)
+    assert manifest_from_json(record()) == Manifest(FRAMES, version="v0.7")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_a_frame_of_very_many_files_is_not_read():
 
 
 def test_an_entry_that_is_there_twice_is_one():
-    assert manifest_from_json(record(*artefacts())) == Manifest(FRAMES)
+    assert manifest_from_json(record(*artefacts())) == Manifest(FRAMES, version="v0.7")
 
 
 def test_files_that_are_not_needed_are_told():

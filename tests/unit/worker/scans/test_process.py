@@ -14,6 +14,7 @@ from pose.analysis.scan import analyse_scan
 from pose.errors import InvalidManifest
 from tests.support.estimators import FindsNobody
 from tests.support.rendered import KnowingEstimator, person
+from tests.support.scrambled import KEY, scrambled_record
 from worker.config.urls import url_of_folder
 from worker.keys import ScanId
 from worker.scans.process import Outcome, process
@@ -78,6 +79,22 @@ def test_results_are_what_the_library_gives(run, results, make_scan, tmp_path):
 def test_a_folder_and_the_worker_give_a_scan_the_same_fingerprint(run, tmp_path):
     scan = pose.read_scan(tmp_path / "scans" / "scan")
     assert run().result.fingerprint == analyse_scan(scan, FindsNobody()).result.fingerprint
+
+
+def test_a_scrambled_scan_is_read_with_the_key(scans, results, make_scan):
+    for name, data in scrambled_record(make_scan(frames=2)).items():
+        scans.write(f"scan/{name}", data, "application/octet-stream")
+
+    def run(key: bytes | None) -> Outcome:
+        return process(SCAN, scans, results, FindsNobody(), LIMITS, lambda *_: None, xor_key=key)
+
+    with capture_logs() as logs:
+        assert [frame.status for frame in run(KEY).result.frames] == ["no_person", "no_person"]
+        with pytest.raises(pose.InvalidScan, match=r"version v3\.1 are scrambled; no key is given"):
+            run(None)
+        with pytest.raises(pose.InvalidScan, match=r"version v3\.1 are scrambled; this key does not"):
+            run(b"another")
+    assert KEY.hex() not in str(logs) and repr(KEY) not in str(logs)
 
 
 def test_stages_are_reported_in_their_order_and_each_frame(run):
