@@ -231,6 +231,8 @@ def _parse_object(data: bytes) -> _Object:
     except (ValueError, RecursionError) as problem:
         where = f", see line {problem.lineno}" if isinstance(problem, json.JSONDecodeError) else ""
         raise InvalidManifest(MANIFEST, "content", f"no JSON{where}", "a JSON object") from None
+    if isinstance(record, list) and len(record) == 1:  # as databases export one record
+        record = record[0]
     if not isinstance(record, dict):
         raise InvalidManifest(MANIFEST, "content", "no object", "a JSON object")
     try:

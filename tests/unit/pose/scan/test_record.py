@@ -169,6 +169,12 @@ def test_a_name_in_another_encoding_costs_nothing_else():
     assert found.artefacts[1].file.encode("utf-8", "surrogateescape") == "rgb/Zoë.jpg".encode("cp1252")
 
 
+def test_a_list_of_one_record_is_the_record():
+    assert parse_record(b"[" + record() + b"]") == parse_record(record())
+    with pytest.raises(InvalidManifest, match="no object"):
+        parse_record(b"[" + record() + b"," + record() + b"]")
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
