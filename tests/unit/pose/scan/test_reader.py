@@ -248,6 +248,13 @@ def test_files_are_read_however_their_names_are_written(
         assert scan.digest == read_scan_files(files).digest
 
 
+def test_the_record_and_the_calibration_may_be_named_in_any_case(tmp_path: Path, make_scan: ScanBuilder):
+    files = as_record(make_scan(frames=2))
+    upper = {name.upper(): data for name, data in files.items()}
+    for scan in (read_scan_files(upper), read_scan(write(tmp_path / "scan", upper))):
+        assert scan.digest == read_scan_files(files).digest
+
+
 def test_what_systems_put_beside_the_files_changes_nothing(tmp_path: Path, make_scan: ScanBuilder):
     files = make_scan(frames=2, person=PERSON)
     names = [name for name in files if "/" in name]
