@@ -102,7 +102,12 @@ def decode_jpeg(picture: JpegFile, file: str) -> NDArray[np.uint8]:
             return np.asarray(simplejpeg.decode_jpeg(picture.data, "RGB"))
         return _rgb_of_cmyk(np.asarray(simplejpeg.decode_jpeg(picture.data, "CMYK")))
     except ValueError as problem:
-        raise InvalidPicture(file, "pixels", f"damaged or truncated: {problem}", "a whole picture") from None
+        if "subsampling" in str(problem):  # TurboJPEG knows those that cameras use, libjpeg a few more
+            expected = "4:4:4, 4:2:2, 4:4:0, 4:2:0 or 4:1:1"
+            raise InvalidPicture(file, "format", "an unusual sampling of colours", expected) from None
+        raise InvalidPicture(
+            file, "pixels", f"damaged or truncated: {problem}", "a whole JPEG picture"
+        ) from None
 
 
 def _rgb_of_cmyk(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -144,7 +149,7 @@ class _Walk:
             if marker in (_SOI, _EOI):  # another picture begins, where the end marker is missing
                 return marker == _EOI
             start = found.end() if found else 0
-            length = int.from_bytes(self._data[start : start + 2], "big")
+            length = max(2, int.from_bytes(self._data[start : start + 2], "big"))
             at = start + length
             content = self._data[start + 2 : at]
             if len(content) != length - 2 or not self._take(marker, content):

@@ -227,7 +227,7 @@ def _check_pixels(picture: PngFile, file: str) -> None:
                 if max(part[-at % length :: length], default=0) > _LAST_FILTER:
                     raise _error(file, "pixels", "damaged: a row has an unknown filter")
                 at += len(part)
-        if stream.decompress(rest, 1):
+        if not stream.eof and stream.decompress(rest, 1):
             raise _error(file, "pixels", "more than the header declares")
     except zlib.error:
         raise _error(file, "pixels", "damaged") from None

@@ -161,6 +161,7 @@ def test_too_many_segments_are_refused():
         segment(0xDC, b"\0\x20"),  # a number of lines before there are any
         segment(0xFE, b"") + b"stray bytes" + segment(0xE1, b""),
         b"\xff\xff\xff\x01\xff\xd5",
+        b"\xff\xe5\0\0",  # too short to hold its own length
     ],
 )
 def test_oddities_before_the_pixels_do_not_matter(oddity: bytes, capfd: pytest.CaptureFixture[str]):
@@ -215,3 +216,17 @@ def test_cmyk_pictures_are_rgb_too():
     assert abs(decode_picture(data).astype(int) - opencv(data)).max() <= 1
     with pytest.raises(InvalidPicture, match="premature end"):
         decode_picture(data[:-100] + data[-2:])
+
+
+def test_an_unusual_sampling_of_colours_is_named():
+    data = bytearray(jpeg())
+    data[data.index(b"\xff\xc0") + 11] = 0x31
+    with pytest.raises(InvalidPicture, match=r"unusual sampling of colours \(expected 4:4:4"):
+        decode_picture(bytes(data))
+
+
+@pytest.mark.parametrize("factor", [0x11, 0x22, 0x41])
+def test_the_sampling_of_grey_does_not_matter(factor: int):
+    data = bytearray(jpeg(channels=1))
+    data[data.index(b"\xff\xc0") + 11] = factor
+    assert (decode_picture(bytes(data)) == opencv(jpeg(channels=1))).all()

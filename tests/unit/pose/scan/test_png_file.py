@@ -160,9 +160,21 @@ def test_missing_and_damaged_pixels_are_refused(
 ):
     at = PLAIN.index(b"IDAT")
     rows = zlib.decompress(PLAIN[at + 4 : -16])
-    assert (decode_picture(with_pixels(zlib.compress(rows) + b"more")) == decode_picture(PLAIN)).all()
     with pytest.raises(InvalidPicture, match=reason):
         decode_picture(with_pixels(compressed(rows)))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("data", [PLAIN, interlaced(16, 16), interlaced(24, 18)])
+@pytest.mark.parametrize("behind", [b"\0", b"more", bytes(500)])
+def test_bytes_behind_the_compressed_pixels_do_not_matter(
+    data: bytes, behind: bytes, capfd: pytest.CaptureFixture[str]
+):
+    at = data.index(b"IDAT")
+    rows = zlib.decompress(data[at + 4 : -16])
+    for level in range(10):
+        pixels = chunk(b"IDAT", zlib.compress(rows, level) + behind)
+        assert (decode_picture(data[: at - 4] + pixels + data[-12:]) == decode_picture(data)).all()
     assert capfd.readouterr().err == ""
 
 
