@@ -195,7 +195,7 @@ class _Walk:
         self._progressive = marker == _PROGRESSIVE
         blocks = {name: (hv >> 4) * (hv & 15) for name, hv, _ in struct.iter_unpack("3B", content[6:])}
         largest = max(*blocks.values(), 1)
-        self._components = {name: _Component(count / largest) for name, count in blocks.items()}
+        self._components = {name: _Component(number / largest) for name, number in blocks.items()}
 
     def _start_scan(self, content: bytes) -> bytes:
         """Count what the scan gives. Return its header."""

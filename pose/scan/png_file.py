@@ -30,7 +30,6 @@ MAX_COMPRESSED_CHUNKS: Final = 64
 BACKGROUND: Final = 255  # most viewers show transparent pixels on white
 
 _READ: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")  # the checksums of other chunks do not matter
-_COMPRESSED: Final = (b"zTXt", b"iTXt", b"iCCP")
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS: Final = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _BITS: Final = {_GREY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}
@@ -96,7 +95,7 @@ def parse_png(data: bytes, file: str) -> PngFile:
             pixels.append(content)
         elif name == b"acTL":
             raise _error(file, "format", "an animated PNG", "one picture")
-        elif name in _COMPRESSED:
+        elif _is_compressed_text(name, content):
             compressed += 1
             if compressed > MAX_COMPRESSED_CHUNKS:
                 problem, expected = "too many chunks of compressed text", f"at most {MAX_COMPRESSED_CHUNKS}"
@@ -192,6 +191,13 @@ def _header(content: bytes, file: str) -> PngFile:
     if interlaced > 1:
         raise _error(file, "format", f"interlace method {interlaced}", "0 or 1")
     return PngFile(width, height, bits, colour, bool(interlaced))
+
+
+def _is_compressed_text(name: bytes, content: bytes) -> bool:
+    """Return whether the chunk is a text or a profile that other programs inflate."""
+    if name == b"iTXt":
+        return content.partition(b"\0")[2][:1] == b"\1"
+    return name in (b"zTXt", b"iCCP")
 
 
 def _transparent(picture: PngFile, content: bytes) -> tuple[int, ...] | None:

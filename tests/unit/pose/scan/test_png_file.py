@@ -19,7 +19,7 @@ Chunks = Sequence[tuple[bytes, bytes]]
 SIDE = 16
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
-TEXTS = [(b"tEXt", b"Software\0Snapseed 2.0")] * 20 + [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")] * 20
+TEXTS = [(b"tEXt", b"Software\0Snapseed 2.0")] * 20 + [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>")] * 200
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -190,6 +190,14 @@ def test_headers_that_mean_nothing_are_refused(capfd: pytest.CaptureFixture[str]
     with pytest.raises(InvalidPicture, match="not known"):
         decode_picture(png(RGB, 8, noise(RGB, 8), [(b"CgBI", bytes(4))]))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0"), (b"iCCP", b"k\0\0")])
+def test_many_compressed_texts_are_refused(text: tuple[bytes, bytes]):
+    chunks = [(text[0], text[1] + zlib.compress(bytes(10**6)))] * (png_file.MAX_COMPRESSED_CHUNKS + 1)
+    assert (decode_picture(png(RGB, 8, noise(RGB, 8), chunks[1:])) == decode_picture(PLAIN)).all()
+    with pytest.raises(InvalidPicture, match=r"too many chunks of compressed text \(expected at most 64\)"):
+        decode_picture(png(RGB, 8, noise(RGB, 8), chunks))
 
 
 def test_chunks_are_limited_by_their_number():
