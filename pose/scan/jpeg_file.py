@@ -114,7 +114,8 @@ def _rgb_of_cmyk(cmyk: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return (H, W, 3) RGB of (H, W, 4) CMYK. JPEG files hold it inverted, as Adobe does: 255 is no ink."""
     rgb = np.empty((*cmyk.shape[:2], 3), np.uint8)
     for row, source in zip(rgb, cmyk, strict=True):  # row by row: the products need 16 bits
-        row[...] = source[:, :3].astype(np.uint16) * source[:, 3:] // 255
+        colours, black = source[:, :3].astype(np.uint16), source[:, 3:].astype(np.uint16)
+        row[...] = black - ((255 - colours) * black >> 8)  # as OpenCV
     return rgb
 
 
