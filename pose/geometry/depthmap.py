@@ -15,6 +15,8 @@ from pose.geometry.resample import Sampler
 
 # Metres. Across a larger step in depth two surfaces meet: interpolating would put points between them.
 MAX_STEP: Final = 0.05
+# A rotation times its transpose is the identity, but for the rounding of whoever made it.
+_MAX_SKEW: Final = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,8 @@ class DepthMap:
         if self.confidence is not None:
             check_confidence(self.confidence, width, height)
         rotation = check_numbers(self.rotation, (3, 3), "rotation")
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        skew = np.abs(rotation @ rotation.T - np.eye(3)).max()
+        if skew > _MAX_SKEW or np.linalg.det(rotation) < 0:
             raise ValueError("rotation is no rotation, expected the (3, 3) matrix from camera to world")
         check_numbers(self.translation, (3,), "translation")
 
