@@ -14,14 +14,23 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, get_args
 
 import numpy as np
 
+from pose.checks import check_bytes, check_choice, check_size, check_type
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
-from pose.scan.depth_header import MAX_LINE, Header, format_header, line_end, parse_header, starts_like_header
+from pose.scan.depth_header import (
+    MAX_LINE,
+    SCALE_RANGE,
+    Header,
+    format_header,
+    line_end,
+    parse_header,
+    starts_like_header,
+)
 
 Encoding = Literal["zip", "ir"]
 
@@ -82,7 +91,13 @@ def parse_depth(
     Raises:
         InvalidDepthFile: the archive, the header or the number of pixels is not valid. No more is inflated or
             allocated than a valid header allows.
+        ValueError: an argument is of another type.
     """
+    data = check_bytes(data, "data")
+    check_type(calibration, Calibration, "calibration", "parse_calibration returns one")
+    check_choice(encoding, get_args(Encoding), "encoding")
+    if size is not None:
+        size = check_size(size, "size")
     if len(data) > MAX_BYTES:
         raise InvalidDepthFile(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
     if encoding == "ir" and not is_archive(data):
@@ -99,8 +114,11 @@ def write_depth(depthmap: DepthMap, scale: float = 0.001, levels: int = 7) -> by
     higher, because these zeros mean an unknown pose.
 
     Raises:
-        ValueError: a depth is negative, not finite or larger than 65535 * scale, or levels is out of range.
+        ValueError: a depth is larger than 65535 * scale, or scale or levels is out of range.
     """
+    check_type(depthmap, DepthMap, "depthmap")
+    if not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
+        raise ValueError(f"scale is {scale}, expected {SCALE_RANGE[0]:g} to {SCALE_RANGE[1]:g} metres a unit")
     if not 1 <= levels <= 255:
         raise ValueError(f"levels is {levels}, expected 1 to 255")
     units = np.rint(depthmap.depth / scale)
