@@ -13,6 +13,7 @@ from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
+from pose.checks import check_each, check_type
 from pose.estimators.base import Person
 from pose.geometry.orientation import is_known_step, turns_for_step, turns_of_person
 from pose.lifting.lift import Method as LiftMethod
@@ -105,7 +106,11 @@ def analyse_frame(
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
+        ValueError: an argument is of another type.
     """
+    check_type(frame, Frame, "frame")
+    check_each(people, Person, "people")
+    check_each(bystanders, Person, "bystanders")
     located = locate_heads(frame, people, bystanders, estimate_ms)
     return finish_frame(located, located.placed.heads, options or Options(), scan_id)
 

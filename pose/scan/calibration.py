@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from pose.checks import check_bytes, check_numbers
 from pose.errors import InvalidCalibration
 from pose.geometry.camera import Intrinsics
 from pose.scan.decimals import check_range, parse_number, parse_numbers
@@ -57,11 +58,19 @@ class Calibration:
         color, depth: fx / width, fy / height, cx / width, cy / height of each camera; cy from the bottom row.
         position: of the depth camera in metres, as the file gives it: 0, 0, 0 on most devices, and where the
             file gives none. Not used.
+
+    Raises:
+        ValueError: there are not four numbers, or they are not normalised.
     """
 
     color: Normalised
     depth: Normalised
     position: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        for name, values in (("color", self.color), ("depth", self.depth)):
+            check_numbers(values[:2], (2,), f"{name}: fx / width, fy / height", FOCAL_RANGE)
+            check_numbers(values[2:], (2,), f"{name}: cx / width, cy / height", CENTRE_RANGE)
 
     def color_intrinsics(self, width: int, height: int) -> Intrinsics:
         """Return the intrinsics of the colour camera for a picture of this size."""
@@ -87,11 +96,13 @@ def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     Raises:
         InvalidCalibration: this is no text, a label of a camera is missing or is there twice with other
             numbers, or a number is not one or is out of range.
+        ValueError: the data are not bytes.
 
     >>> text = b"Color camera intrinsic:\\n.7 .9 .5 .5\\nDepth camera intrinsic:\\n.7 .9 .5 .5"
     >>> parse_calibration(text).depth_intrinsics(240, 180)
     Intrinsics(fx=168.0, fy=162.0, cx=120.0, cy=89.0, width=240, height=180)
     """
+    data = check_bytes(data, "data")
     if len(data) > MAX_BYTES:
         raise InvalidCalibration(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
     try:

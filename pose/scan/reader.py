@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pose.checks import check_bytes, check_type
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
 from pose.scan import calibration, depth_file, pictures, record
 from pose.scan.calibration import parse_calibration
@@ -37,8 +39,9 @@ def read_scan(folder: Path | str, *, xor_key: bytes | None = None) -> Scan:
     Raises:
         InvalidScan: the scan has no calibration, no frames, or no frame that can be read.
         OSError: the storage fails; the scan itself may be valid.
-        ValueError: the key is not bytes, or is empty.
+        ValueError: the folder is not a path, or the key is not bytes, or is empty.
     """
+    check_type(folder, (str, os.PathLike), "folder", "read_scan_files reads files in memory")
     return _read(FolderFiles(folder), xor_key)
 
 
@@ -50,9 +53,12 @@ def read_scan_files(files: Mapping[str, bytes], *, xor_key: bytes | None = None)
         xor_key: as of `read_scan`.
 
     Raises:
-        InvalidScan, ValueError: as `read_scan`.
+        InvalidScan: as `read_scan`.
+        ValueError: the files are not bytes by their names, or the key is not bytes, or is empty.
     """
-    return _read(MemoryFiles(files), xor_key)
+    check_type(files, Mapping, "files", "read_scan reads a folder")
+    contents = {name: check_bytes(data, "the content of a file") for name, data in files.items()}
+    return _read(MemoryFiles(contents), xor_key)
 
 
 def _read(files: ScanFiles, xor_key: bytes | None) -> Scan:

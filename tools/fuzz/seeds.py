@@ -164,6 +164,25 @@ _JPEG: Final = picture(".jpg")
 _PROGRESSIVE: Final = picture(".jpg", 48, 32, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
 _PNG: Final = picture(".png")
 _BOMB: Final = zlib.compress(bytes(7_900_000), 9)
+_VIDEO: Final = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0\0\1\0mdat" + b"\xff\xda\xff\xd8\xff\xd9" * 40
+
+
+def _png(colour: int, bits: int, *chunks: tuple[bytes, bytes], interlaced: int = 0) -> bytes:
+    """Return a PNG of 16x16 pixels of a kind that OpenCV does not write."""
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    passes = ((2, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16)) if interlaced else ((16, 16),)
+    rows = b""
+    for count, columns in passes:
+        rows += (b"\0" + _pixels(-(-columns * channels * bits // 8), 1, 1)) * count
+    header = struct.pack(">IIBBBBB", 16, 16, bits, colour, 0, 0, interlaced)
+    out = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        out += struct.pack(">L", len(content)) + name + content
+        out += struct.pack(">L", zlib.crc32(name + content))
+    return out
+
+
+_PALETTE: Final = ((b"PLTE", _pixels(256, 1, 3)), (b"tRNS", _pixels(256, 1, 1)))
 
 
 def _change_jpeg(rng: random.Random, data: bytes) -> bytes:
@@ -208,6 +227,14 @@ PICTURES: Final = (
     Seed(picture(".jpg", 16, 16)),
     Seed(_PNG, _change_png, fix_png),
     Seed(_PNG),
+    Seed(_JPEG + _VIDEO, _change_jpeg),
+    Seed(_PROGRESSIVE[:-2], _change_jpeg),
+    Seed(_JPEG[:-2] + _VIDEO, _change_jpeg),
+    Seed(picture(".jpg", 48, 32, cv2.IMWRITE_JPEG_RST_INTERVAL, 1)),
+    *(Seed(_png(colour, bits), _change_png, fix_png) for colour in (4, 6) for bits in (8, 16)),
+    Seed(_png(0, 2, (b"tRNS", b"\0\1")), _change_png, fix_png),
+    Seed(_png(2, 16, (b"tRNS", bytes(6)), interlaced=1), _change_png, fix_png),
+    Seed(_png(3, 8, *_PALETTE), _change_png, fix_png),
     Seed(picture(".jpg", 1440, 1080), weight=1),
 )
 

@@ -121,6 +121,19 @@ def test_a_broken_frame_does_not_break_the_others(make_scan: ScanBuilder, folder
     assert broken.reason.startswith(f"{folder} of frame 1: ")
 
 
+def test_a_picture_with_pixels_missing_is_a_broken_frame_and_prints_nothing(
+    make_scan: ScanBuilder, capfd: pytest.CaptureFixture[str]
+):
+    files = make_scan(frames=3)
+    first = min(name for name in files if name.startswith("rgb"))
+    files[first] = files[first][:-60] + b"\xff\xd9"
+    scan = read_scan_files(files)
+    assert [frame.order for frame in scan.frames] == [1, 2]
+    assert "rgb of frame 0: pixels: " in scan.broken[0].reason
+    assert "premature end of data segment" in scan.broken[0].reason
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("folder", ["rgb", "depth"])
 def test_a_frame_that_lacks_a_file_is_broken(make_scan: ScanBuilder, folder: str):
     files = make_scan(frames=2)
