@@ -79,6 +79,7 @@ def test_a_depth_map_has_many_formats(written: str):
         ("rgb/a.jpg", "rgb/a.jpg"),
         ("./rgb/a.jpg", "rgb/a.jpg"),
         ("././a.jpg", "a.jpg"),
+        ("rgb/./a.jpg", "rgb/a.jpg"),
         (" rgb/a.jpg\n", "rgb/a.jpg"),
         ("rgb\\a.jpg", "rgb/a.jpg"),
         (".\\rgb\\a.jpg", "rgb/a.jpg"),
@@ -91,7 +92,7 @@ def test_a_path_inside_the_scan_is_taken_as_it_is_meant(written: str, file: str)
 
 @pytest.mark.parametrize(
     "file",
-    ["../x", "/x", "a//b", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x", "..\\x", "\\x", "",
+    ["../x", "/x", "a//b", "/./x", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x", "..\\x", "\\x", "",
      None, 5, [], "\ud800", "x" * 600, "a\0b"],
 )  # fmt: skip
 def test_a_file_outside_the_scan_costs_its_entry(file: Any):
