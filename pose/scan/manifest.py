@@ -191,7 +191,8 @@ class _Listed:
         time, parsed = artefact.time, _parse_base(name)
         if time is None and parsed is not None and parsed.seconds is not None:
             time = float(parsed.seconds)
-        self.times[artefact.role].setdefault(name, time)
+        times = self.times[artefact.role]
+        times[name] = min((each for each in (time, times.get(name)) if each is not None), default=None)
 
     @property
     def count(self) -> int:
@@ -204,7 +205,7 @@ class _Listed:
         lacking = next((role for role in ROLES if not self.times[role]), None)
         if lacking is not None:
             problem = None
-            if self.other:
+            if self.other and not self.bad:
                 problem = f"{where}: no {_KINDS[lacking]}, but a file of another format"
             elif self.bad or lost:
                 problem = f"{where}: no {_KINDS[lacking]}; {next(describe(self.bad or lost))}"

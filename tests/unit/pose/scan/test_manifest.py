@@ -335,6 +335,8 @@ def chosen(entries: list[dict[str, Any]]) -> tuple[str | None, str | None]:
         (listed(p1="1970-01-01T00:16:40.4Z", p2=1000400, p3="1970-01-01 00:16:41", d=1000.5), ("p1", "d")),
         # As milliseconds.
         (listed(p1=1_600_000_000_100, p2=1_600_000_000_400, d="2020-09-13T12:26:40.5Z"), ("p2", "d")),
+        # The same file once more, without a time.
+        ([*listed(p1=1000.0, p2=None, d=1000.5), *listed(p2=1000.4, p1=None)], ("p2", "d")),
         # Equally near: it does not matter which, but it is always the same.
         (listed(p2=1000.6, p1=1000.4, d=1000.5), ("p1", "d")),
     ],
