@@ -102,6 +102,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             report,
             compare_with=get_comparison_estimator(settings),
             force=force,
+            xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
         )
 
     return Attempt(job, settings, work, _progress_reporter(task, job.scan_id)).run()

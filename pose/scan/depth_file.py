@@ -21,7 +21,7 @@ import numpy as np
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
-from pose.scan.depth_header import MAX_LINE, Header, format_header, parse_header
+from pose.scan.depth_header import MAX_LINE, Header, format_header, line_end, parse_header, starts_like_header
 
 Encoding = Literal["zip", "ir"]
 
@@ -30,7 +30,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_RATIO: Final = 200
 # Members up to this size may have any ratio: an empty room is one value repeated, and deflates 1000 to 1.
 RATIO_FREE_BYTES: Final = 1024 * 1024
-KNOWN_SIZES: Final = ((240, 180), (180, 135), (640, 480))  # of devices
+KNOWN_SIZES: Final = ((240, 180), (180, 135), (320, 240), (640, 480))  # of devices
 MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few
 IR_SCALE: Final = 0.001  # `ir` files without a header are in millimetres
 
@@ -134,10 +134,10 @@ def _read(
 ) -> DepthMap:
     pixel_bytes = 3 if encoding == "zip" else 2
     start = stream.read(MAX_LINE)
-    end = start.find(b"\n")
+    end = line_end(start)
     if start.startswith(_LOCAL):
         raise InvalidDepthFile(file, "archive", "an archive in the archive", "the depth in the archive")
-    if encoding == "ir" and (end < 0 or not _is_header(start)):
+    if encoding == "ir" and (end < 0 or not starts_like_header(start)):
         header, end = _guessed_header(length, size, file), -1
     elif end < 0:
         raise InvalidDepthFile(file, "header", "no line end", f"a line of at most {MAX_LINE} bytes")
@@ -171,11 +171,6 @@ def _read(
         translation=header.translation,
         pose_known=header.pose_known,
     )
-
-
-def _is_header(data: bytes) -> bool:
-    """Return whether the data start like "240x". Depths do not look like that in the first pixels."""
-    return data[:1].isdigit() and b"x" in data[:6]
 
 
 def _guessed_header(length: int, size: tuple[int, int] | None, file: str) -> Header:
@@ -286,7 +281,7 @@ def _without_surroundings(data: bytes, file: str) -> bytes:
         for start, name in _OTHER_ARCHIVES.items():
             if data.startswith(start):
                 raise InvalidDepthFile(file, "archive", f"not a ZIP archive but {name}", "a ZIP archive")
-        if _is_header(data):
+        if starts_like_header(data):
             raise InvalidDepthFile(file, "archive", "not zipped", "a ZIP archive of these bytes")
         if not data.startswith(_LOCAL):
             raise InvalidDepthFile(file, "archive", "not a ZIP archive", "a ZIP archive")

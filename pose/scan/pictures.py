@@ -48,6 +48,11 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> byte
     return data.tobytes()
 
 
+def is_picture(data: bytes) -> bool:
+    """Return whether the data start like a JPEG or PNG picture."""
+    return data.startswith((jpeg_file.SIGNATURE, png_file.SIGNATURE))
+
+
 def decode_picture(data: bytes, file: str = "picture") -> NDArray[np.uint8]:
     """Decode a JPEG or PNG picture.
 
