@@ -353,3 +353,18 @@ def test_cases_from_the_field_are_read(name: str, orders: list[int], ignored: in
     assert scan.step == 104
     assert scan.broken == ()
     assert len(scan.ignored) == ignored
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["s01_motion_photo", "s02_png_28_text", "s06_no_eoi", "s11_zip_trailing_newline", "s12_zip_macosx"],
+)
+def test_pictures_and_archives_of_phones_and_zip_tools_are_read(name: str, capfd: pytest.CaptureFixture[str]):
+    plain = read_scan(case("s00_plain")).frames[0]
+    scan = read_scan(case(name))
+    assert scan.broken == ()
+    assert (scan.frames[0].depthmap.depth == plain.depthmap.depth).all()
+    # The PNG has the colours before they were compressed.
+    difference = abs(scan.frames[0].rgb.astype(int) - plain.rgb)
+    assert difference.max() == 0 or (name == "s02_png_28_text" and difference.mean() < 5)
+    assert capfd.readouterr() == ("", "")
