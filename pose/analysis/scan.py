@@ -139,6 +139,7 @@ def analyse_scan(
         artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
         drift=drift,
         timings_ms=watch.timings(),
+        ignored=scan.ignored,
     )
     return Analysis(result, artefacts)
 

@@ -85,6 +85,7 @@ class Scan:
         step: of the first frame.
         frames: at least one, sorted by order.
         broken: frames that could not be read, sorted by order.
+        ignored: files and entries of `scan.json` that were not used: a line for each kind, without names.
         digest: SHA-256 (hex) of what was read: the role, order and bytes of each file, without names. A
             folder and the same bytes in memory have the same digest.
 
@@ -96,6 +97,7 @@ class Scan:
     frames: tuple[Frame, ...]
     broken: tuple[BrokenFrame, ...]
     digest: str
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_each(self.frames, Frame, "frames")

@@ -1,49 +1,44 @@
-"""Find the files of each frame of a scan: from `scan.json`, or from the file names in `rgb/` and `depth/`.
+"""Find the files of each frame of a scan: from `scan.json`, or from the names of the files.
 
-File names contain a person's code, so no error message contains a name or a part of one.
+File names contain a person's code, so no message contains a name or a part of one that may be the code.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
-
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote
 
 from pose.errors import InvalidManifest
 from pose.scan.depth_file import Encoding
-
-MANIFEST: Final = "scan.json"
-CALIBRATION: Final = "camera_calibration.txt"
-RGB_FOLDER: Final = "rgb"
-DEPTH_FOLDER: Final = "depth"
-
-MAX_BYTES: Final = 1024 * 1024
-MAX_FRAMES: Final = 100
-MAX_FILES: Final = 4096
-MAX_NAME: Final = 512
-MAX_ORDER: Final = 999_999
-MAX_STEP: Final = 999_999_999
-
-# What the `format` of an artefact in a `scan.json` means. Files of other formats are not read.
-_ROLES: Final = {
-    "rgb": "rgb",
-    "image/jpeg": "rgb",
-    "image/png": "rgb",
-    "depth": "depth",
-    "application/zip": "depth",
-}
-
-# Matched from the right: a person's code can contain anything, also underscores.
-_ARTEFACT: Final = re.compile(
-    r"(?:rgb|depth)_(?P<person>.+)_(?P<ms>\d{1,20})_(?P<step>\d{1,9})_(?P<frame>\d{1,9})\.(?P<type>[a-z]+)",
-    re.ASCII | re.DOTALL,
+from pose.scan.names import (
+    MAX_GAP_S,
+    MAX_SPREAD_S,
+    ROLES,
+    ArtefactName,
+    FrameKey,
+    Role,
+    check_one_scan,
+    fold,
+    is_safe_path,
+    nearest_pairs,
+    parse_name,
+    unrecognised,
 )
-_TYPES: Final = {"rgb": ("jpg", "jpeg", "png"), "depth": ("depth",)}
+from pose.scan.record import MANIFEST, Artefact, BadEntry, describe, parse_record
+
+CALIBRATION: Final = "camera_calibration.txt"
+
+MAX_FRAMES: Final = 100
+# A frame with more pictures or depth maps is not read: comparing all their times would take long.
+MAX_OF_ONE_ORDER: Final = 100
+
+Files = dict[Role, str]
+_KINDS: Final = {"rgb": "picture", "depth": "depth map"}
+_EXPECTED: Final = "rgb/rgb_<person>_<unix ms>_<step>_<frame>.jpg and depth/depth_….depth"
 
 
 @dataclass(frozen=True)
@@ -67,157 +62,237 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The frames of a scan, at least one, sorted by order, how their depth maps are encoded, and the record's
-    `version`, which can be anything.
+    """The frames of a scan.
+
+    Attributes:
+        entries: at least one, sorted by order.
+        encoding: of the depth maps.
+        version: of the record, which can be anything.
+        ignored: what belongs to no frame, or is not needed: a line for each kind, with the reason.
     """
 
     entries: tuple[Entry, ...]
     encoding: Encoding = "zip"
     version: Any = None
+    ignored: tuple[str, ...] = ()
 
 
 def manifest_from_names(names: Iterable[str]) -> Manifest:
     """Pair `rgb/rgb_<person>_<unix ms>_<step>_<frame>.jpg` with `depth/depth_….depth`.
 
-    Frames are sorted by their number, and the order of a frame is its index. Other names are ignored.
+    Frames are sorted by their number, and the order of a frame is its index. Names with a time in place of
+    the frame's number are paired by the nearest time, up to `MAX_GAP_S`. The order of the names does not
+    count.
 
     Raises:
-        InvalidManifest: there are no such names, or too many of them.
+        InvalidManifest: there are no such names, or too many of them, or they are of several scans.
 
     >>> manifest_from_names(["rgb/rgb_p_1622182020448_104_7.jpg"]).entries
     (Entry(order=0, step=104, rgb='rgb/rgb_p_1622182020448_104_7.jpg', depth=None, problem=None),)
     """
-    found: dict[tuple[int, int, int, str], dict[str, str]] = {}
-    for name in names:
-        folder, _, rest = name.partition("/")
-        match = _ARTEFACT.fullmatch(rest)
-        if folder not in _TYPES or match is None or not rest.startswith(folder):
-            continue
-        if match["type"] in _TYPES[folder]:
-            # The person's code separates two pairs that have the same numbers.
-            key = (int(match["frame"]), int(match["ms"]), int(match["step"]), match["person"])
-            found.setdefault(key, {})[folder] = name
+    names = list(names)
+    odd = unrecognised(names)
+    found = [each for each in map(parse_name, names) if each is not None]
     if not found:
-        raise InvalidManifest("scan", "frames", "none", "rgb/rgb_….jpg and depth/depth_….depth")
-    _check_count(len(found))
+        folders = sum(name.endswith("/") for name in names)
+        unread = odd or (f"{_count(folders, 'other folder')} not read" if folders else None)
+        raise InvalidManifest("scan", "frames", f"none; {unread}" if unread else "none", _EXPECTED)
+    check_one_scan(found)
+    frames = _group(found)
     entries = []
-    for order, (key, files) in enumerate(sorted(found.items())):
-        entries.append(Entry(order, key[2], files.get("rgb"), files.get("depth")))
-    return Manifest(tuple(entries))
+    for order, (key, files) in enumerate(frames):
+        lacking = _lacking(order, files, key.timed, odd)
+        entries.append(Entry(order, key.step, files.get("rgb"), files.get("depth"), lacking))
+    spare = len(found) - sum(len(files) for _, files in frames)
+    return Manifest(tuple(entries), ignored=_lines("scan: files", odd, _spare(spare)))
 
 
-def manifest_from_json(data: bytes, exists: Callable[[str], bool] = lambda name: True) -> Manifest:
+def _group(found: list[ArtefactName]) -> list[tuple[FrameKey, Files]]:
+    """Return the names of the files of each frame, sorted, with one file of each role at most."""
+    first: dict[tuple[Role, FrameKey], ArtefactName] = {}
+    for each in sorted(found, key=lambda each: each.rank):
+        first.setdefault((each.role, each.key), each)
+    for role in ROLES:
+        _check_count(sum(each.role == role for each in first.values()))
+    numbered: dict[FrameKey, Files] = {}
+    timed: dict[int, list[ArtefactName]] = {}
+    for each in first.values():
+        if each.seconds is None:
+            numbered.setdefault(each.key, {})[each.role] = each.name
+        else:
+            timed.setdefault(each.step, []).append(each)
+    frames = list(numbered.items())
+    for files in timed.values():
+        frames += _pair_by_time(files)
+    _check_count(len(frames))
+    return sorted(frames, key=lambda frame: (frame[0], sorted(frame[1].items())))
+
+
+def _pair_by_time(files: list[ArtefactName]) -> Iterator[tuple[FrameKey, Files]]:
+    """Yield the frames of files that have times. A frame with a picture has the time of its picture."""
+    left = {each.name: each for each in files}
+    times = {role: [(each.number, each.name) for each in files if each.role == role] for role in ROLES}
+    for picture, depth in nearest_pairs(times["rgb"], times["depth"], MAX_GAP_S):
+        del left[depth]
+        yield left.pop(picture).key, {"rgb": picture, "depth": depth}
+    for each in left.values():
+        yield each.key, {each.role: each.name}
+
+
+def _lacking(order: int, files: Files, timed: bool, odd: str | None) -> str | None:
+    """Return why a frame lacks a file; None if it lacks none, or the file is just missing."""
+    role = next((role for role in ROLES if role not in files), None)
+    if role is None or not (timed or odd):
+        return None
+    problem = "not found by its name"
+    if timed:
+        (other,) = files
+        problem = f"no {_KINDS[role]} within {MAX_GAP_S} s of the {_KINDS[other]}"
+    return "; ".join(filter(None, (f"{role} of frame {order}: file: {problem}", odd)))
+
+
+def manifest_from_json(data: bytes, find: Callable[[str], str | None] = lambda name: name) -> Manifest:
     """Read a `scan.json`: the artefacts of one `order` are one frame.
+
+    An entry that cannot be used costs no more than itself. Of several pictures or depth maps of one order,
+    the two that are nearest in time count or, where no times are known, those whose names are equal but for
+    folder and type.
 
     Args:
         data: the bytes of the file.
-        exists: tells whether the scan has a file of this name. An artefact's `file` that does not exist is
-            looked for in `rgb/` or `depth/`.
+        find: returns the name under which the scan has a file, or None. A file that is not there is looked
+            for in `rgb/` or `depth/`.
 
     Raises:
         InvalidManifest: this is not JSON of the shape that docs/scans.md describes, it lists no pictures or
-            depth maps or too many, or the step is not an integer from 0 to `MAX_STEP`.
+            depth maps or too many, or they are of several scans.
 
     >>> text = b'{"type": 100, "artifacts": [{"format": "rgb", "order": 0, "file": "rgb/a.jpg"}]}'
     >>> manifest_from_json(text).entries
     (Entry(order=0, step=100, rgb='rgb/a.jpg', depth=None, problem=None),)
     """
-    record = _parse_record(data)
-    frames: dict[int, dict[str, str]] = {}
-    problems: dict[int, str] = {}
-    for artefact in record.artifacts:
-        role, name = _ROLES.get(artefact.format), artefact.file
-        if role is None:
-            continue
-        files = frames.setdefault(artefact.order, {})
-        if role in files:
-            problems.setdefault(artefact.order, f"more than one {role}")
-        elif not is_safe_path(name):
-            problems.setdefault(artefact.order, f"the file of its {role} is no name inside the scan")
-        else:
-            inner = f"{role}/{name}"
-            files[role] = inner if not exists(name) and exists(inner) else name
-    if not frames:
+    record = parse_record(data)
+    frames: dict[int, _Listed] = {}
+    for artefact in record.artefacts:
+        frames.setdefault(artefact.order, _Listed()).add(artefact, find)
+    for entry in record.bad:
+        if entry.order is not None:
+            frames.setdefault(entry.order, _Listed()).bad.append(entry)
+    for order in record.other & frames.keys():
+        frames[order].other = True
+    if not any(any(listed.times.values()) for listed in frames.values()):
+        if record.bad:
+            raise record.bad[0].error()
         raise InvalidManifest(MANIFEST, "artifacts", "neither pictures nor depth", "format rgb and depth")
     _check_count(len(frames))
+    entries = tuple(listed.entry(order, record.step) for order, listed in sorted(frames.items()))
+    used = [name for entry in entries for name in (entry.rgb, entry.depth) if name is not None]
+    check_one_scan([each for each in map(_parse_base, used) if each is not None])
+    # What breaks a frame is said there.
+    broken = {entry.order for entry in entries if entry.problem is not None}
+    bad = describe(entry for entry in record.bad if entry.order not in broken)
+    listed_names = sum(frames[entry.order].count for entry in entries if entry.problem is None)
+    ignored = (*bad, *_lines(MANIFEST, _spare(max(0, listed_names - len(used)))))
     version = record.version
     encoding: Encoding = "ir" if isinstance(version, str) and version.startswith("ir") else "zip"
-    entries = (
-        Entry(order, record.type, files.get("rgb"), files.get("depth"), problems.get(order))
-        for order, files in sorted(frames.items())
-    )
-    return Manifest(tuple(entries), encoding, version)
+    return Manifest(entries, encoding, version, ignored)
 
 
-class _Artefact(BaseModel):
-    """One file in a `scan.json`. A bad `file` breaks only its frame, so it is not checked here."""
-
-    model_config = ConfigDict(strict=True)
-
-    format: str
-    order: int = Field(ge=0, le=MAX_ORDER)
-    file: Any = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _ignore_other_formats(cls, data: Any) -> Any:
-        """Keep only the format of a file that is neither a picture nor depth: the rest is not read."""
-        if isinstance(data, dict) and isinstance(data.get("format"), str) and data["format"] not in _ROLES:
-            return {"format": data["format"], "order": 0}
-        return data
+def _parse_base(name: str) -> ArtefactName | None:
+    """Return what a file's name says, in whatever folder it lies."""
+    return parse_name(PurePosixPath(name).name)
 
 
-class _Record(BaseModel):
-    """A `scan.json`."""
-
-    model_config = ConfigDict(strict=True)
-
-    type: int = Field(ge=0, le=MAX_STEP)
-    artifacts: Annotated[list[_Artefact], FailFast()] = Field(min_length=1, max_length=MAX_FILES)
-    version: Any = None
+def _resolve(artefact: Artefact, find: Callable[[str], str | None]) -> str | None:
+    """Return the name of an artefact's file in the scan, or None if there is none."""
+    names = (artefact.file, unquote(artefact.file))
+    places = (place for name in names if is_safe_path(name) for place in (name, f"{artefact.role}/{name}"))
+    return next(filter(None, map(find, places)), None)
 
 
-# What an error says of each field. The values themselves are left out: they may hold a person's code.
-_FIELD_ERRORS: Final = {
-    "type": ("missing, not an integer or out of range", f"the step, 0 to {MAX_STEP}"),
-    "artifacts": ("not a list of objects, empty or too long", f"a list of 1 to {MAX_FILES} objects"),
-    "format": ("missing or no text", "rgb or depth"),
-    "order": ("missing or out of range", f"0 to {MAX_ORDER}"),
-}
+@dataclass
+class _Listed:
+    """What a record lists for one order: names of files with their times, and entries that cannot be used."""
+
+    times: dict[Role, dict[str, float | None]] = field(default_factory=lambda: {role: {} for role in ROLES})
+    missing: set[str] = field(default_factory=set)
+    bad: list[BadEntry] = field(default_factory=list)
+    other: bool = False
+
+    def add(self, artefact: Artefact, find: Callable[[str], str | None]) -> None:
+        """Add a file. Its time is that of the record or else of its name."""
+        name = _resolve(artefact, find)
+        if name is None:
+            name = artefact.file
+            self.missing.add(name)
+        time, parsed = artefact.time, _parse_base(name)
+        if time is None and parsed is not None and parsed.seconds is not None:
+            time = float(parsed.seconds)
+        self.times[artefact.role].setdefault(name, time)
+
+    @property
+    def count(self) -> int:
+        """How many files it lists."""
+        return sum(map(len, self.times.values()))
+
+    def entry(self, order: int, step: int) -> Entry:
+        """Return the frame."""
+        where = f"{MANIFEST}: frame {order}"
+        lacking = next((role for role in ROLES if not self.times[role]), None)
+        if lacking is not None:
+            problem = None
+            if self.bad:
+                problem = next(describe(self.bad))
+            elif self.other:
+                problem = f"{where}: no {_KINDS[lacking]}, but a file of another format"
+            rgb, depth = (min(self.times[role], default=None) for role in ROLES)
+            return Entry(order, step, rgb, depth, problem)
+        pair = _nearest({role: self._there(names) for role, names in self.times.items()})
+        if pair is None:
+            count = " and ".join(_count(len(names), _KINDS[role]) for role, names in self.times.items())
+            return Entry(order, step, None, None, f"{where}: {count}; nothing tells which belong together")
+        return Entry(order, step, *pair)
+
+    def _there(self, names: dict[str, float | None]) -> dict[str, float | None]:
+        """Return the names without those of missing files, unless all are missing."""
+        return {name: time for name, time in names.items() if name not in self.missing} or names
 
 
-def _parse_record(data: bytes) -> _Record:
-    if len(data) > MAX_BYTES:
-        raise InvalidManifest(MANIFEST, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
-    try:
-        # Not `model_validate_json`: it refuses lone surrogates, which would break more than their frame.
-        record = json.loads(data)
-    except (ValueError, RecursionError):
-        raise InvalidManifest(MANIFEST, "content", "no JSON", "a JSON object") from None
-    if not isinstance(record, dict):
-        raise InvalidManifest(MANIFEST, "content", "no object", "a JSON object")
-    try:
-        return _Record.model_validate(record)
-    except ValidationError as problem:
-        # ("type",), ("artifacts",), ("artifacts", 3) or ("artifacts", 3, "order")
-        location = problem.errors(include_url=False, include_input=False)[0]["loc"]
-        field = next(part for part in reversed(location) if isinstance(part, str))
-        raise InvalidManifest(MANIFEST, field, *_FIELD_ERRORS[field]) from None
+def _nearest(times: Mapping[Role, Mapping[str, float | None]]) -> tuple[str, str] | None:
+    """Return the picture and the depth map that belong together, or None if nothing tells."""
+    if all(len(names) == 1 for names in times.values()):
+        return next(iter(times["rgb"])), next(iter(times["depth"]))
+    if any(len(names) > MAX_OF_ONE_ORDER for names in times.values()):
+        return None
+    gaps = [
+        (abs(time - other), _stem(picture) != _stem(depth), picture, depth)
+        for picture, time in times["rgb"].items()
+        for depth, other in times["depth"].items()
+        if time is not None and other is not None and abs(time - other) <= MAX_SPREAD_S
+    ] or [
+        (0.0, False, picture, depth)
+        for picture in times["rgb"]
+        for depth in times["depth"]
+        if _stem(picture) == _stem(depth)
+    ]
+    return min(gaps)[2:] if gaps else None
 
 
-def is_safe_path(name: Any) -> bool:
-    """Return whether a name is a relative, "/" separated path to something inside its folder.
+def _stem(name: str) -> str:
+    """Return a name without folder, type and role: equal ones belong together."""
+    return re.sub("^(rgb|depth)_", "", PurePosixPath(fold(name)).stem)
 
-    >>> is_safe_path("rgb/a.jpg"), is_safe_path("../a.jpg"), is_safe_path("/a.jpg")
-    (True, False, False)
-    """
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or "\0" in name:
-        return False
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return all(part not in ("", ".", "..") for part in name.split("/"))
+
+def _spare(number: int) -> str | None:
+    return f"{_count(number, 'file')} not needed: the frame has another one" if number else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _lines(where: str, *texts: str | None) -> tuple[str, ...]:
+    return tuple(f"{where}: {text}" for text in texts if text is not None)
 
 
 def _check_count(frames: int) -> None:

@@ -77,6 +77,8 @@ def process(
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files, xor_key=xor_key)
+    if scan.ignored:
+        log.warning("files_ignored", reasons=scan.ignored)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):

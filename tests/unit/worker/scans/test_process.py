@@ -175,6 +175,25 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
     assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
 
 
+def test_files_that_are_not_used_are_logged_and_stand_in_the_result(run, scans):
+    with capture_logs() as logs:
+        assert run().result.ignored == ()
+    assert not [each for each in logs if each["event"] == "files_ignored"]
+    scans.write(f"scan/rgb/rgb_{PERSON}_1622182020448_100_9.webp", b"x", "image/webp")
+    with capture_logs() as logs:
+        told = run().result.ignored
+    assert told == ("scan: files: 1 file not recognised, such as rgb/rgb_….webp",)
+    (line,) = [each for each in logs if each["event"] == "files_ignored"]
+    assert (line["log_level"], line["reasons"]) == ("warning", told)
+
+
+def test_a_scan_of_two_persons_is_refused(run, scans):
+    scans.write("scan/depth/depth_another_1622182020448_100_1.depth", b"x", "application/zip")
+    with pytest.raises(InvalidManifest, match="one folder is one scan") as caught:
+        run()
+    assert PERSON not in str(caught.value) and "another" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
 def test_an_unreadable_result_is_made_again(run, results, content):
     results.write("scan/result.json", content, "application/json")
