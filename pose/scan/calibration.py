@@ -91,6 +91,14 @@ class Calibration:
         return to_intrinsics(self.depth, width, height)
 
 
+def is_calibration(data: bytes) -> bool:
+    """Return whether the data are a text with a label of a camera."""
+    try:
+        return "camera" in decode_text(data).lower()
+    except ValueError:
+        return False
+
+
 def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     """Read the bytes of a `camera_calibration.txt`.
 

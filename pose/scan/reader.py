@@ -11,7 +11,7 @@ from typing import Final
 from pose.checks import check_bytes, check_type
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
 from pose.scan import calibration, depth_file, pictures, record
-from pose.scan.calibration import parse_calibration
+from pose.scan.calibration import is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
@@ -19,7 +19,6 @@ from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
-from pose.scan.text import is_text
 
 # Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -107,7 +106,9 @@ class _Reader:
         self._pixels = 0
         name = files.find(CALIBRATION)
         data = self._bytes_of(name, calibration.MAX_BYTES, "calibration", InvalidCalibration)
-        data = self._scrambling.undo(data, is_text, "text", "calibration", InvalidCalibration)
+        data = self._scrambling.undo(
+            data, is_calibration, "labels of the cameras", "calibration", InvalidCalibration
+        )
         self._hash(f"calibration {self._encoding}", data)
         self._calibration = parse_calibration(data)
 
