@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pose
+from pose.analysis.frame import Options
 from pose.estimators.detector import Detector
 from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.estimators.topdown import TopDown
@@ -250,6 +251,22 @@ def test_what_lift_takes(truth: Rendered, change: dict[str, Any], told: str):
     ],
 )
 def test_other_functions_and_classes(call: Callable[[], object], told: str):
+    refused(call, told)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: Options(lifting="best"), "lifting is 'best', expected one of inside, surface, nearest"),  # type: ignore[arg-type]
+        (lambda: Options(cover="black"), "cover is 'black', expected one of blur, mosaic, solid"),  # type: ignore[arg-type]
+        (lambda: pose.QualityLimits(max_missing=15), "max_missing has numbers from 15 to 15, expected"),
+        (lambda: pose.QualityLimits(min_score=83), "min_score has numbers from 83 to 83, expected"),
+        (lambda: pose.QualityLimits(distance=(500, 1500)), "distance has numbers from 500 to 1500, expected"),
+        (lambda: lib.QualityLimits(camera_angle=10), "camera_angle is of shape (), expected numbers of"),
+        (lambda: lib.load_estimator(device=7), "device is int, expected str"),
+    ],
+)
+def test_options(call: Callable[[], object], told: str):
     refused(call, told)
 
 
