@@ -10,7 +10,7 @@ from pose import Frame
 from pose.estimators.base import Detections
 from tests.support.estimators import FindsNobody
 from worker.models.out_of_memory import OutOfMemory, OutOfMemoryFallback
-from worker.scans.failures import classify_error
+from worker.scans.failures import Fault, classify_error
 
 
 class Small(FindsNobody):
@@ -67,7 +67,7 @@ def test_if_no_frame_fits_the_error_is_transient():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
     policy = classify_error(error.value)
-    assert (policy.transient, policy.expected) == (True, True)
+    assert policy.fault is Fault.MACHINE
     assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 
