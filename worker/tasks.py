@@ -124,6 +124,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             report,
             compare_with=get_comparison_estimator(settings),
             force=force,
+            xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
         )
 
     def check() -> None:

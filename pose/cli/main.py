@@ -18,7 +18,7 @@ from pose.cli import evaluate as coco_cli
 from pose.cli import weights as weights_cli
 from pose.cli.interrupts import Interrupted, Interrupts
 from pose.cli.output import OutputFile, error_text, guard_streams, make_console
-from pose.cli.scans import SCAN_ID_TEXT, Run, check_out, open_csv, run_scan, scan_names
+from pose.cli.scans import SCAN_ID_TEXT, Run, check_out, open_csv, read_xor_key, run_scan, scan_names
 from pose.errors import PoseError
 from pose.estimators.base import Estimator
 from pose.estimators.loading import EstimatorOptions
@@ -75,6 +75,9 @@ def run(
         str | None, typer.Option(help="Id of the scan, if only one is given. Default: its folder's name.")
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
+    xor_key_file: Annotated[
+        Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
+    ] = None,
 ) -> None:
     """Analyse scans and print one line for each.
 
@@ -97,6 +100,7 @@ def run(
                 if csv is not None:
                     table = open_csv(csv, out)
                     files.callback(interrupts.held(table.close))
+                xor_key = None if xor_key_file is None else read_xor_key(xor_key_file)
                 models = load_models(
                     model,
                     device,
@@ -111,7 +115,7 @@ def run(
                 messages.print(f"pose run: {error_text(error)}")
                 raise typer.Exit(2) from None
             messages.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}")
-            analyse_all = Run(out, models, Options(cover=method), table, interrupts)
+            analyse_all = Run(out, models, Options(cover=method), table, interrupts, xor_key)
             failed = analyse_all(scans, list(scan_names(scans, scan_id)), messages)
     except Interrupted as stop:
         messages.print(f"pose run: ended by {stop}; results of the finished scans are kept")

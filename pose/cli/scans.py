@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,12 @@ import pose
 from pose.analysis.export import FailedScan, save, set_aside, write_csv
 from pose.analysis.frame import Options
 from pose.cli.interrupts import Interrupts
-from pose.cli.lines import drift_line, failure, summary
+from pose.cli.lines import drift_line, failure, ignored_line, summary
 from pose.cli.output import OutputFile, make_console
 from pose.estimators.base import Estimator
 from pose.results import SCAN_ID, ScanResult
+from pose.scan.scrambling import MAX_KEY_BYTES, parse_xor_key
+from pose.scan.text import decode_text
 
 SCAN_ID_TEXT: Final = "1 to 128 letters (A-Z, a-z), digits, _ or -"
 
@@ -52,6 +54,21 @@ def open_csv(csv: Path, out: Path) -> OutputFile:
     return OutputFile(csv)
 
 
+def read_xor_key(file: Path) -> bytes:
+    """Read the key, in hex digits, that undoes the scrambling of artefacts.
+
+    Raises:
+        ValueError: the file holds no such key. The message does not repeat its content.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        data = stream.read(4 * MAX_KEY_BYTES + 3)  # two digits a byte, in UTF-16 too
+    try:
+        return parse_xor_key(decode_text(data))
+    except ValueError as error:
+        raise ValueError(f"--xor-key-file: {error}") from None
+
+
 @dataclass(frozen=True)
 class Run:
     """What all scans of one `pose run` have in common."""
@@ -61,6 +78,7 @@ class Run:
     options: Options
     table: OutputFile | None
     interrupts: Interrupts
+    xor_key: bytes | None = field(default=None, repr=False)
 
     def __call__(self, scans: list[Path], names: list[str | ValueError], messages: Console) -> int:
         """Analyse the scans, print a line for each, and return the number that failed."""
@@ -89,6 +107,8 @@ class Run:
                     console.print(f"{label}  failed: {failure(error)}")
                     continue
                 console.print(summary(result, time.perf_counter() - started))
+                if result.ignored:
+                    console.print(ignored_line(result.scan_id, result.ignored))
                 if result.drift is not None:
                     console.print(drift_line(result.scan_id, result.drift))
         return failed
@@ -108,7 +128,8 @@ class Run:
         if results.is_relative_to(os.path.realpath(folder)):
             raise InvalidName("its results would be written into the scan itself; choose another --out")
         try:
-            analysis = _analyse(folder, name, *self.models, options=self.options, progress=progress)
+            scan = pose.read_scan(folder, xor_key=self.xor_key)
+            analysis = _analyse(scan, name, *self.models, options=self.options, progress=progress)
             with self.interrupts.hold():
                 save(self.out / name, analysis.result, analysis.artefacts)
                 self._add_row(analysis.result)
@@ -140,13 +161,14 @@ def run_scan(
         InvalidScan: the scan cannot be used.
         OSError: a folder cannot be read or written.
     """
-    analysis = _analyse(folder, scan_id, estimator, compare_with, options=options, progress=progress)
+    scan = pose.read_scan(folder)
+    analysis = _analyse(scan, scan_id, estimator, compare_with, options=options, progress=progress)
     save(out, analysis.result, analysis.artefacts)
     return analysis.result
 
 
 def _analyse(
-    folder: Path,
+    scan: pose.Scan,
     scan_id: str,
     estimator: Estimator,
     compare_with: Estimator | None = None,
@@ -154,7 +176,6 @@ def _analyse(
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pose.Analysis:
-    scan = pose.read_scan(folder)
     return pose.analyse_scan(
         scan, estimator, compare_with=compare_with, scan_id=scan_id, options=options, progress=progress
     )

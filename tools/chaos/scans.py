@@ -34,14 +34,14 @@ class Kind:
     Attributes:
         name: of the kind.
         make: returns its files.
-        failure: how the reason of its failure begins; None if it does not fail.
+        failure: how the reason of its failure may begin; None if it does not fail.
         prefix: of its ids.
         quiet: whether it is analysed once without faults, to know its result.
     """
 
     name: str
     make: Callable[[], Files]
-    failure: str | None = None
+    failure: str | tuple[str, ...] | None = None
     prefix: str = "scan"
     quiet: bool = True
 
@@ -111,6 +111,11 @@ BROKEN: Final = (
 )
 LETHAL: Final = Kind("kills its process", RENDERED[0].make, "poison: ", DEADLY, quiet=False)
 ENDLESS: Final = Kind(
-    "never ends", RENDERED[0].make, "it took longer than the time limit", STUCK, quiet=False
+    "never ends",
+    RENDERED[0].make,
+    # Other faults may kill all its processes before the time limit strikes.
+    ("it took longer than the time limit", "poison: "),
+    STUCK,
+    quiet=False,
 )
 KINDS: Final = {kind.name: kind for kind in (*GOOD, *BROKEN, LETHAL, ENDLESS)}

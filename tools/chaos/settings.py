@@ -26,7 +26,7 @@ ENVIRONMENT: Final = {
     "EVENTS_STREAM": EVENTS,
     "MAX_MESSAGE_BYTES": str(MAX_MESSAGE_BYTES),
     "MAX_OBJECT_BYTES": str(MAX_OBJECT_BYTES),
-    # So many that no scan reaches the limit by bad luck.
+    # So many that a scan which ends by itself does not reach the limit by bad luck.
     "MAX_DEATHS": "5",
     "LOCK_TTL_S": str(LOCK_TTL_S),
     "QUEUE_LEASE_S": "20",

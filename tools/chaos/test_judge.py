@@ -142,6 +142,14 @@ def test_bad_entries_that_are_nowhere_and_entries_that_were_good_are_found():
     )
 
 
+def test_few_bad_entries_may_be_lost_and_the_table_shows_it():
+    marks = [f"bad-{number:02d}" for number in range(20)]
+    letters = [{"reason": "why", "entry": mark} for mark in marks]
+    one_lost = check_dead_letters("d", marks, letters[1:])
+    assert (one_lost.found, one_lost.faults) == ("19", ())
+    assert check_dead_letters("d", marks, letters[2:]).faults == ("bad-00 is nowhere", "bad-01 is nowhere")
+
+
 def test_a_worker_that_ended_by_itself_is_found():
     assert check_exits([]).faults == ()
     assert check_exits(["a ended"]).faults == ("a ended",)

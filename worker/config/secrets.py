@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-SETTINGS: Final = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_URL")
+SETTINGS: Final = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_URL", "SCANS_XOR_KEY")
 S3_KEYS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 MAX_BYTES: Final = 4096
 

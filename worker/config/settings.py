@@ -98,12 +98,21 @@ _BROKERS: Final = _scheme_of(frozenset(TRANSPORT_ALIASES), "redis://host:6379/0"
 _BACKENDS: Final = _scheme_of(frozenset(BACKEND_ALIASES), "redis://host:6379/1 or file:///folder")
 _TLS: Final = AfterValidator(_check_certificates)
 
+
+def _check_xor_key(value: str) -> str:
+    from pose.scan.scrambling import parse_xor_key  # it imports numpy
+
+    parse_xor_key(value)
+    return value
+
+
 BrokerUrl = Annotated[str, _BROKERS, _TLS]
 BackendUrl = Annotated[str, _BACKENDS, _TLS]
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url), _TLS]
 RedisKey = Annotated[str, _matches(REDIS_KEY, "a Redis key of letters, digits, : . _ and -")]
 StorageUrl = Annotated[str, AfterValidator(_check_storage_url)]
 WeightsUrl = Annotated[str, AfterValidator(_check_weights_url)]
+XorKey = Annotated[str, AfterValidator(_check_xor_key)]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 Estimator = Annotated[str, _matches(MODEL, "the name of an estimator")]
 Detector = Annotated[str, _matches(MODEL, "the name of a detector")]
@@ -151,6 +160,7 @@ class Settings(BaseSettings):
 
     s3_endpoint_url: Endpoint | None = Field(default=None, validation_alias="AWS_ENDPOINT_URL_S3")
     scans_url: StorageUrl = Field(default_factory=lambda: url_of_folder(Path.cwd() / "scans"))
+    scans_xor_key: XorKey | None = Field(default=None, repr=False)  # in hex; undoes scrambled artefacts
     results_url: StorageUrl = Field(default_factory=lambda: url_of_folder(Path.cwd() / "results"))
     max_object_bytes: int = Field(default=64 * MIB, ge=1)
     max_scan_bytes: int = Field(default=256 * MIB, ge=1)

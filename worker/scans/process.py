@@ -42,6 +42,7 @@ def process(
     *,
     compare_with: Estimator | None = None,
     force: bool = False,
+    xor_key: bytes | None = None,
 ) -> Outcome:
     """Analyse a scan and store its results. Running it twice stores the same objects.
 
@@ -54,6 +55,7 @@ def process(
         report: Called with each step of progress.
         compare_with: A second estimator, which is only compared with the first.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
+        xor_key: Undoes the scrambling of artefacts, see `pose.read_scan`.
 
     Raises:
         pose.InvalidScan: The files are not a valid scan.
@@ -71,7 +73,9 @@ def process(
             files = fetch_scan(scans, scan_id, limits)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
-    scan = pose.read_scan_files(files)
+    scan = pose.read_scan_files(files, xor_key=xor_key)
+    if scan.ignored:
+        log.warning("files_ignored", reasons=scan.ignored)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):

@@ -22,6 +22,7 @@ import pose
 from pose.synthetic.scan_writer import write_scan
 from tests.support.running import PATIENCE_S, Running, World, wait_until
 from tests.support.s3_server import Ports
+from tests.support.scrambled import KEY, plain_record, scrambled_record
 
 PERSON = "Zoe-1234"
 MANY_FRAMES = 40  # a scan that takes some seconds
@@ -60,8 +61,8 @@ def world(request) -> World:
 
 @pytest.fixture(scope="module")
 def worker(world) -> Iterator[Running]:
-    """One for all tests that leave it as it is."""
-    with world.start_worker() as worker:
+    """One for all tests that leave it as it is. One of them needs the key."""
+    with world.start_worker(SCANS_XOR_KEY=KEY.hex()) as worker:
         worker.wait_for_event("process_ready")
         yield worker
 
@@ -115,6 +116,17 @@ def test_a_scan_goes_through_the_worker_with_the_results_of_the_library(world, w
     stored = {each.key for each in world.results.objects("scan-1", 1000)}
     assert {"scan-1/result.json", "scan-1/status.json"} < stored
     assert {f"scan-1/frames/{order}/pose.json" for order in range(3)} < stored
+
+
+def test_so_does_a_scan_that_is_stored_scrambled(world, worker, make_scan):
+    files = make_scan(frames=1)
+    world.put_scan("scrambled", scrambled_record(files))
+    world.enqueue("scrambled")
+    world.wait_for("scrambled", "completed")
+    result = world.json("scrambled/result.json")
+    assert result is not None
+    assert without_times(result) == library_result(plain_record(files), "scrambled")
+    assert KEY.hex() not in worker.log() and repr(KEY) not in worker.log()
 
 
 def test_so_does_a_real_scan(world, worker, plush):
@@ -317,10 +329,13 @@ def test_a_worker_that_cannot_start_says_why_and_ends(embedded, pool, environmen
 
 
 def test_settings_that_are_wrong_are_said_without_a_traceback(embedded):
-    done = embedded.call("celery", "-A", "worker", "worker", DEVICE="gpu", RESULTS_URL="nowhere")
+    done = embedded.call(
+        "celery", "-A", "worker", "worker", DEVICE="gpu", RESULTS_URL="nowhere", SCANS_XOR_KEY="hunter2"
+    )
     assert done.returncode == 1
     assert "DEVICE: must be auto, cpu, cuda or cuda:N" in done.stderr
     assert "RESULTS_URL: must start with file:// or s3://" in done.stderr
+    assert "SCANS_XOR_KEY: an XOR key of 7 characters" in done.stderr and "hunter2" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -16,7 +16,9 @@ import pose
 from pose.cli import main as cli
 from pose.scan.frame import Scan
 from pose.weights.store import WeightsStore
+from tests.support.estimators import FindsNobody
 from tests.support.rendered import KnowingEstimator, with_face
+from tests.support.scrambled import KEY, scrambled_record
 
 runner = CliRunner()
 
@@ -34,7 +36,7 @@ def knowing(monkeypatch):
     monkeypatch.setattr(pose, "load_estimator", lambda *_, **__: estimator, raising=False)
 
     scan = Scan(truth.frame.step, (truth.frame,), (), "0" * 64)
-    monkeypatch.setattr(pose, "read_scan", lambda _: scan)
+    monkeypatch.setattr(pose, "read_scan", lambda _, **__: scan)
     return truth
 
 
@@ -48,6 +50,20 @@ def folders(tmp_path):
     for folder in made:
         folder.mkdir(parents=True)
     return made
+
+
+def test_run_says_what_of_a_scan_was_not_used(knowing, folders, tmp_path, monkeypatch):
+    told = (
+        "scan: files: 1 file not recognised, such as rgb/….webp",
+        "scan.json: artifacts[4]: order: missing",
+    )
+    read = pose.read_scan
+    monkeypatch.setattr(pose, "read_scan", lambda folder, **_: replace(read(folder), ignored=told))
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert lines[1] == f"a-1  not used: {told[0]}; {told[1]}"
+    assert json.loads((tmp_path / "out/a-1/result.json").read_text())["ignored"] == list(told)
 
 
 def test_run_prints_a_line_for_each_scan_and_writes_results(knowing, folders, tmp_path):
@@ -95,6 +111,48 @@ def test_results_are_not_written_into_the_scan_itself(knowing, folders):
     assert not list(folders[0].iterdir())
 
 
+@pytest.fixture
+def key_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text(f"{KEY.hex()}\n", "utf-16")  # as a redirection in PowerShell writes it
+    return file
+
+
+@pytest.fixture
+def scrambled(make_scan, tmp_path):
+    for name, data in scrambled_record(make_scan(frames=1)).items():
+        (tmp_path / "scan" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "scan" / name).write_bytes(data)
+    return tmp_path / "scan"
+
+
+def test_run_reads_scrambled_scans_with_the_key_in_a_file(scrambled, key_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(pose, "load_estimator", lambda *_, **__: FindsNobody(), raising=False)
+    done = run(scrambled, "--out", tmp_path / "out", "--xor-key-file", key_file)
+    assert done.exit_code == 0, done.output
+    assert KEY.hex() not in done.output + (tmp_path / "out/scan/result.json").read_text()
+    done = run(scrambled, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "artefacts of version v3.1 are scrambled; no key is given" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("hunter2", "--xor-key-file: an XOR key of 7 characters cannot be used, expected 1 to 2048 bytes"),
+        ("", "--xor-key-file: an XOR key of 0 characters"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_refused_before_the_work(folders, tmp_path, content, told):
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    done = run(*folders, "--out", tmp_path / "out", "--xor-key-file", tmp_path / "key")
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.split())
+    assert "hunter2" not in done.output and not (tmp_path / "out").exists()
+
+
 def test_run_writes_a_csv(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out", "--csv", tmp_path / "all.csv")
     assert done.exit_code == 0
@@ -111,10 +169,10 @@ def failing_for(name, error):
     """Reads every scan but that in the folder of this name."""
     read = pose.read_scan
 
-    def read_or_fail(folder):
+    def read_or_fail(folder, **options):
         if folder.name == name:
             raise error
-        return read(folder)
+        return read(folder, **options)
 
     return read_or_fail
 

@@ -36,6 +36,28 @@ def test_a_setting_is_read_from_its_file_without_the_newline(monkeypatch, secret
     assert "hunter2" not in repr(settings)
 
 
+def test_the_key_of_scrambled_scans_is_read_from_its_file(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("5AFF00\n")
+    monkeypatch.setenv("SCANS_XOR_KEY_FILE", str(tmp_path / "key"))
+    settings = read_settings()
+    assert settings.scans_xor_key == "5AFF00"
+    assert "5AFF00" not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize("key", ["hunter2", "abc", "0x5aff"])
+def test_a_key_that_is_not_hex_is_refused_without_showing_it(monkeypatch, tmp_path, key):
+    (tmp_path / "key").write_text(key)
+    for name, value in (("SCANS_XOR_KEY", key), ("SCANS_XOR_KEY_FILE", str(tmp_path / "key"))):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(
+                SettingsError, match=r"SCANS_XOR_KEY: an XOR key of .* two hex digits"
+            ) as error:
+                read_settings()
+        assert key not in error.value.message
+        assert error.value.__cause__ is None
+
+
 def test_the_redis_url_defaults_to_a_broker_url_from_a_file(monkeypatch, secret):
     monkeypatch.setenv("CELERY_BROKER_URL_FILE", secret)
     assert read_settings().redis_url == SECRET

@@ -13,6 +13,7 @@ from pose.analysis.scan import analyse_scan
 from pose.errors import InvalidManifest
 from tests.support.estimators import FindsNobody
 from tests.support.rendered import KnowingEstimator, person
+from tests.support.scrambled import KEY, scrambled_record
 from worker.config.urls import url_of_folder
 from worker.keys import ScanId
 from worker.scans.process import Outcome, process
@@ -78,6 +79,22 @@ def test_results_are_what_the_library_gives(run, results, make_scan, tmp_path):
 def test_a_folder_and_the_worker_give_a_scan_the_same_fingerprint(run, tmp_path):
     scan = pose.read_scan(tmp_path / "scans" / "scan")
     assert run().result.fingerprint == analyse_scan(scan, FindsNobody()).result.fingerprint
+
+
+def test_a_scrambled_scan_is_read_with_the_key(scans, results, make_scan):
+    for name, data in scrambled_record(make_scan(frames=2)).items():
+        scans.write(f"scan/{name}", data, "application/octet-stream")
+
+    def run(key: bytes | None) -> Outcome:
+        return process(SCAN, scans, results, FindsNobody(), LIMITS, lambda *_: None, xor_key=key)
+
+    with capture_logs() as logs:
+        assert [frame.status for frame in run(KEY).result.frames] == ["no_person", "no_person"]
+        with pytest.raises(pose.InvalidScan, match=r"version v3\.1 are scrambled; no key is given"):
+            run(None)
+        with pytest.raises(pose.InvalidScan, match=r"version v3\.1 are scrambled; this key does not"):
+            run(b"another")
+    assert KEY.hex() not in str(logs) and repr(KEY) not in str(logs)
 
 
 def test_stages_are_reported_in_their_order_and_each_frame(run):
@@ -156,6 +173,25 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
         process(SCAN, scans, results, found(0), LIMITS, lambda *_: None, compare_with=found(apart))
     told = [each for each in logs if each["event"] == "models_disagree"]
     assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
+
+
+def test_files_that_are_not_used_are_logged_and_stand_in_the_result(run, scans):
+    with capture_logs() as logs:
+        assert run().result.ignored == ()
+    assert not [each for each in logs if each["event"] == "files_ignored"]
+    scans.write(f"scan/rgb/rgb_{PERSON}_1622182020448_100_9.webp", b"x", "image/webp")
+    with capture_logs() as logs:
+        told = run().result.ignored
+    assert told == ("scan: files: 1 file not recognised, such as rgb/rgb_….webp",)
+    (line,) = [each for each in logs if each["event"] == "files_ignored"]
+    assert (line["log_level"], line["reasons"]) == ("warning", told)
+
+
+def test_a_scan_of_two_persons_is_refused(run, scans):
+    scans.write("scan/depth/depth_another_1622182020448_100_1.depth", b"x", "application/zip")
+    with pytest.raises(InvalidManifest, match="one folder is one scan") as caught:
+        run()
+    assert PERSON not in str(caught.value) and "another" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
