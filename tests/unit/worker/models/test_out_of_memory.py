@@ -12,7 +12,7 @@ from pose.estimators.base import Detections
 from tests.support.estimators import FindsNobody
 from tests.support.rendered import person
 from worker.models.out_of_memory import OutOfMemory, OutOfMemoryFallback
-from worker.scans.failures import classify_error
+from worker.scans.failures import Fault, classify_error
 
 FRAMES = list(range(16))
 PEOPLE = [person(np.zeros((17, 2))) for _ in FRAMES]  # each is the one person of its frame
@@ -69,7 +69,7 @@ def test_if_no_frame_fits_the_error_is_transient():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
     policy = classify_error(error.value)
-    assert (policy.transient, policy.expected) == (True, True)
+    assert policy.fault is Fault.MACHINE
     assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 
