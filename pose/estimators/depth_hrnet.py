@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.checks import check_each
 from pose.errors import InvalidWeights
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.depth_input import (
@@ -101,7 +102,9 @@ class DepthHRNet(Estimator):
 
         Raises:
             InvalidManifest: the step of a frame does not tell which way is up.
+            ValueError: `frames` are no frames.
         """
+        check_each(frames, Frame, "frames")
         found: list[Detections] = []
         for first in range(0, len(frames), self._batch_size):
             batch = frames[first : first + self._batch_size]

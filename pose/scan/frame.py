@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.checks import check_each, check_picture, check_type
 from pose.geometry.alignment import Alignment, measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
@@ -31,6 +32,9 @@ class Frame:
         exif_orientation: what was applied to the stored picture to get `rgb`, 1 to 8. It is 1 if the picture
             is used as it is stored, whatever its EXIF says.
         orientation_known: False if it is not certain whether to apply the picture's EXIF orientation.
+
+    Raises:
+        ValueError: the picture is not (H, W, 3) uint8, or an argument is of another type.
     """
 
     order: int
@@ -40,6 +44,12 @@ class Frame:
     calibration: Calibration | None = None
     exif_orientation: int = 1
     orientation_known: bool = True
+
+    def __post_init__(self) -> None:
+        check_picture(self.rgb)
+        check_type(self.depthmap, DepthMap, "depthmap")
+        if self.calibration is not None:
+            check_type(self.calibration, Calibration, "calibration", "parse_calibration returns one")
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -91,14 +101,22 @@ class Scan:
         step: of the first frame.
         frames: at least one, sorted by order.
         broken: frames that could not be read, sorted by order.
+        ignored: files and entries of `scan.json` that were not used: a line for each kind, without names.
         digest: SHA-256 (hex) of what was read: the role, order and bytes of each file, without names. A
             folder and the same bytes in memory have the same digest.
+
+    Raises:
+        ValueError: `frames` are no frames.
     """
 
     step: int
     frames: tuple[Frame, ...]
     broken: tuple[BrokenFrame, ...]
     digest: str
+    ignored: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_each(self.frames, Frame, "frames")
 
     @property
     def declared(self) -> Literal["standing", "lying"] | None:
