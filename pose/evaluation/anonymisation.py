@@ -30,6 +30,7 @@ from pose.evaluation.harness import (
     render_scan,
 )
 from pose.evaluation.metadata import add_metadata, count_shared_runs
+from pose.evaluation.variants import UNVARIED, VARIANTS, Variant
 from pose.geometry.orientation import turns_for_step
 from pose.privacy import face_detector
 from pose.results import RedactionResult
@@ -40,8 +41,10 @@ from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering
 from pose.synthetic.scan_writer import scan_files
 from pose.synthetic.sensor import smooth_noise
 
+MAX_OPEN: Final = 0.02  # share of a frame's face pixels; above it, a face can be recognised
 MIN_REDACTED: Final = 0.999  # share of a frame's face pixels; below it, the frame shows a face
 _PICTURE: Final = (480, 360)
+FRESH_SEED: Final = 600_000
 FIRST_SEED: Final = 200_000  # other scans than those of `estimator`, on which thresholds were chosen
 _METADATA_SCANS: Final = 4  # written to files with metadata and read again
 _MAX_SEED: Final = FIRST_TRAINING_SEED - 1000
@@ -110,14 +113,21 @@ def head_mask(rendered: Rendering | Picture) -> NDArray[np.bool_]:
 
 
 def tally_scan(
-    tally: Tally, estimator: pose.Estimator, number: int, *, careful: bool, first_seed: int = FIRST_SEED
+    tally: Tally,
+    estimator: pose.Estimator,
+    number: int,
+    *,
+    careful: bool,
+    first_seed: int = FIRST_SEED,
+    variant: Variant = VARIANTS[UNVARIED],
 ) -> None:
-    """Add to `tally` what the analysis would publish of one scan.
+    """Add to `tally` what the analysis would publish of one scan, changed to a variant.
 
     Raises:
         RuntimeError: a picture is published, but the result does not tell what is redacted.
     """
     scan, pictures, about = sample_scan(number, careful=careful, first_seed=first_seed)
+    scan = replace(scan, frames=tuple(map(variant.frame, scan.frames)))
     analysis = pose.analyse_scan(scan, estimator)
     for frame, picture in zip(analysis.result.frames, pictures, strict=True):
         tally.frames += 1
@@ -129,11 +139,12 @@ def tally_scan(
                 f"frame {frame.order} of {about} is published, but its result has no `covering`"
             )
         mask = redaction_mask(frame.covering, _PICTURE)
-        head = int(head_mask(picture).sum())
+        head = int(variant.mask(head_mask(picture), frame.exif_orientation).sum())
         tally.area, tally.heads = tally.area + int(mask.sum()), tally.heads + head
         if head:
             tally.area_ratios.append(float(mask.sum()) / head)
-        face, redacted = int(picture.face.sum()), int((picture.face & mask).sum())
+        true_face = variant.mask(picture.face, frame.exif_orientation)
+        face, redacted = int(true_face.sum()), int((true_face & mask).sum())
         tally.faces, tally.redacted = tally.faces + face, tally.redacted + redacted
         if redacted < MIN_REDACTED * face:
             tally.shown.append({**about, "frame": frame.order, "covered": round(redacted / face, 3)})
@@ -170,12 +181,19 @@ def count_leaked_metadata(estimator: pose.Estimator, scans: int, first_seed: int
 
 
 def measure(
-    estimator: pose.Estimator, scans: int, *, careful: bool, first_seed: int = FIRST_SEED
+    estimator: pose.Estimator,
+    scans: int,
+    *,
+    careful: bool,
+    first_seed: int = FIRST_SEED,
+    variant: str = UNVARIED,
 ) -> dict[str, Any]:
     """Return a record for `json.dumps`: shares of redacted face pixels and withheld pictures, and leaks."""
     tally = Tally()
     for number in progress(scans, "scans"):
-        tally_scan(tally, estimator, number, careful=careful, first_seed=first_seed)
+        tally_scan(
+            tally, estimator, number, careful=careful, first_seed=first_seed, variant=VARIANTS[variant]
+        )
     ratios = tally.area_ratios
     return {
         "scans": scans,
@@ -183,6 +201,7 @@ def measure(
         "face_pixels_covered": round(tally.redacted / max(tally.faces, 1), 5),
         "withheld": round(tally.withheld / tally.frames, 4),
         "published_frames_with_a_face_shown": len(tally.shown),
+        "published_frames_with_a_face_open": sum(shown["covered"] < 1 - MAX_OPEN for shown in tally.shown),
         "covered_area_over_heads": round(tally.area / max(tally.heads, 1), 2),
         "covered_area_over_head_median": round(float(np.median(ratios)), 2) if ratios else None,
         "covered_area_over_head_mean": round(float(np.mean(ratios)), 2) if ratios else None,
@@ -195,18 +214,45 @@ def measure(
     }
 
 
+def print_table(estimator: pose.Estimator, scans: int) -> None:
+    """Measure several kinds of scans, and print a row of a Markdown table for each as soon as it is there."""
+    heads = ("scans", "frames", "withheld", "> 2 % of a face open", "face pixels redacted", "area / heads")
+    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
+    rows: dict[str, dict[str, Any]] = {name: {"variant": name} for name in VARIANTS}
+    rows |= {"fresh seeds": {"first_seed": FRESH_SEED}, "careless": {"careful": False}}
+    for name, options in rows.items():
+        found = measure(estimator, scans, **{"careful": True, **options})
+        cells = (
+            name,
+            found["frames"],
+            f"{found['withheld']:.1%}",
+            found["published_frames_with_a_face_open"],
+            f"{found['face_pixels_covered']:.3%}",
+            found["covered_area_over_heads"],
+        )
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main(
     scans: Annotated[int, typer.Option(min=1, max=2000, help="Scans, standing and lying in turn.")] = 300,
     seed: Annotated[int, typer.Option(min=0, max=_MAX_SEED, help="Seed of the first scan.")] = FIRST_SEED,
     careless: Careless = False,
+    variant: Annotated[str, typer.Option(help=f"One of: {'; '.join(VARIANTS)}.")] = UNVARIED,
+    table: Annotated[bool, typer.Option(help="All seeds and variants, as a table.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Measure how much of rendered faces is left in published pictures and print the report as JSON."""
+    if variant not in VARIANTS:
+        raise typer.BadParameter(f"unknown variant {variant!r}, expected one of: {'; '.join(VARIANTS)}")
     estimator = load_depth_network(weights, device)
+    if table:
+        print_table(estimator, scans)
+        return
     about = {"model": estimator.name, "version": estimator.version, "careful": not careless}
-    about |= {"first_seed": seed}
-    print_report(about | measure(estimator, scans, careful=not careless, first_seed=seed))
+    about |= {"first_seed": seed, "variant": variant}
+    found = measure(estimator, scans, careful=not careless, first_seed=seed, variant=variant)
+    print_report(about | found)
 
 
 if __name__ == "__main__":
