@@ -25,6 +25,9 @@ _STEP: Final = (0.006, 0.02)
 _SLOPE_SIGMA: Final = 3.0  # slopes of floors and walls are constant over so many pixels, and are removed
 _OF_STRONGEST: Final = 0.4  # weaker edges close to a strong one are side lobes of it
 _MEASURED: Final = 0.3  # share of a pixel's measurements that must be there
+_WIDE: Final = np.ones((7, 7), np.uint8)  # a hole in which this fits is wide
+_FAR: Final = 2.0  # percentile of the inverse depths that a background out of range gets
+_RIM: Final = 0.15  # share of each side in which some phones do not measure
 _MARGIN: Final = 3  # pixels at the border of the depth map, where gradients are wrong
 
 # Picture: the gradient is relative to the mean around it, so that dim parts count as much as bright ones.
@@ -36,9 +39,9 @@ _FLAT: Final = 4.0  # squared grey levels; a picture without any edges stays wit
 def depth_edges(depth: _Floats, size: tuple[int, int]) -> Field:
     """Return the edges of a depth map (H, W) in metres, 0 = no measurement.
 
-    The field has `size`, width and height. Small holes are filled from the nearest measurements: most lie
-    along the outlines of things, and then the edge is in the middle of the hole. The border of the measured
-    area is no edge.
+    The field has `size`, width and height. Narrow holes are filled from the nearest measurements: most lie
+    along the outlines of things, and then the edge is in the middle of the hole. Wide ones are taken for a
+    background out of range. The border of the measured area is no edge.
     """
     measured = cv2.resize((depth > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # The inverse depth of a plane is linear over the picture: it has a slope, but no edges.
@@ -47,7 +50,10 @@ def depth_edges(depth: _Floats, size: tuple[int, int]) -> Field:
     holes = measured <= _MEASURED
     if holes.all():
         return np.zeros((*holes.shape, 2), np.float32)
-    relative = _fill_from_nearest(mean.astype(np.float32), holes) / np.median(mean[~holes])
+    wide = cv2.morphologyEx(holes.astype(np.uint8), cv2.MORPH_OPEN, _WIDE) > 0
+    filled = _fill_from_nearest(mean.astype(np.float32), holes)
+    filled[wide] = np.percentile(mean[~holes], _FAR)
+    relative = filled / np.median(mean[~holes])
     smooth = cv2.GaussianBlur(cv2.medianBlur(relative.astype(np.float32), 3), (0, 0), 0.7)
     slopes = cv2.GaussianBlur(smooth, (0, 0), _SLOPE_SIGMA)
     edges, strength = _gradient(np.asarray(smooth - slopes, np.float32))
@@ -56,7 +62,7 @@ def depth_edges(depth: _Floats, size: tuple[int, int]) -> Field:
     weight = np.clip((strength - low) / (high - low), 0, 1)
     weight *= strength > _OF_STRONGEST * cv2.dilate(strength, np.ones((9, 9), np.uint8))
     weight *= _local_maxima(strength, edges)
-    weight[_unmeasured_border(holes)] = 0
+    weight[_border(wide)] = 0
     return np.asarray(cv2.GaussianBlur(edges * weight[..., None], (0, 0), _BLUR), np.float32)
 
 
@@ -125,13 +131,11 @@ def _fill_from_nearest(values: _Floats, holes: NDArray[np.bool_]) -> _Floats:
     return of_label[nearest]
 
 
-def _unmeasured_border(holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return (H, W) bool: a frame about the depth map, and wide holes that reach it."""
-    _, labels = cv2.connectedComponents(holes.astype(np.uint8), connectivity=4)
-    at_border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    reaching = np.isin(labels, at_border[at_border > 0]).astype(np.uint8)
-    # The outline of somebody at the border is a narrow hole, and stays.
-    wide = cv2.dilate(cv2.erode(reaching, np.ones((5, 5), np.uint8)), np.ones((9, 9), np.uint8)) > 0
-    wide[:_MARGIN] = wide[-_MARGIN:] = True
-    wide[:, :_MARGIN] = wide[:, -_MARGIN:] = True
-    return np.asarray(wide)
+def _border(wide: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (H, W) bool: a frame about the depth map, and the edges of wide holes near it."""
+    border = cv2.dilate(wide.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    rows, columns = (round(side * _RIM) for side in wide.shape)
+    border[rows:-rows, columns:-columns] = False
+    border[:_MARGIN] = border[-_MARGIN:] = True
+    border[:, :_MARGIN] = border[:, -_MARGIN:] = True
+    return np.asarray(border)
