@@ -121,8 +121,9 @@ def analyse_frame(
     check_type(frame, Frame, "frame")
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
+    options = check_type(options or Options(), Options, "options")
     located = locate_heads(frame, people, bystanders, estimate_ms)
-    return finish_frame(located, located.placed.heads, options or Options(), scan_id)
+    return finish_frame(located, located.placed.heads, options, scan_id)
 
 
 def locate_heads(

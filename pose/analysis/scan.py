@@ -78,8 +78,9 @@ def analyse_scan(
         _SCAN_ID.validate_python(scan_id)
     check_type(scan, Scan, "scan", "read_scan returns one")
     check_type(estimator, Estimator, "estimator", "load_estimator returns one")
+    check_type(compare_with or estimator, Estimator, "compare_with", "load_estimator returns one")
     load_cascades()
-    options = options or Options()
+    options = check_type(options or Options(), Options, "options")
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     if fingerprint is None:
