@@ -19,7 +19,9 @@ from pose.geometry.orientation import (
 WIDTH, HEIGHT = 5, 3
 
 
-@pytest.mark.parametrize(("step", "turns"), [(100, 1), (104, 1), (200, 3), (204, 3)])
+@pytest.mark.parametrize(
+    ("step", "turns"), [(100, 1), (104, 1), (105, 1), (110, 1), (200, 3), (204, 3), (205, 3), (210, 3)]
+)
 def test_standing_scans_turn_clockwise_and_lying_ones_counter_clockwise(step: int, turns: int):
     assert turns_for_step(step) == turns
     assert is_known_step(step)
