@@ -94,7 +94,7 @@ def _attempt_or_retry(task: Task, job: Job, settings: Settings) -> Outcome:
     try:
         outcome = _attempt(task, job, settings)
     except RetryLater as later:
-        if later.state.lock_waits == job.retry_state.lock_waits:
+        if not later.waits:
             send_report(Kind.FAILED, later.reason)
         _retry(task, later)
     except ScanFailed:
@@ -125,6 +125,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             compare_with=get_comparison_estimator(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
+            quiet_s=settings.arrivals_quiet_s,
         )
 
     def check() -> None:

@@ -21,6 +21,7 @@ from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.attempt import FAILED_HERE, Attempt
+from worker.scans.completeness import ScanIncomplete
 from worker.scans.ending import Ending
 from worker.scans.events import FileEvents
 from worker.scans.failures import TOO_LONG, ProcessEnds, ScanFailed
@@ -87,7 +88,7 @@ class Work:
 
 @pytest.fixture
 def settings(here) -> Settings:
-    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3)
+    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3, incomplete_s=30)
 
 
 @pytest.fixture
@@ -318,11 +319,10 @@ def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(
         raise error
 
     complete(results)
-    if not isinstance(error, ScanMissing):
-        with pytest.raises(RetryLater):
-            attempt(work)
+    with pytest.raises(RetryLater):
+        attempt(work)
     with pytest.raises(ScanFailed):
-        attempt(work, process=OTHER)
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30), OTHER)
     assert status(results).status is Status.COMPLETED
     assert results.objects("scan", 10)[0].key == RESULT
     assert told(here) == []
@@ -370,6 +370,29 @@ def test_a_failure_that_cannot_be_written_keeps_its_message(attempt, ledger, res
     with pytest.raises(ScanFailed, match="away"):
         attempt(Work(StorageUnavailable("away")), again.value.state)
     assert status(results).status is Status.FAILED
+
+
+@pytest.mark.parametrize("error", [ScanMissing("no files"), ScanIncomplete("incomplete: 3 of 18 files")])
+def test_a_scan_waits_for_its_files_and_fails_if_they_do_not_come(attempt, results, here, error):
+    state = RetryState()
+    for _ in range(8):  # more often than MAX_ATTEMPTS
+        with pytest.raises(RetryLater) as again:
+            attempt(Work(error), state)
+        assert again.value.waits
+        state = again.value.state
+    assert (status(results).status, status(results).reason) == ("queued", str(error))
+    state = RetryState(attempt=9, first_failure=NOW - 30)
+    with pytest.raises(ScanFailed):
+        attempt(Work(error), state)
+    assert (status(results).status, status(results).reason) == ("failed", str(error))
+    assert told(here)[-1] == "failed"
+
+
+def test_a_scan_that_becomes_complete_is_looked_at_again_when_it_may_be(attempt):
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(ScanIncomplete("its files are still coming", wait_s=7.5)))
+    assert again.value.delay_s == 7.5
+    attempt(Work(), again.value.state)
 
 
 def test_crashes_are_counted_and_after_the_third_the_scan_is_in_quarantine(attempt, ledger, results, here):
