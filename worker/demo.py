@@ -149,7 +149,8 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
 def unconfigured_environment() -> dict[str, str]:
     """Return the environment without settings of worker and Celery: the demo must not use a real broker.
 
-    Its scans are complete when they are announced, so nobody waits for more files. The model is the embedded one: models of pictures do not recognise rendered people.
+    The model is the embedded one: models of pictures do not recognise rendered people. The scans are complete
+    when they are announced, so nobody waits for more files.
     """
     ours = {field.validation_alias for field in Settings.model_fields.values()}
     kept = {

@@ -6,6 +6,7 @@ may have come for `ARRIVALS_QUIET_S`, however the scan was announced.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from worker.keys import ScanId
@@ -49,6 +50,12 @@ def check_complete(storage: Storage, scan_id: ScanId, files: Sequence[StoredObje
     age_s = max(0.0, min((each.age_s for each in files if each.age_s is not None), default=quiet_s))
     if age_s < quiet_s:
         raise ScanIncomplete("incomplete: its files are still coming", wait_s=quiet_s - age_s)
+
+
+def digest_of(files: Sequence[StoredObject]) -> str:
+    """Return a digest of the list of a scan's files. It changes when a file is added, replaced or removed."""
+    lines = sorted(f"{each.size} {each.modified} {each.key}" for each in files)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _count_named(storage: Storage, files: Mapping[str, StoredObject]) -> tuple[int, int]:

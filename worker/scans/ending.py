@@ -189,6 +189,8 @@ class Ending:
                 # Keep the message until its status is written.
                 raise retry_unwritten(self._job.retry_state, policy.reason, self._settings) from None
             self.close(record.status)
+        else:
+            record.keep_earlier()
         log.error("scan_failed", reason=policy.reason)
         # Do not chain the error: Celery would store and log its text, which may hold anything.
         raise ScanFailed(policy.reason) from None

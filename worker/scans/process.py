@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from worker.config.logs import get_logger
 from worker.keys import ScanId
-from worker.scans.completeness import check_complete
+from worker.scans.completeness import check_complete, digest_of
 from worker.scans.status import Stage
 from worker.scans.transfer import Limits, fetch_files, is_complete, list_scan, publish, read_result
 from worker.storage.base import Storage
@@ -45,6 +45,7 @@ def process(
     force: bool = False,
     xor_key: bytes | None = None,
     quiet_s: float = 0.0,
+    note_files: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Analyse a scan and store its results. Running it twice stores the same objects.
 
@@ -58,6 +59,7 @@ def process(
         compare_with: A second estimator, which is only compared with the first.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
         quiet_s: See `worker.scans.completeness`.
+        note_files: Called with the digest of the list of files.
         xor_key: Undoes the scrambling of artefacts, see `pose.read_scan`.
 
     Raises:
@@ -75,6 +77,7 @@ def process(
     with _step("scan_fetched") as fields:
         with blamed_on(scans.name):
             listed = list_scan(scans, scan_id, limits)
+            note_files(digest_of(listed))
             check_complete(scans, scan_id, listed, quiet_s)
             files = fetch_files(scans, scan_id, listed)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from worker.config.settings import Settings
 from worker.keys import ScanId, artefact_key, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
@@ -26,6 +27,11 @@ class Limits:
     object_bytes: int
     scan_bytes: int
     files: int
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits that the settings give."""
+    return Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files)
 
 
 def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:

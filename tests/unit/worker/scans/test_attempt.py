@@ -66,10 +66,14 @@ class Work:
         self.error = error
         self.repeated = repeated
         self.withheld = False
+        self.files = "files"
         self.at_work: Callable[[Storage], object] = lambda _: None
 
-    def __call__(self, results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+    def __call__(
+        self, results: Storage, force: bool, report: Callable[..., None], note_files: Callable[[str], None]
+    ) -> Outcome:
         self.calls += 1
+        note_files(self.files)
         self.force.append(force)
         report(Stage.FETCH, 0, None)
         result = result_of(withheld=self.withheld)
@@ -124,7 +128,7 @@ def put(results: Storage, status: Status, **fields: object) -> None:
 
 
 def complete(results: Storage) -> None:
-    put(results, Status.COMPLETED)
+    put(results, Status.COMPLETED, files="files")
     results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
 
 
@@ -225,6 +229,40 @@ def test_new_files_for_a_finished_scan_are_analysed(attempt, results, here):
     assert told(here) == ["received", "started", "progress", "completed"]
 
 
+def test_the_final_event_of_another_analysis_names_the_one_that_it_supersedes(attempt, results, here):
+    attempt(Work())
+    first = events_of(here)[-1]
+    assert "supersedes" not in first["data"]
+    assert status(results).files == "files"
+    work = Work(StorageUnavailable("away"))
+    work.files = "others"
+    with pytest.raises(RetryLater):
+        attempt(work)
+    work.error = None
+    attempt(work, RetryState(attempt=2, first_failure=NOW))
+    second = events_of(here)[-1]
+    assert (second["type"], second["data"]["supersedes"]) == (first["type"], first["id"])
+    assert second["id"] != first["id"]
+    assert status(results).files == "others"
+    with pytest.raises(ScanFailed):
+        attempt(Work(InvalidScan("scan", "frames", "none")))
+    assert events_of(here)[-1]["data"]["supersedes"] == second["id"]
+
+
+def test_files_that_changed_nothing_are_noted_and_no_event_is_sent(attempt, results, here):
+    attempt(Work())
+    before, sent = status(results), told(here)
+    work = Work(repeated=True)
+    work.files = "touched"
+    attempt(work)
+    assert status(results) == before.model_copy(update={"files": "touched"})
+    work.files, work.error, work.repeated = "gone", ScanMissing("no files"), False
+    with pytest.raises(ScanFailed):
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30))
+    assert status(results) == before.model_copy(update={"files": "gone"})
+    assert told(here) == sent
+
+
 def test_force_reaches_the_work_and_the_status(attempt, results):
     complete(results)
     work, seen = Work(), []
@@ -314,7 +352,7 @@ def test_an_invalid_scan_fails_and_its_earlier_result_is_deleted(attempt, ledger
 def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(
     attempt, ledger, results, here, error
 ):
-    def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+    def work(results: Storage, force: bool, report: Callable[..., None], _: object) -> Outcome:
         report(Stage.FETCH, 0, None)
         raise error
 
