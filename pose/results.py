@@ -162,6 +162,12 @@ class ScanResult(_Model):
     )
     drift: DriftResult | None = Field(default=None, description="null if only one model was used")
     timings_ms: Timings
+    ignored: tuple[str, ...] = Field(
+        default=(),
+        # As most results say nothing here, they stay as they were before there was this field.
+        exclude_if=lambda lines: not lines,
+        description="files and entries of scan.json that were not used, with the reason; left out if empty",
+    )
 
 
 def result_schema() -> dict[str, Any]:

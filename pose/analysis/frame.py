@@ -13,14 +13,17 @@ from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
+from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
 from pose.geometry.orientation import turns_of_person
+from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
@@ -45,11 +48,19 @@ class Options:
         lifting: the method of lifting, see `lift`.
         cover: the method of redaction, see `redact`.
         limits: which frames count for the scan's figures.
+
+    Raises:
+        ValueError: there is no such method.
     """
 
     lifting: LiftMethod = "inside"
     cover: RedactionMethod = "blur"
     limits: QualityLimits = field(default_factory=QualityLimits)
+
+    def __post_init__(self) -> None:
+        check_choice(self.lifting, LIFT_METHODS, "lifting")
+        check_choice(self.cover, REDACTION_METHODS, "cover")
+        check_type(self.limits, QualityLimits, "limits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +121,13 @@ def analyse_frame(
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
+        ValueError: an argument is of another type.
     """
-    located = locate_heads(frame, Detections(list(people), list(bystanders), turns), estimate_ms)
+    check_type(frame, Frame, "frame")
+    check_each(people, Person, "people")
+    check_each(bystanders, Person, "bystanders")
+    found = Detections(list(people), list(bystanders), turns)
+    located = locate_heads(frame, found, estimate_ms)
     return finish_frame(located, located.placed.heads, options or Options(), scan_id)
 
 

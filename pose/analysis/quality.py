@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pose.checks import MAX_DEPTH, check_numbers
 from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator
 from pose.geometry.orientation import is_known_step, posture_for_step, turns_for_step
 from pose.lifting.posture import PostureEstimate
@@ -39,12 +40,22 @@ class QualityLimits:
         camera_angle: lowest and highest degrees above the horizontal, unless the child lies.
         max_missing: share of the depth map's pixels without a measurement.
         distance: nearest and farthest metres from the camera to the child.
+
+    Raises:
+        ValueError: a limit is not a number, or in another unit.
     """
 
     min_score: float | None = None
     camera_angle: tuple[float, float] = (-20.0, 10.0)
     max_missing: float = 0.15
     distance: tuple[float, float] = (0.5, 1.5)
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None:
+            check_numbers(self.min_score, (), "min_score", (0, 1))
+        check_numbers(self.camera_angle, (2,), "camera_angle", (-90, 90))
+        check_numbers(self.max_missing, (), "max_missing", (0, 1))
+        check_numbers(self.distance, (2,), "distance", (0, MAX_DEPTH))
 
     def of(self, estimator: Estimator) -> QualityLimits:
         """Return these limits, with the estimator's own `min_score` if none is set."""
@@ -57,7 +68,7 @@ def counts(codes: Iterable[str]) -> bool:
     >>> counts(["step_mismatch"]), counts(["step_mismatch", "score"])
     (True, False)
     """
-    return all(code == STEP_MISMATCH for code in codes)
+    return set(codes) <= {STEP_MISMATCH}
 
 
 def check(

@@ -15,6 +15,7 @@ from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
+from pose.checks import check_type
 from pose.estimators.base import Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
@@ -68,13 +69,15 @@ def analyse_scan(
         options: default ones if not given.
 
     Raises:
-        pydantic.ValidationError: the scan id is invalid.
+        ValueError: the scan id is invalid (a `pydantic.ValidationError`), or an argument is of another type.
         FaceDetectorMissing: this OpenCV has no cascades.
         PoseError: raised by the estimators.
     """
     # Fail before a long analysis, not after it.
     if scan_id is not None:
         _SCAN_ID.validate_python(scan_id)
+    check_type(scan, Scan, "scan", "read_scan returns one")
+    check_type(estimator, Estimator, "estimator", "load_estimator returns one")
     load_cascades()
     options = options or Options()
     watch = Stopwatch()
@@ -136,6 +139,7 @@ def analyse_scan(
         artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
         drift=drift,
         timings_ms=watch.timings(),
+        ignored=scan.ignored,
     )
     return Analysis(result, artefacts)
 

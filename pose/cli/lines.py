@@ -25,6 +25,11 @@ def summary(result: ScanResult, seconds: float) -> str:
     return f"{result.scan_id}  {posture}  body length {length}  {', '.join(counts)}  {seconds:.1f} s"
 
 
+def ignored_line(scan_id: str, ignored: tuple[str, ...]) -> str:
+    """Return one line about what of a scan was not used."""
+    return f"{scan_id}  not used: {'; '.join(ignored)}"
+
+
 def drift_line(scan_id: str, drift: DriftResult) -> str:
     """Return one line about how far the detections of two models are apart in a scan."""
     start = f"{scan_id}  drift against {drift.model.name}: "

@@ -19,7 +19,7 @@ import pose
 from pose.analysis.export import FailedScan, save, set_aside, write_csv
 from pose.analysis.frame import Options
 from pose.cli.interrupts import Interrupts
-from pose.cli.lines import drift_line, failure, summary
+from pose.cli.lines import drift_line, failure, ignored_line, summary
 from pose.cli.output import OutputFile, make_console
 from pose.estimators.base import Estimator
 from pose.results import SCAN_ID, ScanResult
@@ -107,6 +107,8 @@ class Run:
                     console.print(f"{label}  failed: {failure(error)}")
                     continue
                 console.print(summary(result, time.perf_counter() - started))
+                if result.ignored:
+                    console.print(ignored_line(result.scan_id, result.ignored))
                 if result.drift is not None:
                     console.print(drift_line(result.scan_id, result.drift))
         return failed

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pose import keypoints as kp
+from pose.checks import check_each, check_numbers, check_shape
 from pose.scan.frame import Frame
 
 # The lowest mean keypoint score that counts, for HRNet with COCO weights.
@@ -25,12 +27,20 @@ class Person:
         scores: (17,) float64 in 0..1.
         box: x0, y0, x1, y1.
         box_score: confidence that a person is there, 0..1.
+
+    Raises:
+        ValueError: keypoints or scores are not arrays of these shapes, or the box is not four numbers.
     """
 
     keypoints: NDArray[np.float64]
     scores: NDArray[np.float64]
     box: tuple[float, float, float, float]
     box_score: float
+
+    def __post_init__(self) -> None:
+        check_shape(self.keypoints, (kp.COUNT, 2), "keypoints")
+        check_shape(self.scores, (kp.COUNT,), "scores")
+        check_numbers(self.box, (4,), "box")
 
     @property
     def score(self) -> float:
@@ -51,6 +61,9 @@ class Detections:
             not tell.
         turns_uncertain: whether several turns were compared and none was clearly the best. Then the picture
             is withheld, and the frame does not count.
+
+    Raises:
+        ValueError: something in the lists is no Person.
     """
 
     people: list[Person]
@@ -62,6 +75,10 @@ class Detections:
     def score(self) -> float:
         """The highest mean keypoint score of the people; 0 if nobody was found."""
         return max((person.score for person in self.people), default=0.0)
+
+    def __post_init__(self) -> None:
+        check_each(self.people, Person, "people")
+        check_each(self.low_confidence, Person, "low_confidence")
 
 
 class Estimator(ABC):

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.checks import check_each
 from pose.errors import InvalidWeights
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.depth_input import (
@@ -99,7 +100,11 @@ class DepthHRNet(Estimator):
 
         The heads of `people` are among the low-confidence detections too. A frame is turned upright first; if
         step and gravity do not tell how, several turns are compared (`upright.detect_upright`).
+
+        Raises:
+            ValueError: `frames` are no frames.
         """
+        check_each(frames, Frame, "frames")
         return detect_upright(frames, self._detect_turned)
 
     def _detect_turned(self, views: Sequence[TurnedFrame]) -> list[Detections]:

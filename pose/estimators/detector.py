@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose.checks import check_pictures
 from pose.detectors import build_detector
 from pose.errors import InvalidWeights
 from pose.weights.checkpoint import Checkpoint
@@ -79,7 +80,11 @@ class Detector:
         Returns:
             For each picture boxes (n, 4) float64, x0, y0, x1, y1 in pixels within it, and scores (n,) float64
             above `low_confidence_score`; n is 0 if nobody is found.
+
+        Raises:
+            ValueError: a picture is none.
         """
+        check_pictures(pictures)
         empty = np.zeros((0, 4)), np.zeros(0)
         found = [empty for _ in pictures]
         for batch in self._batches(pictures):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
+from pose.checks import check_type
 from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.estimators.base import Estimator
 from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, DETECTORS, POSE_MODELS
@@ -173,6 +174,7 @@ def choose_device(device: str) -> str:
     """
     import torch
 
+    check_type(device, str, "device")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":

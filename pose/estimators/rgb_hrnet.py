@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.checks import check_each
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.detector import MIN_SCORE
 from pose.estimators.topdown import TopDown
@@ -75,7 +76,12 @@ class RGBHRNet(Estimator):
         self.version = "/".join(parts)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return people; low-confidence are the detector's other boxes and what the depth network finds."""
+        """Return people; low-confidence are the detector's other boxes and what the depth network finds.
+
+        Raises:
+            ValueError: `frames` are no frames.
+        """
+        check_each(frames, Frame, "frames")
         in_depth = self.depth.detect(frames)
         in_pictures = self._detect_in_pictures(frames, [_turns(found) for found in in_depth])
         return [

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pose import keypoints as kp
+from pose.checks import check_pictures
 from pose.errors import InvalidWeights
 from pose.estimators.crop import box_to_center_scale, crop, crop_inverse, transform_points
 from pose.estimators.heatmap import find_maxima
@@ -115,9 +116,11 @@ class TopDown:
             maxima of the heatmaps, which may be slightly outside 0..1.
 
         Raises:
-            ValueError: the numbers of pictures and of arrays of boxes differ, or a box is invalid.
+            ValueError: a picture is none, the numbers of pictures and of arrays of boxes differ, or a box is
+                invalid.
         """
-        shaped = [np.asarray(of_one, np.float64).reshape(-1, 4) for of_one in boxes]
+        check_pictures(pictures)
+        shaped = [_boxes(of_one) for of_one in boxes]
         if len(pictures) != len(shaped):
             raise ValueError(
                 f"{len(pictures)} pictures and {len(shaped)} arrays of boxes, expected equal numbers"
@@ -143,6 +146,13 @@ class TopDown:
         width, height = self.input_size
         centre, scale = box_to_center_scale(box, width / height)
         return transform_points(cells, crop_inverse(centre, scale, (width // STRIDE, height // STRIDE)))
+
+
+def _boxes(boxes: ArrayLike) -> FloatArray:
+    array = np.asarray(boxes, np.float64)
+    if array.size and (array.ndim > 2 or array.shape[-1] != 4):
+        raise ValueError(f"boxes of a picture have the shape {array.shape}, expected (n, 4): x0, y0, x1, y1")
+    return array.reshape(-1, 4)
 
 
 def input_size_of(checkpoint: Checkpoint) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from pydantic import (
 
 from pose import keypoints as kp
 from pose.errors import PoseError
-from pose.scan.manifest import is_safe_path
+from pose.scan.names import is_safe_path
 
 FloatArray = NDArray[np.float64]
 Checked = TypeVar("Checked")

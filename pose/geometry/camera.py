@@ -7,11 +7,14 @@ chapter 6.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from pose.checks import check_size
 
 # Cameras have square pixels, fx = fy. If a 4:3 picture was turned, or cropped to 16:9, after the calibration,
 # fx / fy is off by a factor of 1.78 or 1.33.
@@ -30,6 +33,9 @@ class Intrinsics:
         fx, fy: focal lengths.
         cx, cy: the principal point, column and row. The row counts from the top.
         width, height: the picture's size.
+
+    Raises:
+        ValueError: a number is not finite, a focal length is not positive, or a side is less than a pixel.
     """
 
     fx: float
@@ -38,6 +44,16 @@ class Intrinsics:
     cy: float
     width: int
     height: int
+
+    def __post_init__(self) -> None:
+        check_size((self.width, self.height), "size of the picture")
+        try:
+            right = self.fx > 0 and self.fy > 0 and math.isfinite(self.fx * self.fy * self.cx * self.cy)
+        except TypeError:
+            right = False
+        if not right:
+            came = f"fx, fy, cx, cy = {self.fx!r:.20}, {self.fy!r:.20}, {self.cx!r:.20}, {self.cy!r:.20}"
+            raise ValueError(f"{came}, expected finite numbers of pixels, fx and fy above 0")
 
     @property
     def is_square(self) -> bool:

@@ -9,11 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pose.checks import check_confidence, check_depth, check_numbers, check_type
 from pose.geometry.camera import Intrinsics
 from pose.geometry.resample import Sampler
 
 # Metres. Across a larger step in depth two surfaces meet: interpolating would put points between them.
 MAX_STEP: Final = 0.05
+# A rotation times its transpose is the identity, but for the rounding of whoever made it.
+_MAX_SKEW: Final = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,11 @@ class DepthMap:
         translation: (3,) float64, the camera's position in the world, metres.
         pose_known: False if the phone did not know its pose. Then rotation and translation are the identity,
             and the direction of gravity is unknown.
+
+    Raises:
+        ValueError: depth or confidence is not (H, W), or of another size than the intrinsics; depth is not
+            floating-point, negative or not finite, or in millimetres; confidence is not 0..1; the rotation is
+            none.
     """
 
     depth: NDArray[np.float32]
@@ -39,6 +47,20 @@ class DepthMap:
     rotation: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
     translation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     pose_known: bool = False
+
+    def __post_init__(self) -> None:
+        check_type(self.intrinsics, Intrinsics, "intrinsics")
+        width, height = self.intrinsics.width, self.intrinsics.height
+        depth = check_depth(self.depth, width, height)
+        if depth is not self.depth:
+            object.__setattr__(self, "depth", depth)
+        if self.confidence is not None:
+            check_confidence(self.confidence, width, height)
+        rotation = check_numbers(self.rotation, (3, 3), "rotation")
+        skew = np.abs(rotation @ rotation.T - np.eye(3)).max()
+        if skew > _MAX_SKEW or np.linalg.det(rotation) < 0:
+            raise ValueError("rotation is no rotation, expected the (3, 3) matrix from camera to world")
+        check_numbers(self.translation, (3,), "translation")
 
     @property
     def width(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.checks import check_choice, check_type
 from pose.geometry.depthmap import DepthMap
 
 Method = Literal["lowest", "median"]
@@ -41,10 +42,10 @@ def floor_height(depthmap: DepthMap, method: Method = "lowest") -> float | None:
         None if the pose is unknown, so that gravity is unknown too, or if too few pixels face upwards.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or `depthmap` is none.
     """
-    if method not in ("lowest", "median"):
-        raise ValueError(f"method is {method!r}, expected 'lowest' or 'median'")
+    check_type(depthmap, DepthMap, "depthmap")
+    check_choice(method, get_args(Method), "method")
     if not depthmap.pose_known:
         return None
     enough = max(MIN_PIXELS, MIN_SHARE * depthmap.depth.size)

@@ -20,8 +20,9 @@ from pose import keypoints as kp
 from pose.errors import InvalidManifest
 from pose.geometry.depthmap import DepthMap
 
-STANDING_STEPS: Final = (100, 101, 102, 103, 104)
-LYING_STEPS: Final = (200, 201, 202, 203, 204)
+# Steps above 104 and 204 occur in old records.
+STANDING_STEPS: Final = tuple(range(100, 111))
+LYING_STEPS: Final = tuple(range(200, 211))
 
 _STANDING_TURNS: Final = 1
 _LYING_TURNS: Final = 3
@@ -41,7 +42,7 @@ _LOWER: Final = tuple(range(kp.LEFT_HIP, kp.COUNT))  # hips, knees, ankles
 def is_known_step(step: int) -> bool:
     """Whether the step is a known one: it then tells the posture, and which way is up in the picture.
 
-    >>> is_known_step(104), is_known_step(105)
+    >>> is_known_step(104), is_known_step(111)
     (True, False)
     """
     return step in STANDING_STEPS or step in LYING_STEPS
@@ -71,7 +72,7 @@ def turns_for_step(step: int) -> int:
         return _STANDING_TURNS
     if step in LYING_STEPS:
         return _LYING_TURNS
-    raise InvalidManifest("scan", "step", f"unknown step {step!r:.20}", "100 to 104 or 200 to 204")
+    raise InvalidManifest("scan", "step", f"unknown step {step!r:.20}", "100 to 110 or 200 to 210")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pose.checks import check_type
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 
@@ -31,7 +32,17 @@ class View:
         """Return the view of a depth map and a picture of this size (width, height).
 
         Without `color`, the picture has the depth camera's view.
+
+        Raises:
+            ValueError: `color` is the camera of a picture of another size.
         """
+        if color is not None:
+            check_type(color, Intrinsics, "color")
+            if (color.width, color.height) != picture_size:
+                came = f"color is the camera of {color.width} x {color.height} pixels"
+                raise ValueError(
+                    f"{came}, expected that of a picture of {picture_size[0]} x {picture_size[1]}"
+                )
         return cls(depthmap, color or depthmap.intrinsics.resized(*picture_size))
 
     @property

@@ -7,13 +7,15 @@ of the original system: for each joint by itself, it takes a depth pixel near th
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pose import keypoints as kp
-from pose.geometry.camera import Intrinsics
+from pose.checks import check_choice, check_numbers, check_size, check_type
+from pose.geometry.camera import MAX_STRETCH, Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
 from pose.geometry.view import View
@@ -55,15 +57,24 @@ def lift(
         keypoint.
 
     Raises:
-        ValueError: an array has the wrong shape or is not finite, or there is no such method.
+        ValueError: an array has the wrong shape or unit or is not finite, the picture's sides do not have the
+            ratio of those of the depth map, or there is no such method.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
-    if min(picture_size) < 1:
-        raise ValueError(f"picture size is {picture_size}, expected width and height")
+    check_type(depthmap, DepthMap, "depthmap")
+    check_choice(method, METHODS, "method")
+    size = check_size(picture_size, "picture_size")
+    if color is None:
+        _check_ratio(depthmap, size)
+    uv, score = _check(keypoints, scores)
+    if not -0.5 <= score.min() <= score.max() <= 1.5:  # maxima of heatmaps may be slightly outside 0 to 1
+        raise ValueError(f"scores are from {score.min():g} to {score.max():g}, expected 0 to 1")
+    if uv.any() and uv.min() >= 0 and uv.max() <= 1:
+        raise ValueError("keypoints are from 0 to 1, expected u and v in pixels of the picture")
     if floor is None:
         floor = floor_height(depthmap, method="median" if method == "nearest" else "lowest")
-    return lift_in_view(View.of(depthmap, picture_size, color), keypoints, scores, method, floor)
+    elif not math.isfinite(floor):
+        raise ValueError(f"floor is {floor}, expected metres, or None if it is unknown")
+    return lift_in_view(View.of(depthmap, size, color), uv, score, method, floor)
 
 
 def lift_in_view(
@@ -79,9 +90,7 @@ def lift_in_view(
     Raises:
         ValueError: an array has the wrong shape or is not finite.
     """
-    uv = np.asarray(keypoints, np.float64)
-    score = np.asarray(scores, np.float64)
-    _check(uv, score)
+    uv, score = _check(keypoints, scores)
     depthmap, (width, height) = view.depthmap, view.picture_size
     depth_uv = view.to_depth(uv)
     in_picture = ((uv > -0.5) & (uv < (width - 0.5, height - 0.5))).all(axis=1)
@@ -104,8 +113,18 @@ def lift_in_view(
     return Skeleton(joints, score, distance, observed, floor, depthmap.pose_known)
 
 
-def _check(uv: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
-    if uv.shape != (kp.COUNT, 2) or scores.shape != (kp.COUNT,):
-        raise ValueError(f"keypoints {uv.shape} and scores {scores.shape}, expected (17, 2) and (17,)")
-    if not (np.isfinite(uv).all() and np.isfinite(scores).all()):
-        raise ValueError("keypoints or scores are not finite")
+def _check(keypoints: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return (
+        check_numbers(keypoints, (kp.COUNT, 2), "keypoints"),
+        check_numbers(scores, (kp.COUNT,), "scores"),
+    )
+
+
+def _check_ratio(depthmap: DepthMap, picture_size: tuple[int, int]) -> None:
+    width, height = picture_size
+    stretch = width / height / (depthmap.width / depthmap.height)
+    if not 1 / MAX_STRETCH < stretch < MAX_STRETCH:
+        raise ValueError(
+            f"picture_size is ({width}, {height}), expected (width, height) of the view of the depth map, "
+            f"which has {depthmap.width} x {depthmap.height} pixels; for another view give color"
+        )

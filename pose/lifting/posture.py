@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.checks import check_type
 from pose.lifting.skeleton import Skeleton
 
 
@@ -85,7 +86,11 @@ def classify_posture(skeleton: Skeleton) -> PostureEstimate:
     Only observed joints count. The floor and a complete body are not needed, but the direction of gravity is.
     The posture is `unknown` if the camera's pose is unknown, if less than a third of the body was observed,
     or if the body is neither upright nor flat, for example sitting.
+
+    Raises:
+        ValueError: this is no Skeleton.
     """
+    check_type(skeleton, Skeleton, "skeleton", "lift returns one")
     if not skeleton.gravity_known:
         return _UNKNOWN
     votes: list[tuple[float, float]] = []  # rise and weight

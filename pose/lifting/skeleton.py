@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.checks import check_shape
 
 _CHAINS: Final = (kp.LEFT_CHAIN, kp.RIGHT_CHAIN)
 
@@ -31,6 +32,9 @@ class Skeleton:
         floor: world y of the floor, or None if it is unknown. Then y counts from the origin of the world;
             lengths do not depend on it.
         gravity_known: whether y is up. False if the camera's pose is unknown; the axes are then the camera's.
+
+    Raises:
+        ValueError: an array is none, or has another shape.
     """
 
     joints: NDArray[np.float64]
@@ -39,6 +43,11 @@ class Skeleton:
     observed: NDArray[np.bool_]
     floor: float | None = 0.0
     gravity_known: bool = True
+
+    def __post_init__(self) -> None:
+        check_shape(self.joints, (kp.COUNT, 3), "joints")
+        for name in ("scores", "distance_px", "observed"):
+            check_shape(getattr(self, name), (kp.COUNT,), name)
 
     @property
     def measured(self) -> bool:

@@ -13,13 +13,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.checks import check_choice, check_each, check_picture, check_type
 from pose.estimators.base import Person
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
 from pose.privacy.face_detector import find_faces, head_of_face, unredacted
 from pose.privacy.find_heads import find_all_heads
-from pose.privacy.redact import Method, redact
+from pose.privacy.redact import METHODS, Method, redact
 from pose.privacy.region import HeadRegion, Heads, region_mask
 from pose.scan.pictures import decode_picture, encode_jpeg
 
@@ -82,8 +83,14 @@ def anonymise(
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
+        ValueError: the picture is not (H, W, 3) uint8, an argument is of another type, `color` is the camera
+            of a picture of another size, or there is no such method.
     """
-    height, width = rgb.shape[:2]
+    height, width = check_picture(rgb).shape[:2]
+    check_each(people, Person, "people")
+    check_each(bystanders, Person, "bystanders")
+    check_type(depthmap, DepthMap, "depthmap")
+    check_choice(method, METHODS, "method")
     view = View.of(depthmap, (width, height), color)
     return redact_heads(rgb, find_all_heads(people, bystanders, view), view, method, turns)
 

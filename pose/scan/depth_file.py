@@ -14,14 +14,23 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Final, Literal
+from typing import IO, Final, Literal, get_args
 
 import numpy as np
 
+from pose.checks import check_bytes, check_choice, check_size, check_type
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
-from pose.scan.depth_header import MAX_LINE, Header, format_header, line_end, parse_header
+from pose.scan.depth_header import (
+    MAX_LINE,
+    SCALE_RANGE,
+    Header,
+    format_header,
+    line_end,
+    parse_header,
+    starts_like_header,
+)
 
 Encoding = Literal["zip", "ir"]
 
@@ -34,9 +43,25 @@ KNOWN_SIZES: Final = ((240, 180), (180, 135), (320, 240), (640, 480))  # of devi
 MAX_TRAILING: Final = 4096  # bytes after the pixels; real files have a few
 IR_SCALE: Final = 0.001  # `ir` files without a header are in millimetres
 
-_DIRECTORY_BYTES: Final = 4096  # of the one entry, including what tools add to it
-_END: Final = struct.Struct("<4s4H2LH")
+MAX_DIRECTORY_BYTES: Final = 16 * 1024  # of the entries of all members; `zipfile` makes an object of each
+
+_LOCAL, _ENTRY, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+_END_RECORD: Final = struct.Struct("<4s4H2LH")
+_LOCATOR_64, _END_64 = b"PK\x06\x07", b"PK\x06\x06"
+_LOCATOR_64_BYTES: Final = 20
+_END_RECORD_64: Final = struct.Struct("<4sQ2H2L4Q")
+_MAX_ENDS: Final = 64  # how many end records are looked at; those of a comment or of pixels are no real ones
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_OTHER_METHODS: Final = {
+    9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd", 99: "AES",
+}  # fmt: skip
+# What file managers put beside the files that they pack.
+_CLUTTER: Final = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "._")
+_OTHER_ARCHIVES: Final = {
+    b"Rar!": "a RAR archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"\x1f\x8b": "a gzip file",
+    b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a Zstandard file",
+    b"\xff\xd8\xff": "a JPEG picture", b"\x89PNG": "a PNG picture", _END: "an empty one",
+}  # fmt: skip
 # What `zipfile` is known to raise for damaged archives.
 _DAMAGED: Final = (
     zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, NotImplementedError,
@@ -66,7 +91,13 @@ def parse_depth(
     Raises:
         InvalidDepthFile: the archive, the header or the number of pixels is not valid. No more is inflated or
             allocated than a valid header allows.
+        ValueError: an argument is of another type.
     """
+    data = check_bytes(data, "data")
+    check_type(calibration, Calibration, "calibration", "parse_calibration returns one")
+    check_choice(encoding, get_args(Encoding), "encoding")
+    if size is not None:
+        size = check_size(size, "size")
     if len(data) > MAX_BYTES:
         raise InvalidDepthFile(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
     if encoding == "ir" and not is_archive(data):
@@ -83,8 +114,11 @@ def write_depth(depthmap: DepthMap, scale: float = 0.001, levels: int = 7) -> by
     higher, because these zeros mean an unknown pose.
 
     Raises:
-        ValueError: a depth is negative, not finite or larger than 65535 * scale, or levels is out of range.
+        ValueError: a depth is larger than 65535 * scale, or scale or levels is out of range.
     """
+    check_type(depthmap, DepthMap, "depthmap")
+    if not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
+        raise ValueError(f"scale is {scale}, expected {SCALE_RANGE[0]:g} to {SCALE_RANGE[1]:g} metres a unit")
     if not 1 <= levels <= 255:
         raise ValueError(f"levels is {levels}, expected 1 to 255")
     units = np.rint(depthmap.depth / scale)
@@ -119,8 +153,9 @@ def _read(
     pixel_bytes = 3 if encoding == "zip" else 2
     start = stream.read(MAX_LINE)
     end = line_end(start)
-    # A header starts like "240x". Depths whose bytes look like that do not occur in the first pixels.
-    if encoding == "ir" and (end < 0 or b"x" not in start[:6] or not start[:1].isdigit()):
+    if start.startswith(_LOCAL):
+        raise InvalidDepthFile(file, "archive", "an archive in the archive", "the depth in the archive")
+    if encoding == "ir" and (end < 0 or not starts_like_header(start)):
         header, end = _guessed_header(length, size, file), -1
     elif end < 0:
         raise InvalidDepthFile(file, "header", "no line end", f"a line of at most {MAX_LINE} bytes")
@@ -165,13 +200,17 @@ def _guessed_header(length: int, size: tuple[int, int] | None, file: str) -> Hea
 
 
 def is_archive(data: bytes) -> bool:
-    """Return whether the data start like a ZIP archive."""
-    return data[:4] == b"PK\x03\x04"
+    """Return whether the data start like a ZIP archive, or end like one that has bytes before it."""
+    return data.startswith(_LOCAL) or any(True for _ in _end_records(data))
 
 
 @contextmanager
 def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
-    """Open the archive's only member, `data`, for reading in parts.
+    """Open the archive's member with the depth for reading in parts.
+
+    This is the member `data`, in any folder of the archive. Where no member has this name, it is the only
+    one, whatever its name. Folders and what file managers put beside the files do not count. Bytes before and
+    after the archive are ignored, as other ZIP tools ignore them.
 
     `read(n)` inflates no more than about n bytes. Errors of a damaged archive in the `with` block are turned
     into `InvalidDepthFile`.
@@ -180,22 +219,21 @@ def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
         The stream, and the size that the archive declares for it. It never gives more than that.
 
     Raises:
-        InvalidDepthFile: there is not exactly one member `data`, stored or deflated, of a plausible size.
+        InvalidDepthFile: there is not exactly one such member, stored or deflated, of a plausible size.
     """
-    _check_directory(data, file)
+    archive_bytes = _without_surroundings(data, file)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if len(members) != 1 or members[0].filename != MEMBER:
-                raise InvalidDepthFile(file, "archive", "other members", f"exactly one member, {MEMBER!r}")
-            member = members[0]
+        with zipfile.ZipFile(io.BytesIO(archive_bytes)) as archive:
+            member = _depth_member(archive.infolist(), file)
             if member.flag_bits & 0x1:
-                raise InvalidDepthFile(file, "archive", "encrypted", "a plain archive")
+                raise InvalidDepthFile(file, "archive", "encrypted", "an archive without a password")
             if member.compress_type not in _METHODS:
-                method = f"compression method {member.compress_type}"
+                name = _OTHER_METHODS.get(member.compress_type, "an unknown method")
+                method = f"compression method {member.compress_type} ({name})"
                 raise InvalidDepthFile(file, "archive", method, "stored or deflated")
-            if member.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * len(data)):
-                problem = f"{member.file_size} bytes out of {len(data)}"
+            packed = min(member.compress_size, len(data))
+            if member.file_size > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
+                problem = f"{member.file_size} bytes out of {packed}"
                 raise InvalidDepthFile(file, "archive ratio", problem, f"at most {MAX_RATIO} to 1")
             with archive.open(member) as stream:
                 yield stream, member.file_size
@@ -206,15 +244,71 @@ def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
         raise InvalidDepthFile(file, "archive", "damaged", "a ZIP archive") from None
 
 
-def _check_directory(data: bytes, file: str) -> None:
-    """Check the size of the directory before `zipfile` reads it and makes an object of each entry."""
-    if not is_archive(data) or len(data) < _END.size:
-        raise InvalidDepthFile(file, "archive", "not a ZIP archive", "a ZIP archive")
-    signature, disk, start_disk, here, total, size, _, comment = _END.unpack(data[-_END.size :])
-    if signature != b"PK\x05\x06" or comment:
+def _depth_member(members: list[zipfile.ZipInfo], file: str) -> zipfile.ZipInfo:
+    """Return the member `data`, or the only one."""
+    expected = f"exactly one member, {MEMBER!r}"
+    files = [member for member in members if not _is_clutter(member.filename)]
+    named = [member for member in files if _path(member.filename)[-1].lower() == MEMBER] or files
+    if len(named) != 1:
+        raise InvalidDepthFile(file, "archive", f"{len(named)} members", expected)
+    if ".." in _path(named[0].filename) or _path(named[0].filename)[0] == "":
+        raise InvalidDepthFile(file, "archive", "a member outside the archive's folder", expected)
+    return named[0]
+
+
+def _path(name: str) -> list[str]:
+    return name.replace("\\", "/").split("/")  # some tools of Windows write backslashes
+
+
+def _is_clutter(name: str) -> bool:
+    """Return whether a member is a folder, or what a file manager puts beside the files."""
+    folder, last = _path(name.lower())[0] + "/", _path(name.lower())[-1]
+    return last == "" or folder.startswith(_CLUTTER[0]) or last.startswith(_CLUTTER[1:])
+
+
+def _end_records(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where an end record stands and how long the directory is, from the last one to the first.
+
+    A record is a real one if the directory that it declares is there.
+    """
+    at = len(data)
+    for _ in range(_MAX_ENDS):
+        at = data.rfind(_END, 0, at + len(_END) - 1)
+        if at < 0:
+            return
+        if len(data) < at + _END_RECORD.size:
+            continue
+        size, directory_end = _END_RECORD.unpack_from(data, at)[5], at
+        if data.startswith(_LOCATOR_64, max(0, at - _LOCATOR_64_BYTES)):
+            directory_end = at - _LOCATOR_64_BYTES - _END_RECORD_64.size
+            if directory_end < 0 or not data.startswith(_END_64, directory_end):
+                continue
+            size = _END_RECORD_64.unpack_from(data, directory_end)[8]
+        start = directory_end - size
+        if start >= 0 and data.startswith(_ENTRY, start):
+            yield at, size
+
+
+def _without_surroundings(data: bytes, file: str) -> bytes:
+    """Return the archive without the bytes and the comment after it.
+
+    The size of the directory is checked before `zipfile` reads it and makes an object of each entry.
+    """
+    end = next(_end_records(data), None)
+    if end is None:
+        for start, name in _OTHER_ARCHIVES.items():
+            if data.startswith(start):
+                raise InvalidDepthFile(file, "archive", f"not a ZIP archive but {name}", "a ZIP archive")
+        if starts_like_header(data):
+            raise InvalidDepthFile(file, "archive", "not zipped", "a ZIP archive of these bytes")
+        if not data.startswith(_LOCAL):
+            raise InvalidDepthFile(file, "archive", "not a ZIP archive", "a ZIP archive")
         raise InvalidDepthFile(file, "archive", "no end record, as if truncated", "a whole ZIP archive")
-    # With a ZIP64 locator before it, `zipfile` would use another record instead of this one.
-    if data[-_END.size - 20 :][:4] == b"PK\x06\x07" or disk or start_disk:
-        raise InvalidDepthFile(file, "archive", "ZIP64 or several disks", "a plain archive")
-    if here != 1 or total != 1 or size > _DIRECTORY_BYTES:
-        raise InvalidDepthFile(file, "archive", f"{total} members", f"exactly one member, {MEMBER!r}")
+    at, size = end
+    _, disk, start_disk, here, total, *_ = _END_RECORD.unpack_from(data, at)
+    if (disk, start_disk) not in ((0, 0), (0xFFFF, 0xFFFF)) or here != total:
+        raise InvalidDepthFile(file, "archive", "a part of an archive in several files", "a whole one")
+    if size > MAX_DIRECTORY_BYTES:
+        problem = f"a directory of {size} bytes"
+        raise InvalidDepthFile(file, "archive", problem, f"exactly one member, {MEMBER!r}")
+    return data[: at + _END_RECORD.size - 2] + bytes(2)

@@ -5,28 +5,50 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from pose.errors import InvalidManifest, InvalidScan
-from pose.scan.manifest import CALIBRATION, DEPTH_FOLDER, MANIFEST, MAX_FILES, RGB_FOLDER, is_safe_path
+from pose.scan.names import ROLES, fold, is_safe_path
+from pose.scan.record import MAX_FILES
 
 # There is no file of this name, or there can be none.
 _MISSING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
 
-class ScanFiles(Protocol):
+class ScanFiles(ABC):
     """Files by their names, which are relative and "/" separated."""
 
+    @abstractmethod
     def names(self) -> list[str]:
-        """Return the names of all files that may belong to a scan."""
-        ...
+        """Return the names of all files that may belong to a scan, in any order.
 
+        A folder that is not read has a name that ends in "/".
+
+        Raises:
+            InvalidManifest: there are more than `MAX_FILES`.
+        """
+
+    @abstractmethod
     def exists(self, name: str) -> bool:
-        """Return whether there is a file of this name, readable or not."""
-        ...
+        """Return whether there is a file of exactly this name, readable or not."""
 
+    def find(self, name: str) -> str | None:
+        """Return the name under which a file is stored, or None if there is no such file.
+
+        A file of exactly this name comes first, then one whose name is the same for people: with other upper
+        and lower case, or with "\\" for "/".
+        """
+        return name if self.exists(name) else self._by_folded_name.get(fold(name))
+
+    @cached_property
+    def _by_folded_name(self) -> dict[str, str]:
+        return {fold(name): name for name in sorted(self.names(), reverse=True)}
+
+    @abstractmethod
     def read(self, name: str, limit: int, file: str, error: type[InvalidScan]) -> bytes:
         """Return the bytes of a file.
 
@@ -40,10 +62,9 @@ class ScanFiles(Protocol):
             InvalidScan: `error`, if the file is missing, larger than the limit or not a regular file.
             OSError: the storage fails; the file itself may be valid.
         """
-        ...
 
 
-class MemoryFiles:
+class MemoryFiles(ScanFiles):
     """Files in memory."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -52,7 +73,8 @@ class MemoryFiles:
     def names(self) -> list[str]:
         if len(self._files) > MAX_FILES:
             raise InvalidManifest("scan", "files", f"{len(self._files)}", f"at most {MAX_FILES}")
-        return list(self._files)
+        # An S3 console stores an empty object "rgb/" for a folder.
+        return [name for name in self._files if not name.endswith("/")]
 
     def exists(self, name: str) -> bool:
         return name in self._files
@@ -66,7 +88,7 @@ class MemoryFiles:
         return data
 
 
-class FolderFiles:
+class FolderFiles(ScanFiles):
     """Regular files in a folder. Links are followed only if they stay inside the folder."""
 
     def __init__(self, folder: Path | str) -> None:
@@ -75,14 +97,21 @@ class FolderFiles:
             raise InvalidManifest("scan", "folder", "not a folder")
 
     def names(self) -> list[str]:
-        names = [name for name in (CALIBRATION, MANIFEST) if self.exists(name)]
-        for folder in (RGB_FOLDER, DEPTH_FOLDER):
-            path = os.path.join(self._root, folder)
-            if not os.path.isdir(path) or not self._inside(os.path.realpath(path)):
-                continue
-            with os.scandir(path) as entries:
+        names: list[str] = []
+        folders = [""]
+        for folder in folders:  # grows: the folders of artefacts are found in the scan's folder
+            with os.scandir(os.path.join(self._root, folder)) as entries:
                 for entry in entries:
-                    names.append(f"{folder}/{entry.name}")
+                    is_folder = os.path.isdir(entry.path)
+                    if (
+                        is_folder
+                        and not folder
+                        and entry.name.casefold() in ROLES
+                        and self._inside(entry.path)
+                    ):
+                        folders.append(f"{entry.name}/")
+                        continue
+                    names.append(f"{folder}{entry.name}{'/' if is_folder else ''}")
                     if len(names) > MAX_FILES:
                         raise InvalidManifest("scan", "files", "too many", f"at most {MAX_FILES}")
         return names
@@ -119,4 +148,4 @@ class FolderFiles:
         return data
 
     def _inside(self, path: str) -> bool:
-        return os.path.commonpath((self._root, path)) == self._root
+        return os.path.commonpath((self._root, os.path.realpath(path))) == self._root

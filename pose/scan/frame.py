@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pose.checks import check_each, check_picture, check_type
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
@@ -27,6 +28,9 @@ class Frame:
         rgb: (H, W, 3) uint8 RGB. Its size and aspect ratio can differ from those of the depth map.
         depthmap: the depth, with its camera and pose.
         calibration: of both cameras; None means that they have one view.
+
+    Raises:
+        ValueError: the picture is not (H, W, 3) uint8, or an argument is of another type.
     """
 
     order: int
@@ -34,6 +38,12 @@ class Frame:
     rgb: NDArray[np.uint8]
     depthmap: DepthMap
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        check_picture(self.rgb)
+        check_type(self.depthmap, DepthMap, "depthmap")
+        if self.calibration is not None:
+            check_type(self.calibration, Calibration, "calibration", "parse_calibration returns one")
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -75,14 +85,22 @@ class Scan:
         step: of the first frame.
         frames: at least one, sorted by order.
         broken: frames that could not be read, sorted by order.
+        ignored: files and entries of `scan.json` that were not used: a line for each kind, without names.
         digest: SHA-256 (hex) of what was read: the role, order and bytes of each file, without names. A
             folder and the same bytes in memory have the same digest.
+
+    Raises:
+        ValueError: `frames` are no frames.
     """
 
     step: int
     frames: tuple[Frame, ...]
     broken: tuple[BrokenFrame, ...]
     digest: str
+    ignored: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_each(self.frames, Frame, "frames")
 
     @property
     def declared(self) -> Literal["standing", "lying"] | None:

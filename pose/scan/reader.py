@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pose.checks import check_bytes, check_type
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
-from pose.scan import calibration, depth_file, manifest, pictures
-from pose.scan.calibration import parse_calibration
+from pose.scan import calibration, depth_file, pictures, record
+from pose.scan.calibration import is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
-from pose.scan.manifest import (
-    CALIBRATION,
-    MANIFEST,
-    Entry,
-    Manifest,
-    manifest_from_json,
-    manifest_from_names,
-)
+from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
-from pose.scan.text import is_text
 
 # Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -43,8 +38,9 @@ def read_scan(folder: Path | str, *, xor_key: bytes | None = None) -> Scan:
     Raises:
         InvalidScan: the scan has no calibration, no frames, or no frame that can be read.
         OSError: the storage fails; the scan itself may be valid.
-        ValueError: the key is not bytes, or is empty.
+        ValueError: the folder is not a path, or the key is not bytes, or is empty.
     """
+    check_type(folder, (str, os.PathLike), "folder", "read_scan_files reads files in memory")
     return _read(FolderFiles(folder), xor_key)
 
 
@@ -56,30 +52,46 @@ def read_scan_files(files: Mapping[str, bytes], *, xor_key: bytes | None = None)
         xor_key: as of `read_scan`.
 
     Raises:
-        InvalidScan, ValueError: as `read_scan`.
+        InvalidScan: as `read_scan`.
+        ValueError: the files are not bytes by their names, or the key is not bytes, or is empty.
     """
-    return _read(MemoryFiles(files), xor_key)
+    check_type(files, Mapping, "files", "read_scan reads a folder")
+    contents = {name: check_bytes(data, "the content of a file") for name, data in files.items()}
+    return _read(MemoryFiles(contents), xor_key)
 
 
 def _read(files: ScanFiles, xor_key: bytes | None) -> Scan:
     check_xor_key(xor_key)
-    if files.exists(MANIFEST):
-        record = files.read(MANIFEST, manifest.MAX_BYTES, MANIFEST, InvalidManifest)
-        listed = manifest_from_json(record, files.exists)
+    record_name = files.find(MANIFEST)
+    if record_name is not None:
+        data = files.read(record_name, record.MAX_BYTES, MANIFEST, InvalidManifest)
+        listed = manifest_from_json(data, files.find)
     else:
         listed = manifest_from_names(files.names())
     reader = _Reader(files, listed, xor_key)
 
     frames: list[Frame] = []
     broken: list[BrokenFrame] = []
+    for line in listed.ignored:
+        reader.note(line)
     for entry in listed.entries:
+        if entry.problem is not None:
+            reader.note(entry.problem)
+            broken.append(BrokenFrame(entry.order, entry.step, entry.problem))
+            continue
         try:
             frames.append(reader.frame(entry))
         except InvalidScan as problem:
             broken.append(BrokenFrame(entry.order, entry.step, str(problem)))
     if not frames:
         raise InvalidScan("scan", "frames", f"none can be read; {broken[0].reason}")
-    return Scan(listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest())
+    return Scan(
+        listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest(), listed.ignored
+    )
+
+
+def _is_plain_depth(data: bytes) -> bool:
+    return depth_file.is_archive(data) or starts_like_header(data)
 
 
 class _Reader:
@@ -92,14 +104,24 @@ class _Reader:
         self._scrambling = Scrambling.of(listed.version, xor_key)
         self._bytes = 0
         self._pixels = 0
-        data = self._bytes_of(CALIBRATION, calibration.MAX_BYTES, "calibration", InvalidCalibration)
-        data = self._scrambling.undo(data, is_text, "text", "calibration", InvalidCalibration)
+        name = files.find(CALIBRATION)
+        data = self._bytes_of(name, calibration.MAX_BYTES, "calibration", InvalidCalibration)
+        data = self._scrambling.undo(
+            data, is_calibration, "labels of the cameras", "calibration", InvalidCalibration
+        )
         self._hash(f"calibration {self._encoding}", data)
         self._calibration = parse_calibration(data)
 
+    def note(self, line: str) -> None:
+        """Hash what the result says, beside what follows from the bytes of its files."""
+        self._hash("note", line.encode())
+
     def frame(self, entry: Entry) -> Frame:
-        if entry.problem is not None:
-            raise InvalidManifest(MANIFEST, f"frame {entry.order}", entry.problem)
+        """Return a frame.
+
+        Raises:
+            InvalidScan: it cannot be read.
+        """
         rgb_name, depth_name = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
         stored = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_name, InvalidPicture)
         rgb_data = self._scrambling.undo(
@@ -125,9 +147,8 @@ class _Reader:
         the picture of its frame is, which the key has undone before.
         """
         if self._encoding != "ir":
-            plain, expected = depth_file.is_archive, "a ZIP archive"
-            return self._scrambling.undo(data, plain, expected, file, InvalidDepthFile)
-        if picture_is_plain or depth_file.is_archive(data) or starts_like_header(data):
+            return self._scrambling.undo(data, _is_plain_depth, "a ZIP archive", file, InvalidDepthFile)
+        if picture_is_plain or _is_plain_depth(data):
             return data
         assert self._scrambling.key is not None
         return xor(data, self._scrambling.key)

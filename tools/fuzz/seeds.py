@@ -113,13 +113,40 @@ def changed_json(*values: Any) -> tuple[Seed, ...]:
     return tuple(Seed(as_json(value), change_json) for value in values)
 
 
+# As spreadsheets and backends write it, with several pictures of one order.
+_LOOSE: Final = [
+    {
+        "order": "1",
+        "format": "image/jpg",
+        "file": f"./{artefact_names(1)[0]}",
+        "timestamp": "2020-09-13T12:26:40Z",
+    },
+    {"order": 1.0, "format": "DEPTH", "file": artefact_names(1)[1].replace("/", "\\"), "timestamp": 1.6e12},
+    {"order": 1, "format": "rgb", "file": artefact_names(2)[0].upper(), "timestamp": 1_600_000_000.5},
+    {"order": None, "format": "rgb", "file": CODE},
+]
 MANIFESTS: Final = (
     *changed_json(record(), record(3, folders=False, type=204), record(1, version="ir_1")),
+    *changed_json(record(1, type="104", artifacts=_LOOSE), record(1, artifacts=_LOOSE[:2])),
     Seed(as_json(record(1))),
 )
+_TIMED: Final = [
+    f"{kind}_{CODE}_1622182020448_100_{time}"
+    for number in range(8)
+    for kind, time in (("rgb/rgb", f"668549.{number}14277.JPG"), ("depth/depth", f"0_668549.{number}5.depth"))
+]
 NAMES: Final = tuple(
-    Seed("\n".join(name for frame in range(count) for name in artefact_names(frame)).encode())
-    for count in (1, 3, 12)
+    Seed("\n".join(names).encode())
+    for names in (
+        *([name for frame in range(count) for name in artefact_names(frame)] for count in (1, 3, 12)),
+        _TIMED,
+        [
+            f"RGB/rgb_{CODE}_1_104_{number}{end}"
+            for number in range(3)
+            for end in (".jpg", " (1).JPEG", ".webp")
+        ],
+        ["rgb/Thumbs.db", "depth/", *_TIMED[:3], *artefact_names(1)],
+    )
 )
 
 
@@ -137,6 +164,25 @@ _JPEG: Final = picture(".jpg")
 _PROGRESSIVE: Final = picture(".jpg", 48, 32, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
 _PNG: Final = picture(".png")
 _BOMB: Final = zlib.compress(bytes(7_900_000), 9)
+_VIDEO: Final = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0\0\1\0mdat" + b"\xff\xda\xff\xd8\xff\xd9" * 40
+
+
+def _png(colour: int, bits: int, *chunks: tuple[bytes, bytes], interlaced: int = 0) -> bytes:
+    """Return a PNG of 16x16 pixels of a kind that OpenCV does not write."""
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    passes = ((2, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16)) if interlaced else ((16, 16),)
+    rows = b""
+    for count, columns in passes:
+        rows += (b"\0" + _pixels(-(-columns * channels * bits // 8), 1, 1)) * count
+    header = struct.pack(">IIBBBBB", 16, 16, bits, colour, 0, 0, interlaced)
+    out = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        out += struct.pack(">L", len(content)) + name + content
+        out += struct.pack(">L", zlib.crc32(name + content))
+    return out
+
+
+_PALETTE: Final = ((b"PLTE", _pixels(256, 1, 3)), (b"tRNS", _pixels(256, 1, 1)))
 
 
 def _change_jpeg(rng: random.Random, data: bytes) -> bytes:
@@ -181,6 +227,14 @@ PICTURES: Final = (
     Seed(picture(".jpg", 16, 16)),
     Seed(_PNG, _change_png, fix_png),
     Seed(_PNG),
+    Seed(_JPEG + _VIDEO, _change_jpeg),
+    Seed(_PROGRESSIVE[:-2], _change_jpeg),
+    Seed(_JPEG[:-2] + _VIDEO, _change_jpeg),
+    Seed(picture(".jpg", 48, 32, cv2.IMWRITE_JPEG_RST_INTERVAL, 1)),
+    *(Seed(_png(colour, bits), _change_png, fix_png) for colour in (4, 6) for bits in (8, 16)),
+    Seed(_png(0, 2, (b"tRNS", b"\0\1")), _change_png, fix_png),
+    Seed(_png(2, 16, (b"tRNS", bytes(6)), interlaced=1), _change_png, fix_png),
+    Seed(_png(3, 8, *_PALETTE), _change_png, fix_png),
     Seed(picture(".jpg", 1440, 1080), weight=1),
 )
 

@@ -73,10 +73,13 @@ calibrations: Final = (
 
 _artefacts: Final = st.fixed_dictionaries(
     {
-        "order": st.integers(0, 4) | _scalars,
-        "format": st.sampled_from(("rgb", "depth", "image/jpeg", "application/zip", "other")) | _scalars,
+        "order": st.integers(0, 4) | st.sampled_from((1.0, "1", "2,0")) | _scalars,
+        "format": st.sampled_from(("rgb", "depth", "Image/JPG", "application/zip", "other")) | _scalars,
     },
-    optional={"file": st.sampled_from((*seeds.artefact_names(1), *seeds.artefact_names(2))) | _texts},
+    optional={
+        "file": st.sampled_from((*seeds.artefact_names(1), *seeds.artefact_names(2))) | _texts,
+        "timestamp": st.floats(0, 100) | st.datetimes().map(str) | _scalars,
+    },
 )
 manifests: Final = (
     st.fixed_dictionaries(
@@ -98,7 +101,15 @@ _artefact_names: Final = st.builds(
     st.sampled_from(("rgb", "depth")), _parts, st.integers(0), st.sampled_from((100, 204)) | st.integers(),
     st.integers(0, 3) | st.integers(), st.sampled_from(("jpg", "png", "depth", "jpeg")),
 )  # fmt: skip
-_names: Final = st.lists(_artefact_names | st.lists(_parts, max_size=12).map("".join), max_size=12)
+_timed_names: Final = st.builds(
+    lambda kind, index, time, end: f"{kind}/{kind}_p_1622182020448_100_{index}{time}.{end}",
+    st.sampled_from(("rgb", "depth")), st.sampled_from(("", "0_")),
+    st.decimals(0, 3, places=2).map(str) | st.decimals(allow_nan=False).map(str),
+    st.sampled_from(("jpg", "JPG", "depth")),
+)  # fmt: skip
+_names: Final = st.lists(
+    _artefact_names | _timed_names | st.lists(_parts, max_size=12).map("".join), max_size=12
+)
 names: Final = _names.map(lambda found: "\n".join(found).encode("utf-8", "surrogatepass"))
 
 _whole: Final = seeds.scan_files(2)

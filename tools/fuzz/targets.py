@@ -22,7 +22,9 @@ from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import MAX_PIXELS, parse_header
 from pose.scan.frame import Scan
-from pose.scan.manifest import MAX_FRAMES, Manifest, is_safe_path, manifest_from_json, manifest_from_names
+from pose.scan.manifest import Manifest, manifest_from_json, manifest_from_names
+from pose.scan.names import fold, is_safe_path
+from pose.scan.pairing import MAX_FRAMES
 from pose.scan.reader import read_scan, read_scan_files
 from tools.fuzz import seeds, strategies
 from tools.fuzz.mutations import Seed
@@ -114,18 +116,25 @@ def _check_manifest(manifest: Manifest) -> None:
     for entry in manifest.entries:
         promise(type(entry.step) is int and 0 <= entry.step <= 999_999_999, "a step")
         promise(entry.problem is None or _is_telling(entry.problem), "a problem that can be shown")
+    promise(all(map(_is_telling, manifest.ignored)), "what is not used, in lines that can be shown")
 
 
 def read_manifest(data: bytes) -> None:
     there = {*seeds.artefact_names(1), *seeds.artefact_names(2), "scan.json"}
-    manifest = manifest_from_json(data, there.__contains__)
+    by_folded = {fold(name): name for name in there}
+    manifest = manifest_from_json(data, lambda name: by_folded.get(fold(name)))
     _check_manifest(manifest)
     names = [name for entry in manifest.entries for name in (entry.rgb, entry.depth) if name is not None]
     promise(all(is_safe_path(name) for name in names), "names inside the scan")
 
 
 def read_names(data: bytes) -> None:
-    _check_manifest(manifest_from_names(data.decode("utf-8", "surrogateescape").split("\n")))
+    names = data.decode("utf-8", "surrogateescape").split("\n")
+    manifest = manifest_from_names(names)
+    _check_manifest(manifest)
+    used = [name for entry in manifest.entries for name in (entry.rgb, entry.depth) if name is not None]
+    promise(len(set(used)) == len(used) and set(used) <= set(names), "each file in one frame")
+    promise(manifest_from_names(names[::-1]) == manifest, "the same frames in any order of files")
 
 
 def read_picture(data: bytes) -> None:
@@ -148,6 +157,7 @@ def read_files(data: bytes) -> None:
 def _check_scan(scan: Scan) -> None:
     promise(scan.frames and len(scan.digest) == 64, "frames and a digest")
     promise(all(_is_telling(broken.reason) for broken in scan.broken), "reasons that can be shown")
+    promise(all(map(_is_telling, scan.ignored)), "what is not used, in lines that can be shown")
 
 
 class ScanFolder:

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from billiard.exceptions import SoftTimeLimitExceeded
-
 from worker.config.logs import get_logger
 from worker.keys import ScanId
 from worker.scans.status import Stage
 from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
-from worker.storage.base import Storage, StorageUnavailable
+from worker.storage.base import Storage
+from worker.time_limit import blamed_on
 
 if TYPE_CHECKING:
     from pose import Estimator, ScanResult
@@ -63,20 +62,20 @@ def process(
         ScanMissing: The scan has no files.
         ScanTooLarge: The scan is above the limits.
         StorageUnavailable: One of the storages cannot be used.
+        TimeLimitReached: The time limit struck. It names the storage if that took the time.
     """
     import pose
     from pose.analysis.scan import fingerprint_of
 
     report(Stage.FETCH, 0, None)
     with _step("scan_fetched") as fields:
-        try:
+        with blamed_on(scans.name):
             files = fetch_scan(scans, scan_id, limits)
-        except SoftTimeLimitExceeded:
-            # The scan is not at fault: nothing of it was analysed yet.
-            raise StorageUnavailable(f"{scans.name}: too slow, the time limit came first") from None
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files, xor_key=xor_key)
+    if scan.ignored:
+        log.warning("files_ignored", reasons=scan.ignored)
     fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
@@ -102,7 +101,7 @@ def process(
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
     report(Stage.PUBLISH, frames, frames)
-    with _step("scan_published") as fields:
+    with _step("scan_published") as fields, blamed_on(results.name):
         removed = publish(results, scan_id, result, analysis.artefacts)
         fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
     return Outcome(result, repeated=False)

@@ -80,6 +80,11 @@ def retry_after_error(state: RetryState, reason: str, settings: Settings, now: f
     return RetryLater(reason, delay_s, replace(state, attempt=state.attempt + 1, first_failure=first_failure))
 
 
+def retry_unwritten(state: RetryState, reason: str, settings: Settings) -> RetryLater:
+    """Return the next try to write how a scan ended. There is no limit: its message is kept until then."""
+    return RetryLater(reason, retry_delay_s(state.attempt + 1, settings.retry_base_s), state)
+
+
 def retry_after_lock(state: RetryState, reason: str, settings: Settings) -> RetryLater | None:
     """Return the next try to get a lock, or None once its holder must have finished or lost it."""
     if state.lock_waits * MAX_LOCK_WAIT_S > settings.time_limit_s + settings.lock_ttl_s + LOCK_MARGIN_S:

@@ -91,6 +91,15 @@ def test_an_old_result_without_drift_can_be_read(result):
     assert ScanResult.model_validate(written) == result
 
 
+def test_what_was_not_used_stands_in_a_result_only_if_there_is_something(result):
+    assert "ignored" not in json.loads(result.model_dump_json())
+    told = result.model_copy(update={"ignored": ("scan: files: 1 file not recognised",)})
+    written = json.loads(told.model_dump_json())
+    assert written["ignored"] == ["scan: files: 1 file not recognised"]
+    jsonschema.validate(written, pose.result_schema())
+    assert ScanResult.model_validate(written) == told
+
+
 def test_a_result_fits_its_schema(result):
     schema = pose.result_schema()
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -142,6 +142,13 @@ def test_a_broken_frame_is_invalid_and_the_others_count():
     assert result.frames_used == 1
 
 
+def test_what_of_a_scan_was_not_used_stands_in_its_result():
+    scan, estimator = scan_of(good())
+    told = ("scan.json: artifacts[4]: order: missing or out of range",)
+    assert pose.analyse_scan(replace(scan, ignored=told), estimator).result.ignored == told
+    assert pose.analyse_scan(scan, estimator).result.ignored == ()
+
+
 def test_without_a_pose_there_are_lengths_and_no_heights():
     truth = good()
     frame = pose.analyse_scan(*scan_of(without_pose(truth)), scan_id="s1").result.frames[0]

@@ -52,6 +52,20 @@ def folders(tmp_path):
     return made
 
 
+def test_run_says_what_of_a_scan_was_not_used(knowing, folders, tmp_path, monkeypatch):
+    told = (
+        "scan: files: 1 file not recognised, such as rgb/….webp",
+        "scan.json: artifacts[4]: order: missing",
+    )
+    read = pose.read_scan
+    monkeypatch.setattr(pose, "read_scan", lambda folder, **_: replace(read(folder), ignored=told))
+    done = run(folders[0], "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    assert lines[1] == f"a-1  not used: {told[0]}; {told[1]}"
+    assert json.loads((tmp_path / "out/a-1/result.json").read_text())["ignored"] == list(told)
+
+
 def test_run_prints_a_line_for_each_scan_and_writes_results(knowing, folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output

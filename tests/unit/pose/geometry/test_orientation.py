@@ -25,14 +25,16 @@ from pose.geometry.orientation import (
 WIDTH, HEIGHT = 5, 3
 
 
-@pytest.mark.parametrize(("step", "turns"), [(100, 1), (104, 1), (200, 3), (204, 3)])
+@pytest.mark.parametrize(
+    ("step", "turns"), [(100, 1), (104, 1), (105, 1), (110, 1), (200, 3), (204, 3), (205, 3), (210, 3)]
+)
 def test_standing_scans_turn_clockwise_and_lying_ones_counter_clockwise(step: int, turns: int):
     assert turns_for_step(step) == turns
     assert is_known_step(step)
     assert posture_for_step(step) == ("standing" if step < 200 else "lying")
 
 
-@pytest.mark.parametrize("step", [0, 99, 105, 199, 205, -100, 10**30])
+@pytest.mark.parametrize("step", [0, 99, 111, 199, 211, -100, 10**30])
 def test_an_unknown_step_is_refused(step: int):
     assert not is_known_step(step)
     assert posture_for_step(step) is None

@@ -194,3 +194,12 @@ def test_a_header_of_many_pixels_with_none_after_it_allocates_nothing(make_zip: 
         parse_depth(data, CALIBRATION)
     assert tracemalloc.get_traced_memory()[1] < 200_000
     tracemalloc.stop()
+
+
+def test_an_archive_in_an_archive_is_named(make_depth: DepthBuilder, make_zip: ZipBuilder):
+    with pytest.raises(InvalidDepthFile, match="an archive in the archive"):
+        parse_depth(make_zip(make_depth(), name="depth.depth"), CALIBRATION)
+    # An `ir` file may be an archive too, with bytes before and after it.
+    plain = make_zip(b"24x18_0.001_0\n" + bytes(24 * 18 * 2))
+    depthmap = parse_depth(b"\n" + plain + b"\n", CALIBRATION, encoding="ir")
+    assert depthmap.depth.shape == (18, 24)

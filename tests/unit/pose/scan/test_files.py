@@ -9,7 +9,7 @@ import pytest
 
 from pose.errors import InvalidManifest, InvalidPicture
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
-from pose.scan.manifest import MAX_FILES
+from pose.scan.record import MAX_FILES
 
 
 @pytest.fixture
@@ -27,9 +27,17 @@ def read(files: ScanFiles, name: str, limit: int = 100) -> bytes:
     return files.read(name, limit, "rgb of frame 1", InvalidPicture)
 
 
-def test_only_what_a_scan_has_is_listed(folder: Path):
-    assert sorted(FolderFiles(folder).names()) == ["rgb/a.jpg", "scan.json"]
-    assert MemoryFiles({"rgb/a.jpg": b""}).names() == ["rgb/a.jpg"]
+def test_the_files_of_a_scan_are_listed_and_other_folders_are_named(folder: Path):
+    (folder / "Depth").mkdir()
+    (folder / "Depth/b.depth").touch()
+    (folder / "rgb/more").mkdir()
+    (folder / "rgb/more/c.jpg").touch()
+    (folder / "results").mkdir()
+    (folder / "results/d.jpg").touch()
+    assert sorted(FolderFiles(folder).names()) == [
+        "Depth/b.depth", "notes.txt", "results/", "rgb/a.jpg", "rgb/more/", "scan.json",
+    ]  # fmt: skip
+    assert MemoryFiles({"rgb/": b"", "rgb/a.jpg": b""}).names() == ["rgb/a.jpg"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory"])
@@ -73,7 +81,23 @@ def test_a_folder_that_is_a_link_to_the_outside_is_not_listed(folder: Path):
     elsewhere.mkdir()
     (elsewhere / "depth_p_1_100_1.depth").write_bytes(b"")
     (folder / "depth").symlink_to(elsewhere)
-    assert not any(name.startswith("depth/") for name in FolderFiles(folder).names())
+    assert [name for name in FolderFiles(folder).names() if name.startswith("depth")] == ["depth/"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_a_file_is_found_by_a_name_that_people_take_as_the_same(folder: Path, kind: str):
+    stored = ["rgb/a.jpg", "rgb/Zoe\u0308.JPG", "rgb/B.jpg", "rgb/b.JPG", "rgb\\c.jpg", "Camera.TXT"]
+    for name in stored:
+        (folder / name).touch()
+    files = FolderFiles(folder) if kind == "folder" else MemoryFiles(dict.fromkeys(stored, b""))
+    assert files.find("RGB/A.JPG") == "rgb/a.jpg"
+    assert files.find("rgb/zoë.jpg") == "rgb/Zoe\u0308.JPG"
+    assert files.find("rgb/c.jpg") == "rgb\\c.jpg"
+    assert files.find("camera.txt") == "Camera.TXT"
+    assert files.find("rgb/b.JPG") == "rgb/b.JPG"
+    assert files.find("rgb/b.jpg") == "rgb/B.jpg"  # always the same one of two
+    assert files.find("rgb/d.jpg") is None
+    assert files.find("../outside.jpg") is None
 
 
 def test_the_folder_of_a_scan_may_be_a_link(folder: Path, tmp_path: Path):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from billiard.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 import pose
@@ -22,6 +21,7 @@ from worker.scans.status import Stage
 from worker.scans.transfer import Limits, read_result
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+from worker.time_limit import TimeLimitReached
 
 SCAN = ScanId("scan")
 
@@ -175,6 +175,25 @@ def test_models_that_disagree_are_logged(scans, results, apart, events):
     assert [each["offset_px"] for each in told] == [(apart, 0.0)] * events
 
 
+def test_files_that_are_not_used_are_logged_and_stand_in_the_result(run, scans):
+    with capture_logs() as logs:
+        assert run().result.ignored == ()
+    assert not [each for each in logs if each["event"] == "files_ignored"]
+    scans.write(f"scan/rgb/rgb_{PERSON}_1622182020448_100_9.webp", b"x", "image/webp")
+    with capture_logs() as logs:
+        told = run().result.ignored
+    assert told == ("scan: files: 1 file not recognised, such as rgb/rgb_….webp",)
+    (line,) = [each for each in logs if each["event"] == "files_ignored"]
+    assert (line["log_level"], line["reasons"]) == ("warning", told)
+
+
+def test_a_scan_of_two_persons_is_refused(run, scans):
+    scans.write("scan/depth/depth_another_1622182020448_100_1.depth", b"x", "application/zip")
+    with pytest.raises(InvalidManifest, match="one folder is one scan") as caught:
+        run()
+    assert PERSON not in str(caught.value) and "another" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"fingerprint": 1}', b"x" * (17 * 1024 * 1024)])
 def test_an_unreadable_result_is_made_again(run, results, content):
     results.write("scan/result.json", content, "application/json")
@@ -201,13 +220,16 @@ def test_an_incomplete_result_is_made_again(run, results, tmp_path):
     assert run().repeated
 
 
-def test_a_storage_too_slow_for_the_time_limit_is_a_storage_error(run, scans, monkeypatch):
+@pytest.mark.parametrize("step", ["fetch", "publish"])
+def test_a_time_limit_that_strikes_in_a_storage_names_it(run, scans, results, monkeypatch, step):
     def out_of_time(*_: object) -> None:
-        raise SoftTimeLimitExceeded
+        raise TimeLimitReached
 
-    monkeypatch.setattr(scans, "objects", out_of_time)
-    with pytest.raises(StorageUnavailable, match="the storage of scans: too slow"):
+    place, method = {"fetch": (scans, "objects"), "publish": (results, "write")}[step]
+    monkeypatch.setattr(place, method, out_of_time)
+    with pytest.raises(TimeLimitReached) as limit:
         run()
+    assert limit.value.storage == place.name
 
 
 def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
