@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from celery import Task, signals
@@ -25,7 +26,7 @@ from worker.scans.reconcile import reconcile
 from worker.scans.retry import HEADER, RetryLater, RetryState, retry_unwritten
 from worker.scans.self_check import OwnProcess, ProcessUnfit, check_process
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits
+from worker.scans.transfer import limits_of
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
 
@@ -94,7 +95,7 @@ def _attempt_or_retry(task: Task, job: Job, settings: Settings) -> Outcome:
     try:
         outcome = _attempt(task, job, settings)
     except RetryLater as later:
-        if later.state.lock_waits == job.retry_state.lock_waits:
+        if not later.waits:
             send_report(Kind.FAILED, later.reason)
         _retry(task, later)
     except ScanFailed:
@@ -114,17 +115,19 @@ def _attempt_or_retry(task: Task, job: Job, settings: Settings) -> Outcome:
 def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
     scans, _ = open_storages(settings)
 
-    def work(results: Storage, force: bool, report: Report) -> Outcome:
+    def work(results: Storage, force: bool, report: Report, note_files: Callable[[str], None]) -> Outcome:
         return process(
             job.scan_id,
             scans,
             results,
             get_estimator(settings),
-            Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
+            limits_of(settings),
             report,
             compare_with=get_comparison_estimator(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
+            quiet_s=settings.arrivals_quiet_s,
+            note_files=note_files,
         )
 
     def check() -> None:

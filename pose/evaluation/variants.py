@@ -60,11 +60,10 @@ class Variant:
         return apply_orientation(self.change(mask), exif_orientation)
 
 
-UNVARIED: Final = "unvaried"
-VARIANTS: Final[dict[str, Variant]] = {
-    UNVARIED: Variant(),
+UNVARIED: Final = Variant()
+VARIANTS: Final = {
     "mirror": Variant(mirror),
-    "mirror, and EXIF says so": Variant(mirror, exif_orientation=2),
-    "not turned, but EXIF says so": Variant(exif_orientation=3),
+    "mirror:exif": Variant(mirror, exif_orientation=2),  # EXIF says that it is mirrored
+    "exif:hint": Variant(exif_orientation=3),  # EXIF says that it is turned, but the pixels are not
     "crop80": Variant(crop80),
 }

@@ -58,7 +58,10 @@ def read_scan_files(files: Mapping[str, bytes], *, xor_key: bytes | None = None)
         ValueError: the files are not bytes by their names, or the key is not bytes, or is empty.
     """
     check_type(files, Mapping, "files", "read_scan reads a folder")
-    contents = {name: check_bytes(data, "the content of a file") for name, data in files.items()}
+    contents = {
+        check_type(name, str, "the name of a file"): check_bytes(data, "the content of a file")
+        for name, data in files.items()
+    }
     return _read(MemoryFiles(contents), xor_key)
 
 

@@ -22,6 +22,7 @@ from worker.ledger.opening import open_ledger
 from worker.scans.ending import Ending
 from worker.scans.events import EventType, open_events
 from worker.scans.failures import ProcessEnds, Quarantined, ScanFailed
+from worker.scans.final_event import final_event_id
 from worker.scans.job import Job
 from worker.scans.process import Outcome, Report
 from worker.scans.retry import RetryLater, RetryState
@@ -41,8 +42,9 @@ log = get_logger(__name__)
 HANDED_BACK: Final = "handed back: its worker was told to end"
 FAILED_HERE: Final = "handed on: it failed in this process before, and another one is to try it"
 
-# Analyses the scan. Takes the storage of results, `force`, and the function to report progress to.
-Work = Callable[[Storage, bool, Report], Outcome]
+# Analyses the scan. Takes the storage of results, `force`, the function to report progress to, and the
+# function to tell which files are analysed.
+Work = Callable[[Storage, bool, Report, Callable[[str], None]], Outcome]
 
 
 class Attempt:
@@ -136,7 +138,9 @@ class Attempt:
                     crashes = self._begin(earlier)
                     on_exit.callback(self._end)
                     self._start(record, earlier, crashes)
-                    outcome = self._work(results, job.force, self._progress_reporter(record))
+                    outcome = self._work(results, job.force, self._progress_reporter(record), record.listed)
+                if record.deferred:
+                    record.keep_earlier()
                 record.completed()
                 self._finish_completed(unsent if record.deferred else record.status, outcome.result)
                 return outcome
@@ -198,6 +202,8 @@ class Attempt:
             self._received_event_due = earlier is None or earlier.queued_at is None
         else:
             self._received_event_due = self._job.retry_state == RetryState()
+        if earlier is not None and earlier.status.final:
+            record.supersede(final_event_id(earlier))
         completed = earlier is not None and earlier.status is Status.COMPLETED and not self._job.force
         record.started(crashes, deferred=completed)
         if not completed:

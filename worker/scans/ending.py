@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, NoReturn
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.ledger.base import LeaseLost, Ledger, LedgerError
+from worker.scans.completeness import ScanIncomplete
 from worker.scans.events import Events
 from worker.scans.failures import ALIKE, ErrorPolicy, Fault, ProcessEnds, ScanFailed, classify_error
 from worker.scans.final_event import emit_final_event
 from worker.scans.job import Job
-from worker.scans.retry import RetryLater, retry_after_error, retry_after_lock, retry_unwritten
+from worker.scans.retry import (
+    RetryLater,
+    retry_after_error,
+    retry_after_lock,
+    retry_incomplete,
+    retry_unwritten,
+)
 from worker.scans.self_check import OwnProcess, ProcessUnfit
 from worker.scans.status import ScanStatus, Status, StatusRecord
 from worker.storage.base import Storage, StorageError, StorageUnavailable
@@ -71,7 +78,7 @@ class Ending:
         if policy.fault in (Fault.MACHINE, Fault.UNKNOWN):
             self._check_process(policy.reason, record)
         if policy.fault is not Fault.SCAN and not self._is_proven(policy, record):
-            retry = self.retry(policy.reason)
+            retry = self._wait_for_files(error) if policy.fault is Fault.UPLOAD else self.retry(policy.reason)
             if retry is not None:
                 self._note_retry(retry, record, error)
                 raise retry from None
@@ -128,6 +135,11 @@ class Ending:
     def retry(self, reason: str) -> RetryLater | None:
         return retry_after_error(self._job.retry_state, reason, self._settings, self._clock())
 
+    def _wait_for_files(self, error: BaseException) -> RetryLater | None:
+        wait_s = error.wait_s if isinstance(error, ScanIncomplete) else None
+        state, settings = self._job.retry_state, self._settings
+        return retry_incomplete(state, str(error), settings, self._clock(), wait_s)
+
     def _check_process(self, reason: str, record: StatusRecord | None) -> None:
         """Go on if this process works. If it does not, end it: the error says nothing about the scan."""
         try:
@@ -177,6 +189,8 @@ class Ending:
                 # Keep the message until its status is written.
                 raise retry_unwritten(self._job.retry_state, policy.reason, self._settings) from None
             self.close(record.status)
+        else:
+            record.keep_earlier()
         log.error("scan_failed", reason=policy.reason)
         # Do not chain the error: Celery would store and log its text, which may hold anything.
         raise ScanFailed(policy.reason) from None

@@ -15,6 +15,7 @@ from typing import Final
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.ledger.base import LedgerUnavailable
+from worker.scans.completeness import ScanIncomplete
 from worker.storage.base import ScanMissing, ScanTooLarge, StorageUnavailable
 from worker.time_limit import TimeLimitReached
 
@@ -45,6 +46,7 @@ class Fault(Enum):
     """Whose fault an error is."""
 
     SCAN = "proven to be the scan's: it fails"
+    UPLOAD = "of whoever uploads the scan: it waits for its files, and fails after INCOMPLETE_S"
     SERVICE = "of a storage or Redis: the scan is tried again"
     MACHINE = "of this machine or this process: the process is checked, and the scan tried again"
     UNKNOWN = "not known: the process is checked, and the scan tried again by another one"
@@ -75,8 +77,10 @@ def classify_error(error: BaseException) -> ErrorPolicy:
     from worker.models.out_of_memory import OutOfMemory
 
     match error:
-        case InvalidScan() | ScanMissing() | ScanTooLarge() | Quarantined():
+        case InvalidScan() | ScanTooLarge() | Quarantined():
             return ErrorPolicy(Fault.SCAN, str(error))
+        case ScanMissing() | ScanIncomplete():
+            return ErrorPolicy(Fault.UPLOAD, str(error))
         case TimeLimitReached(storage=str(name)):
             return ErrorPolicy(Fault.SERVICE, f"{name}: too slow, the time limit came first")
         case TimeLimitReached() | SoftTimeLimitExceeded():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -186,4 +187,6 @@ def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return []
-    return [StoredObject(key, about.st_size, about.st_mtime)]
+    # A file that was copied may keep an old time of change, but not of its entry.
+    age_s = time.time() - max(about.st_mtime, about.st_ctime)
+    return [StoredObject(key, about.st_size, about.st_mtime, age_s)]

@@ -14,6 +14,7 @@ from pose.errors import DeviceUnavailable, InvalidDepthFile, InvalidManifest, In
 from tests.support.threads import no_thread_left
 from worker.ledger.base import LedgerUnavailable
 from worker.models.out_of_memory import OutOfMemory
+from worker.scans.completeness import ScanIncomplete
 from worker.scans.failures import TOO_LONG, ErrorPolicy, Fault, Quarantined, classify_error
 from worker.storage.base import ObjectChanged, ScanMissing, ScanTooLarge, StorageUnavailable
 from worker.time_limit import TimeLimitReached
@@ -28,13 +29,17 @@ PERSON = "rgb_p1_1622182020448_100_1.jpg"
         InvalidScan("scan", "frames", "none can be read"),
         InvalidDepthFile("depth of frame 1", "header", "not ASCII"),
         InvalidManifest("scan", "step", "105"),
-        ScanMissing("no files"),
         ScanTooLarge("more than 4 bytes"),
         Quarantined("poison: …"),
     ],
 )
 def test_a_scan_that_cannot_be_used_is_at_fault_and_has_a_reason(error):
     assert classify_error(error) == ErrorPolicy(Fault.SCAN, str(error))
+
+
+@pytest.mark.parametrize("error", [ScanMissing("no files"), ScanIncomplete("incomplete: 3 of 18 files")])
+def test_a_scan_whose_files_are_still_to_come_waits(error):
+    assert classify_error(error) == ErrorPolicy(Fault.UPLOAD, str(error))
 
 
 @pytest.mark.parametrize(
