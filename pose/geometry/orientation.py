@@ -80,8 +80,8 @@ class ExpectedTurns:
     """What step and gravity say about how a frame must be turned.
 
     Attributes:
-        turns: quarter turns clockwise, at least 0 and less than 4; a fraction if the phone was held aslant, but
-            level.
+        turns: quarter turns clockwise, at least 0 and less than 4. It is a fraction if a phone that looks
+            straight ahead was held aslant.
         confirmed: whether the phone's pose and the step say the same.
     """
 

@@ -48,7 +48,7 @@ def weights(tmp_path):
 
 @pytest.fixture
 def answering(weights):
-    """answering(heatmap, …) → an estimator whose network gives these (19, 56, 48), whatever it is shown, then nobody."""
+    """answering(heatmap, …) → an estimator whose network gives these (19, 56, 48), and then nobody."""
 
     class Answering(DepthHRNet):
         answers: Iterator[torch.Tensor]
