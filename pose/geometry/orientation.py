@@ -40,7 +40,7 @@ _LOWER: Final = tuple(range(kp.LEFT_HIP, kp.COUNT))  # hips, knees, ankles
 
 
 def is_known_step(step: int) -> bool:
-    """Whether the step is a known one: it then tells the posture, and which way is up in the picture.
+    """Return whether the step is a known one, that means a posture and a way to hold the phone.
 
     >>> is_known_step(104), is_known_step(111)
     (True, False)
