@@ -12,6 +12,7 @@ from celery.exceptions import Reject
 from worker.app import app
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
+from worker.erasure.retention import erase_old_results
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.models.loading import get_comparison_estimator, get_estimator
@@ -23,12 +24,14 @@ from worker.scans.process import Outcome, Report, process
 from worker.scans.reconcile import reconcile
 from worker.scans.retry import HEADER, RetryLater, RetryState
 from worker.scans.status import Stage
+from worker.scans.tombstones import ScanErased
 from worker.scans.transfer import Limits
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
+RETENTION: Final = "worker.retention"
 RECONCILE_LIMIT_S: Final = 600
 PROGRESS_PAUSE_S: Final = 10.0  # after progress could not be reported
 
@@ -68,6 +71,10 @@ def process_scan(
             outcome = _attempt(self, job, load_settings())
         except RetryLater as later:
             _retry(self, later)
+        except ScanErased:
+            # Celery stores the arguments beside the reason, and with them the id of the scan.
+            self.request.update(args=[], kwargs={})
+            raise
         log.info("scan_completed", repeated=outcome.repeated)
         return _summary(scan_id, outcome)
 
@@ -80,6 +87,16 @@ def reconcile_scans(sweep: bool = False, restart: bool = False) -> None:
     settings = load_settings()
     with task_context():
         reconcile(settings, *open_storages(settings), sender(app), sweep=sweep, restart=restart)
+
+
+@app.task(
+    name=RETENTION, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
+)
+def erase_expired() -> None:
+    """Erase results that are older than `RETENTION_DAYS`; see `worker.erasure.retention`."""
+    settings = load_settings()
+    with task_context():
+        erase_old_results(settings, *open_storages(settings), app)
 
 
 @signals.worker_ready.connect

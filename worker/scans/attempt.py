@@ -23,6 +23,7 @@ from worker.scans.job import Job
 from worker.scans.process import Outcome, Report
 from worker.scans.retry import RetryLater, RetryState, retry_after_error, retry_after_lock
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
+from worker.scans.tombstones import ScanErased, is_erased
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.storage.guarded import LockGuardedStorage
@@ -103,6 +104,7 @@ class Attempt:
         )
         with ExitStack() as on_exit:
             try:
+                self._refuse_erased()
                 earlier = record.read_earlier()
                 final = earlier is not None and earlier.status.final
                 # A scan that is final but still open in the ledger: its final event was not sent.
@@ -125,6 +127,13 @@ class Attempt:
                 self._retry_or_fail(error, record)
 
     # The steps of `_run_locked`, in their order.
+
+    def _refuse_erased(self) -> None:
+        if is_erased(self._results, self._job.scan_id):
+            # It was announced at the moment of its erasure, or another program left something.
+            self._results.purge(self._job.scan_id)
+            self._try_ledger(lambda: self._ledger.forget(self._job.scan_id))
+            raise ScanErased
 
     def _answer_resent(self, earlier: ScanStatus, unsent: ScanStatus | None) -> Outcome:
         """Answer a message that was sent again for a scan that is finished by now."""
@@ -259,6 +268,7 @@ class Attempt:
         job = self._job
         record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
         try:
+            self._refuse_erased()
             earlier = record.read_earlier()
             if (earlier is None or not earlier.status.final) and record.failed(reason):
                 emit_final_event(self._events, record.status, self._results)
@@ -278,7 +288,7 @@ class Attempt:
         except (LedgerError, StorageError) as error:
             log.warning("end_not_told", reason=str(error))
 
-    def _try_ledger(self, step: Callable[[], None]) -> None:
+    def _try_ledger(self, step: Callable[[], object]) -> None:
         """Go on if the ledger is away: that costs a superfluous message or a crash counted too many."""
         try:
             step()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.storage.base import Storage, StoredObject
+from worker.storage.base import Purged, Storage, StoredObject
 
 
 class LockGuardedStorage(Storage):
@@ -26,8 +26,8 @@ class LockGuardedStorage(Storage):
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
         return self._storage.objects(folder, limit)
 
-    def folders(self) -> list[str]:
-        return self._storage.folders()
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
+        return self._storage.folders(after, limit)
 
     def read(self, key: str, max_bytes: int) -> bytes:
         return self._storage.read(key, max_bytes)
@@ -39,3 +39,7 @@ class LockGuardedStorage(Storage):
     def delete(self, key: str) -> None:
         self._check()
         self._storage.delete(key)
+
+    def purge(self, folder: str) -> Purged:
+        self._check()
+        return self._storage.purge(folder)
