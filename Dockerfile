@@ -37,7 +37,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
 WORKDIR /work
 USER 10001:10001
 
-# By what it does, not by its being there. A model is loaded first.
+# Liveness: by what it does, not by its being there. Whether it can do scans: `python -m worker health --ready`.
 HEALTHCHECK --interval=30s --timeout=30s --start-period=180s --retries=3 CMD ["python", "-m", "worker", "health"]
 # `--init` above: a process 1 that reaps children. SIGTERM hands running scans back within SHUTDOWN_GRACE_S: give it
 # some seconds more (`docker stop --time 30`).

@@ -24,15 +24,19 @@ from worker.intake.inbox import InboxStep
 from worker.models.loading import get_estimator, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import HeartbeatStep
+from worker.runtime.pause import PauseIntake
+from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
-from worker.runtime.wait_for_models import WaitForModels, report_ready
+from worker.runtime.wait_for_models import WaitForModels
+from worker.scans.self_check import ProcessUnfit, check_process
+from worker.scans.services import wait_for_services
 from worker.storage.base import StorageError
-from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 
 EX_CONFIG: Final = 78  # from sysexits.h
+UNFIT_PAUSE_S: Final = 10.0  # before a process that cannot start is replaced
 CANNOT_START: Final = signal.SIGRTMIN + 1
 # Kombu's own transport for files reads messages that are half written, and forgets queues.
 TRANSPORT_ALIASES["filesystem"] = "worker.broker.filesystem:Transport"
@@ -51,7 +55,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep))
-app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
 
 
 class _Started:
@@ -60,6 +64,7 @@ class _Started:
     parent: int | None = None
     process: int | None = None  # the last process that loaded its model; a forked child inherits its parent's
     processes: int = 1
+    ready: bool = False  # the worker was ready before this process was forked
 
 
 @signals.setup_logging.connect
@@ -82,12 +87,13 @@ def _before_pool(sender: Any, **_: Any) -> None:
 
 @signals.worker_ready.connect
 def _log_ready(**_: Any) -> None:
+    _Started.ready = True
     log.info("worker_ready", processes=_Started.processes)
 
 
 @signals.worker_process_init.connect
-def _load_model(**_: Any) -> None:
-    """Load the model before the first scan comes. If that fails, log the reason and end the worker."""
+def _start_process(**_: Any) -> None:
+    """Load the model before the first scan comes, and check that this process can work."""
     if _Started.process == os.getpid():
         return
     _Started.process = os.getpid()
@@ -96,15 +102,22 @@ def _load_model(**_: Any) -> None:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
         model = get_estimator(settings).name
-        open_storages(settings)
+        check_process(settings)
+        if not _Started.ready:
+            wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))
         log.info("process_ready", model=model, threads=threads)
-        report_ready()
+        send_report(Kind.READY)
     except Exception as error:
         # Celery would log the error and go on without a model. The traceback is left out if the text of the
         # error is written for a person.
         readable = _is_readable(error)
         reason = str(error) if readable else f"{type(error).__name__}: {error}"
         log.critical("cannot_start", reason=reason, model=settings.model, exc_info=not readable)
+        if _Started.ready and is_replaceable():
+            # The worker goes on with its other processes, and stops taking scans if this happens again.
+            send_report(Kind.UNFIT, f"it cannot start: {reason}")
+            time.sleep(UNFIT_PAUSE_S)
+            os._exit(EX_CONFIG)
         _end_worker()
 
 
@@ -113,7 +126,7 @@ def _is_readable(error: Exception) -> bool:
         return False
     from pose.errors import PoseError
 
-    return isinstance(error, (PoseError, StorageError, ValueError))
+    return isinstance(error, (PoseError, ProcessUnfit, StorageError, ValueError))
 
 
 def _end_worker() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task, signals
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 
 from worker.app import app
 from worker.config.logs import get_logger, task_context
@@ -15,17 +15,20 @@ from worker.config.settings import Settings, load_settings
 from worker.erasure.retention import erase_old_results
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
+from worker.ledger.base import process_name
 from worker.models.loading import get_comparison_estimator, get_estimator
 from worker.queue import NAME, sender
+from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.scans.attempt import Attempt
 from worker.scans.failures import ScanFailed
 from worker.scans.job import Job
 from worker.scans.process import Outcome, Report, process
 from worker.scans.reconcile import reconcile
-from worker.scans.retry import HEADER, RetryLater, RetryState
+from worker.scans.retry import HEADER, RetryLater, RetryState, retry_unwritten
+from worker.scans.self_check import OwnProcess, ProcessUnfit, check_process
 from worker.scans.status import Stage
 from worker.scans.tombstones import ScanErased
-from worker.scans.transfer import Limits
+from worker.scans.transfer import limits_of
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
 
@@ -33,6 +36,7 @@ log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
 RETENTION: Final = "worker.retention"
 RECONCILE_LIMIT_S: Final = 600
+KEEP_PAUSE_S: Final = 1.0  # the message comes again at once
 PROGRESS_PAUSE_S: Final = 10.0  # after progress could not be reported
 
 
@@ -68,9 +72,7 @@ def process_scan(
     job = Job(scan_id, self.request.id, force, resent, state)
     with task_context(scan_id=scan_id, attempt=state.attempt, task_id=self.request.id):
         try:
-            outcome = _attempt(self, job, load_settings())
-        except RetryLater as later:
-            _retry(self, later)
+            outcome = _attempt_or_retry(self, job, load_settings())
         except ScanErased:
             # Celery stores the arguments beside the reason, and with them the id of the scan.
             self.request.update(args=[], kwargs={})
@@ -106,23 +108,55 @@ def _reconcile_after_restart(**_: Any) -> None:
         reconcile_scans.apply_async(kwargs={"restart": True})
 
 
+def _attempt_or_retry(task: Task, job: Job, settings: Settings) -> Outcome:
+    """Return the outcome of an attempt. The message is kept unless the scan has its final status."""
+    try:
+        outcome = _attempt(task, job, settings)
+    except RetryLater as later:
+        if not later.waits:
+            send_report(Kind.FAILED, later.reason)
+        _retry(task, later)
+    except ScanFailed:
+        if job.retry_state.attempt == 1:  # later, it may have failed for the last reason of several
+            send_report(Kind.DONE)
+        raise
+    except Exception as error:
+        # What went wrong while another error was handled, as when there is no memory at all.
+        log.exception("unexpected_error")
+        reason = f"unexpected error: {type(error).__name__}"
+        send_report(Kind.FAILED, reason)
+        _retry(task, retry_unwritten(job.retry_state, reason, settings))
+    send_report(Kind.DONE)
+    return outcome
+
+
 def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
     scans, _ = open_storages(settings)
 
-    def work(results: Storage, force: bool, report: Report) -> Outcome:
+    def work(results: Storage, force: bool, report: Report, note_files: Callable[[str], None]) -> Outcome:
         return process(
             job.scan_id,
             scans,
             results,
             get_estimator(settings),
-            Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
+            limits_of(settings),
             report,
             compare_with=get_comparison_estimator(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
+            quiet_s=settings.arrivals_quiet_s,
+            note_files=note_files,
         )
 
-    return Attempt(job, settings, work, _progress_reporter(task, job.scan_id)).run()
+    def check() -> None:
+        try:
+            check_process(settings)
+        except ProcessUnfit as unfit:
+            send_report(Kind.UNFIT, str(unfit))
+            raise
+
+    own = OwnProcess(process_name(), is_replaceable(), check)
+    return Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run()
 
 
 def _retry(task: Task, later: RetryLater) -> NoReturn:
@@ -130,9 +164,12 @@ def _retry(task: Task, later: RetryLater) -> NoReturn:
     headers = {**(task.request.headers or {}), HEADER: later.state.to_header()}
     try:
         raise task.retry(exc=ScanFailed(later.reason), countdown=later.delay_s, headers=headers)
-    except Reject as error:
+    except Retry:
+        raise
+    except Exception as error:
         # The new message could not be sent. Keep the old one, which Celery would drop.
-        raise Reject(error.reason, requeue=True) from None
+        time.sleep(KEEP_PAUSE_S)
+        raise Reject(type(error).__name__, requeue=True) from None
 
 
 def _progress_reporter(task: Task, scan_id: ScanId) -> Report:
@@ -151,8 +188,6 @@ def _progress_reporter(task: Task, scan_id: ScanId) -> Report:
             task.update_state(state="PROGRESS", meta=fields)
             # Flower lists a task's `result`, and takes `progress` in `task-progress` for its state.
             task.send_event("task-progress", result=text, **fields)
-        except SoftTimeLimitExceeded:
-            raise
         except Exception as error:  # of any broker and any result store
             silent_until = time.monotonic() + PROGRESS_PAUSE_S
             log.warning("progress_not_told", error=type(error).__name__)

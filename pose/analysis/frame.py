@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -13,15 +13,17 @@ from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
-from pose.checks import check_each, check_type
-from pose.estimators.base import Person
-from pose.geometry.orientation import is_known_step, turns_for_step, turns_of_person
+from pose.checks import check_choice, check_each, check_type
+from pose.estimators.base import Detections, Person
+from pose.geometry.orientation import turns_of_person
+from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
@@ -46,11 +48,19 @@ class Options:
         lifting: the method of lifting, see `lift`.
         cover: the method of redaction, see `redact`.
         limits: which frames count for the scan's figures.
+
+    Raises:
+        ValueError: there is no such method.
     """
 
     lifting: LiftMethod = "inside"
     cover: RedactionMethod = "blur"
     limits: QualityLimits = field(default_factory=QualityLimits)
+
+    def __post_init__(self) -> None:
+        check_choice(self.lifting, LIFT_METHODS, "lifting")
+        check_choice(self.cover, REDACTION_METHODS, "cover")
+        check_type(self.limits, QualityLimits, "limits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +69,13 @@ class LocatedFrame:
 
     Attributes:
         frame: as it was read.
+        found: what the estimator found in it.
         placed: its people and heads.
         timings_ms: of each stage so far.
     """
 
     frame: Frame
+    found: Detections
     placed: FrameHeads
     timings_ms: dict[str, float]
 
@@ -90,6 +102,7 @@ def analyse_frame(
     people: Sequence[Person],
     *,
     bystanders: Sequence[Person] = (),
+    turns: int | None = None,
     scan_id: str | None = None,
     options: Options | None = None,
     estimate_ms: float = 0.0,
@@ -100,6 +113,8 @@ def analyse_frame(
         frame: a frame of a scan.
         people: everybody whom an estimator found in it.
         bystanders: low-confidence detections. Their heads are redacted; they have no other effect.
+        turns: quarter turns clockwise that bring the picture upright (`pose.Detections.turns`). If None, the
+            face detector tries all four, which takes four times as long.
         scan_id: prefix of the picture's key; without one the key is relative to the scan's results.
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
@@ -111,18 +126,20 @@ def analyse_frame(
     check_type(frame, Frame, "frame")
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
-    located = locate_heads(frame, people, bystanders, estimate_ms)
-    return finish_frame(located, located.placed.heads, options or Options(), scan_id)
+    options = check_type(options or Options(), Options, "options")
+    found = Detections(list(people), list(bystanders), turns)
+    located = locate_heads(frame, found, estimate_ms)
+    return finish_frame(located, located.placed.heads, options, scan_id)
 
 
-def locate_heads(
-    frame: Frame, people: Sequence[Person], low_confidence: Sequence[Person], estimate_ms: float
-) -> LocatedFrame:
+def locate_heads(frame: Frame, found: Detections, estimate_ms: float) -> LocatedFrame:
     """Place the heads of a frame: the first half of `analyse_frame`."""
     with Stopwatch()("heads") as lap:
-        heads = find_all_heads(people, low_confidence, frame.view)
+        heads = find_all_heads(found.people, found.low_confidence, frame.view)
+        if found.turns_uncertain:
+            heads = replace(heads, reason=heads.reason or "it is not certain which way is up")
     timings = {"estimate": estimate_ms, "heads": lap.milliseconds}
-    return LocatedFrame(frame, FrameHeads(people, heads, frame.view), timings)
+    return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings)
 
 
 def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
@@ -133,7 +150,8 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
         heads: all heads to redact, with those that other frames added.
         options, scan_id: see `analyse_frame`.
     """
-    frame, people, watch = located.frame, located.placed.people, Stopwatch(located.timings_ms)
+    frame, found, watch = located.frame, located.found, Stopwatch(located.timings_ms)
+    people = found.people
     with watch("floor"):
         floor = frame.floor
     skeleton, posture, distance = None, None, None
@@ -145,10 +163,9 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
     with watch("cover"):
-        turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
-        redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
+        redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, found.turns)
     with watch("draw"):
-        artefacts = _pictures(frame, people, redacted)
+        artefacts = _pictures(frame, found, redacted)
     if skeleton is not None and _is_complete(skeleton):
         artefacts[artefact_name(frame.order, SKELETON)] = skeleton_obj(skeleton).encode()
 
@@ -164,7 +181,7 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
         camera_angle_deg=_rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=_rounded(distance),
-        quality=quality.check(options.limits, frame, [person.score for person in people], distance),
+        quality=quality.check(options.limits, frame, found, distance, posture),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
         covering=_redaction(redacted, options.cover),
         timings_ms=watch.timings(),
@@ -218,22 +235,17 @@ def _distance(frame: Frame, skeleton: Skeleton) -> float:
     return float(np.median(np.linalg.norm(points - frame.depthmap.translation, axis=1)))
 
 
-def _pictures(frame: Frame, people: Sequence[Person], redacted: Anonymised) -> dict[str, bytes]:
+def _pictures(frame: Frame, found: Detections, redacted: Anonymised) -> dict[str, bytes]:
     """Return the artefacts that are pictures; none if the picture is withheld."""
     if redacted.picture is None or redacted.file is None:
         return {}
-    upright = overlay(redacted.picture, people, _overlay_turns(frame.step, people))
+    turns = found.turns
+    if turns is None:
+        turns = turns_of_person(found.people[0].keypoints, found.people[0].scores) if found.people else 0
     return {
         artefact_name(frame.order, BLURRED): redacted.file,
-        artefact_name(frame.order, OVERLAY): encode_jpeg(upright),
+        artefact_name(frame.order, OVERLAY): encode_jpeg(overlay(redacted.picture, found.people, turns)),
     }
-
-
-def _overlay_turns(step: int, people: Sequence[Person]) -> int:
-    """Return the quarter turns that bring a picture upright: by the step, or else by the first person."""
-    if is_known_step(step):
-        return turns_for_step(step)
-    return turns_of_person(people[0].keypoints, people[0].scores) if people else 0
 
 
 def _redaction(redacted: Anonymised, method: RedactionMethod) -> RedactionResult | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
+from pose.checks import check_type
 from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.estimators.base import Estimator
 from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, DETECTORS, POSE_MODELS
@@ -77,6 +79,9 @@ def load_estimator(
     """
     from pose.weights.store import WeightsStore
 
+    for option, file in (("weights", weights), ("detector_weights", detector_weights)):
+        if file is not None:
+            check_type(file, (str, os.PathLike), option)
     store = WeightsStore() if store is None else store
     of_file = name == "auto" and weights is not None
     model = name if of_file else resolve_model(name, store)
@@ -173,6 +178,7 @@ def choose_device(device: str) -> str:
     """
     import torch
 
+    check_type(device, str, "device")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":

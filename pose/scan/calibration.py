@@ -32,13 +32,23 @@ FOCAL_RANGE: Final = (0.1, 10.0)
 CENTRE_RANGE: Final = (0.0, 1.0)
 POSITION_RANGE: Final = (-1.0, 1.0)  # metres between two cameras of one phone
 
+# What programs save in place of plain text.
+_DOCUMENTS: Final = {
+    b"PK\x03\x04": "a ZIP archive, such as a spreadsheet",
+    b"\xd0\xcf\x11\xe0": "an Office document",
+    b"{\\rtf": "an RTF document",
+    b"<": "HTML or XML",
+    b"%PDF": "a PDF document",
+}
 # A label without spaces and signs, in small letters.
 _LABEL: Final = re.compile(
     r"(?P<color>(?:colou?r|rgb)cameraintrinsics?)"
     r"|(?P<depth>depthcameraintrinsics?)|(?P<position>depthcamerapositions?)"
 )
 _COMMENT: Final = re.compile(r"#|//|/\*|<!--")
-_REMARK: Final = re.compile(r"[(\[][^()\[\]\d]*[)\]]")  # "(fx fy cx cy)" behind a label
+# Labels in one line, as in a row of a spreadsheet.
+_NEXT_LABEL: Final = re.compile(r"(?<=\d)[\s;,|\"]+(?=(?:colou?r|rgb|depth)[\s_-]*camera)", re.IGNORECASE)
+_REMARK: Final = re.compile(r"(?<=\S)\s*[(\[][^()\[\]\d]*[)\]]")  # "(fx fy cx cy)" behind a label
 _NO_QUOTES: Final = str.maketrans("()[]{}", "      ", "\"'`")
 _WORD: Final = re.compile(r"\w|\u221e")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -81,6 +91,14 @@ class Calibration:
         return to_intrinsics(self.depth, width, height)
 
 
+def is_calibration(data: bytes) -> bool:
+    """Return whether the data are a text with a label of a camera."""
+    try:
+        return "camera" in decode_text(data).lower()
+    except ValueError:
+        return False
+
+
 def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     """Read the bytes of a `camera_calibration.txt`.
 
@@ -105,10 +123,13 @@ def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     data = check_bytes(data, "data")
     if len(data) > MAX_BYTES:
         raise InvalidCalibration(file, "size", f"{len(data)} bytes", f"at most {MAX_BYTES}")
+    for start, what in _DOCUMENTS.items():
+        if data.startswith(start):
+            raise InvalidCalibration(file, "encoding", what, "plain text")
     try:
         text = decode_text(data)
     except ValueError as problem:
-        raise InvalidCalibration(file, "encoding", f"not text: {problem}", "ASCII text") from None
+        raise InvalidCalibration(file, "encoding", f"not text: {problem}", "plain text") from None
     found = _sections(text)
     color, depth = (_intrinsic(found[name], name, file) for name in ("color", "depth"))
     position = _numbers(found["position"], 3, "position", file) or [0.0, 0.0, 0.0]
@@ -122,7 +143,7 @@ def _sections(text: str) -> dict[str, list[str]]:
     """Return the numbers below each of the three labels as text, one for each time that the label occurs."""
     found: dict[str, list[str]] = {"color": [], "depth": [], "position": []}
     name: str | None = None
-    for line in text.splitlines():
+    for line in _NEXT_LABEL.sub("\n", text).splitlines():
         line = _COMMENT.split(line, maxsplit=1)[0]
         line = _REMARK.sub(" ", line).translate(_NO_QUOTES).strip().rstrip(_EMPTY_CELLS)
         if not _WORD.search(line):

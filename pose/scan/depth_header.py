@@ -31,7 +31,7 @@ MIN_NORM, MAX_NORM = 0.1, 10.0  # of the quaternion
 MAX_POSITION: Final = 10_000.0  # metres from where the phone started tracking
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
-_START: Final = re.compile(rb"\d{1,5}x\d{1,5}_")
+_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\d{1,5} ?(?:[xX*\xd7]|\xc3\x97) ?\d{1,5} ?_")
 _SIZE: Final = re.compile(r"0*([1-9]\d{0,4})\s*[xX\u00d7*]\s*0*([1-9]\d{0,4})", re.ASCII)
 
 

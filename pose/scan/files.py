@@ -73,7 +73,8 @@ class MemoryFiles(ScanFiles):
     def names(self) -> list[str]:
         if len(self._files) > MAX_FILES:
             raise InvalidManifest("scan", "files", f"{len(self._files)}", f"at most {MAX_FILES}")
-        return list(self._files)
+        # An S3 console stores an empty object "rgb/" for a folder.
+        return [name for name in self._files if not name.endswith("/")]
 
     def exists(self, name: str) -> bool:
         return name in self._files

@@ -13,7 +13,7 @@ from pose.checks import check_each, check_picture, check_type
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
-from pose.geometry.orientation import STANDING_STEPS, is_known_step
+from pose.geometry.orientation import posture_for_step
 from pose.geometry.view import View
 from pose.scan.calibration import Calibration
 
@@ -105,6 +105,4 @@ class Scan:
     @property
     def declared(self) -> Literal["standing", "lying"] | None:
         """The child's posture according to the scan's step; None if the step is unknown."""
-        if not is_known_step(self.step):
-            return None
-        return "standing" if self.step in STANDING_STEPS else "lying"
+        return posture_for_step(self.step)

@@ -33,9 +33,8 @@ MAX_SCANNED: Final = 2_000_000_000
 # The next marker. Fill bytes (0xFF), markers without content (TEM, RSTn) and stray bytes are skipped, as in
 # libjpeg.
 _MARKER: Final = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
-# What ends the compressed pixels: a marker that is not RSTn, or the first box of a video where the end marker
-# is missing. In compressed pixels 0xFF is always followed by 0 or RSTn.
-_PIXELS_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]|\x00\x00\x00[\x08-\xff]ftyp", re.DOTALL)
+# What ends the compressed pixels: a marker that is not RSTn. In them 0xFF is always followed by 0 or RSTn.
+_PIXELS_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SOI, _EOI, _SOS, _APP0, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE
 _TABLES: Final = (0xC4, 0xDB, 0xDD)  # DHT, DQT, DRI
 # Baseline, extended and progressive. Cameras write no others. Those with arithmetic coding also cannot be
@@ -158,13 +157,22 @@ class _Walk:
                     return False
                 raise self._error("header", "damaged or truncated")
             if marker == _SOS:
-                end = _PIXELS_END.search(self._data, at)
-                stop = end.start() if end else len(self._data)
+                stop, is_marker = self._pixels_end(at)
                 self._parts.append(self._data[at:stop])
-                if end is None or self._data[stop] != 0xFF:
+                if not is_marker:
                     return False
                 at = stop
         raise self._error("header", "too many markers", f"at most {MAX_SEGMENTS}")
+
+    def _pixels_end(self, at: int) -> tuple[int, bool]:
+        """Return where the compressed pixels end, and whether a marker is there."""
+        end = _PIXELS_END.search(self._data, at)
+        stop = end.start() if end else len(self._data)
+        # Where the end marker is missing, the first box of a video may follow: its length, then "ftyp".
+        video = self._data.find(b"ftyp", at, stop) - 4
+        if video >= at and self._data[video : video + 3] == bytes(3):
+            return video, False
+        return stop, end is not None
 
     def _take(self, marker: int, content: bytes) -> bool:
         """Keep a segment, or leave it out. Return whether it is one."""

@@ -5,8 +5,7 @@ File names contain a person's code, so no message contains a name or a part of o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -15,28 +14,23 @@ from urllib.parse import unquote
 from pose.errors import InvalidManifest
 from pose.scan.depth_file import Encoding
 from pose.scan.names import (
-    MAX_GAP_S,
-    MAX_SPREAD_S,
     ROLES,
     ArtefactName,
-    FrameKey,
     Role,
     check_one_scan,
-    fold,
     is_safe_path,
-    nearest_pairs,
+    is_system_file,
     parse_name,
     unrecognised,
 )
+from pose.scan.pairing import MAX_GAP_S, Files, check_count, group_by_name, nearest_pair
 from pose.scan.record import MANIFEST, Artefact, BadEntry, describe, parse_record
 
 CALIBRATION: Final = "camera_calibration.txt"
 
-MAX_FRAMES: Final = 100
 # A frame with more pictures or depth maps is not read: comparing all their times would take long.
 MAX_OF_ONE_ORDER: Final = 100
 
-Files = dict[Role, str]
 _KINDS: Final = {"rgb": "picture", "depth": "depth map"}
 _EXPECTED: Final = "rgb/rgb_<person>_<unix ms>_<step>_<frame>.jpg and depth/depth_….depth"
 
@@ -92,63 +86,31 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
     """
     names = list(names)
     odd = unrecognised(names)
+    folders = sum(name.endswith("/") and not is_system_file(name) for name in names)
+    unread = "; ".join(filter(None, (odd, f"{_count(folders, 'other folder')} not read" if folders else "")))
     found = [each for each in map(parse_name, names) if each is not None]
     if not found:
-        folders = sum(name.endswith("/") for name in names)
-        unread = odd or (f"{_count(folders, 'other folder')} not read" if folders else None)
         raise InvalidManifest("scan", "frames", f"none; {unread}" if unread else "none", _EXPECTED)
     check_one_scan(found)
-    frames = _group(found)
+    frames = group_by_name(found)
     entries = []
     for order, (key, files) in enumerate(frames):
-        lacking = _lacking(order, files, key.timed, odd)
+        lacking = _lacking(order, files, key.timed, unread)
         entries.append(Entry(order, key.step, files.get("rgb"), files.get("depth"), lacking))
     spare = len(found) - sum(len(files) for _, files in frames)
     return Manifest(tuple(entries), ignored=_lines("scan: files", odd, _spare(spare)))
 
 
-def _group(found: list[ArtefactName]) -> list[tuple[FrameKey, Files]]:
-    """Return the names of the files of each frame, sorted, with one file of each role at most."""
-    first: dict[tuple[Role, FrameKey], ArtefactName] = {}
-    for each in sorted(found, key=lambda each: each.rank):
-        first.setdefault((each.role, each.key), each)
-    for role in ROLES:
-        _check_count(sum(each.role == role for each in first.values()))
-    numbered: dict[FrameKey, Files] = {}
-    timed: dict[int, list[ArtefactName]] = {}
-    for each in first.values():
-        if each.seconds is None:
-            numbered.setdefault(each.key, {})[each.role] = each.name
-        else:
-            timed.setdefault(each.step, []).append(each)
-    frames = list(numbered.items())
-    for files in timed.values():
-        frames += _pair_by_time(files)
-    _check_count(len(frames))
-    return sorted(frames, key=lambda frame: (frame[0], sorted(frame[1].items())))
-
-
-def _pair_by_time(files: list[ArtefactName]) -> Iterator[tuple[FrameKey, Files]]:
-    """Yield the frames of files that have times. A frame with a picture has the time of its picture."""
-    left = {each.name: each for each in files}
-    times = {role: [(each.number, each.name) for each in files if each.role == role] for role in ROLES}
-    for picture, depth in nearest_pairs(times["rgb"], times["depth"], MAX_GAP_S):
-        del left[depth]
-        yield left.pop(picture).key, {"rgb": picture, "depth": depth}
-    for each in left.values():
-        yield each.key, {each.role: each.name}
-
-
-def _lacking(order: int, files: Files, timed: bool, odd: str | None) -> str | None:
+def _lacking(order: int, files: Files, timed: bool, unread: str) -> str | None:
     """Return why a frame lacks a file; None if it lacks none, or the file is just missing."""
     role = next((role for role in ROLES if role not in files), None)
-    if role is None or not (timed or odd):
+    if role is None or not (timed or unread):
         return None
     problem = "not found by its name"
     if timed:
         (other,) = files
         problem = f"no {_KINDS[role]} within {MAX_GAP_S} s of the {_KINDS[other]}"
-    return "; ".join(filter(None, (f"{role} of frame {order}: file: {problem}", odd)))
+    return "; ".join(filter(None, (f"{role} of frame {order}: file: {problem}", unread)))
 
 
 def manifest_from_json(data: bytes, find: Callable[[str], str | None] = lambda name: name) -> Manifest:
@@ -184,8 +146,9 @@ def manifest_from_json(data: bytes, find: Callable[[str], str | None] = lambda n
         if record.bad:
             raise record.bad[0].error()
         raise InvalidManifest(MANIFEST, "artifacts", "neither pictures nor depth", "format rgb and depth")
-    _check_count(len(frames))
-    entries = tuple(listed.entry(order, record.step) for order, listed in sorted(frames.items()))
+    check_count(len(frames))
+    lost = [entry for entry in record.bad if entry.order is None]
+    entries = tuple(listed.entry(order, record.step, lost) for order, listed in sorted(frames.items()))
     used = [name for entry in entries for name in (entry.rgb, entry.depth) if name is not None]
     check_one_scan([each for each in map(_parse_base, used) if each is not None])
     # What breaks a frame is said there.
@@ -228,59 +191,39 @@ class _Listed:
         time, parsed = artefact.time, _parse_base(name)
         if time is None and parsed is not None and parsed.seconds is not None:
             time = float(parsed.seconds)
-        self.times[artefact.role].setdefault(name, time)
+        times = self.times[artefact.role]
+        times[name] = min((each for each in (time, times.get(name)) if each is not None), default=None)
 
     @property
     def count(self) -> int:
         """How many files it lists."""
         return sum(map(len, self.times.values()))
 
-    def entry(self, order: int, step: int) -> Entry:
-        """Return the frame."""
+    def entry(self, order: int, step: int, lost: list[BadEntry]) -> Entry:
+        """Return the frame. The reason why it is broken may be among the entries that are `lost`."""
         where = f"{MANIFEST}: frame {order}"
         lacking = next((role for role in ROLES if not self.times[role]), None)
         if lacking is not None:
             problem = None
-            if self.bad:
-                problem = next(describe(self.bad))
-            elif self.other:
+            if self.other and not self.bad:
                 problem = f"{where}: no {_KINDS[lacking]}, but a file of another format"
+            elif self.bad or lost:
+                problem = f"{where}: no {_KINDS[lacking]}; {next(describe(self.bad or lost))}"
             rgb, depth = (min(self.times[role], default=None) for role in ROLES)
             return Entry(order, step, rgb, depth, problem)
-        pair = _nearest({role: self._there(names) for role, names in self.times.items()})
-        if pair is None:
-            count = " and ".join(_count(len(names), _KINDS[role]) for role, names in self.times.items())
-            return Entry(order, step, None, None, f"{where}: {count}; nothing tells which belong together")
-        return Entry(order, step, *pair)
+        candidates = {role: self._there(names) for role, names in self.times.items()}
+        too_many = any(len(names) > MAX_OF_ONE_ORDER for names in candidates.values())
+        pair = None if too_many else nearest_pair(candidates)
+        if pair is not None:
+            return Entry(order, step, *pair)
+        count = " and ".join(_count(len(names), _KINDS[role]) for role, names in candidates.items())
+        expected = f"expected at most {MAX_OF_ONE_ORDER} of each"
+        problem = expected if too_many else "nothing tells which belong together"
+        return Entry(order, step, None, None, f"{where}: {count}; {problem}")
 
     def _there(self, names: dict[str, float | None]) -> dict[str, float | None]:
         """Return the names without those of missing files, unless all are missing."""
         return {name: time for name, time in names.items() if name not in self.missing} or names
-
-
-def _nearest(times: Mapping[Role, Mapping[str, float | None]]) -> tuple[str, str] | None:
-    """Return the picture and the depth map that belong together, or None if nothing tells."""
-    if all(len(names) == 1 for names in times.values()):
-        return next(iter(times["rgb"])), next(iter(times["depth"]))
-    if any(len(names) > MAX_OF_ONE_ORDER for names in times.values()):
-        return None
-    gaps = [
-        (abs(time - other), _stem(picture) != _stem(depth), picture, depth)
-        for picture, time in times["rgb"].items()
-        for depth, other in times["depth"].items()
-        if time is not None and other is not None and abs(time - other) <= MAX_SPREAD_S
-    ] or [
-        (0.0, False, picture, depth)
-        for picture in times["rgb"]
-        for depth in times["depth"]
-        if _stem(picture) == _stem(depth)
-    ]
-    return min(gaps)[2:] if gaps else None
-
-
-def _stem(name: str) -> str:
-    """Return a name without folder, type and role: equal ones belong together."""
-    return re.sub("^(rgb|depth)_", "", PurePosixPath(fold(name)).stem)
 
 
 def _spare(number: int) -> str | None:
@@ -293,8 +236,3 @@ def _count(number: int, noun: str) -> str:
 
 def _lines(where: str, *texts: str | None) -> tuple[str, ...]:
     return tuple(f"{where}: {text}" for text in texts if text is not None)
-
-
-def _check_count(frames: int) -> None:
-    if frames > MAX_FRAMES:
-        raise InvalidManifest("scan", "frames", f"{frames}", f"at most {MAX_FRAMES}")

@@ -19,7 +19,6 @@ Role = Literal["rgb", "depth"]
 ROLES: Final[tuple[Role, ...]] = ("rgb", "depth")  # also the names of their folders
 
 MAX_NAME: Final = 512
-MAX_GAP_S: Final = Decimal("0.1")  # between the times of a picture and of its depth map
 MAX_SPREAD_S: Final = 60  # between the times of a scan's first and last file
 
 _TYPES: Final = {"rgb": ("jpg", "jpeg", "png"), "depth": ("depth",)}
@@ -146,37 +145,6 @@ def check_one_scan(found: Sequence[ArtefactName]) -> None:
         if times and max(times) - min(times) > MAX_SPREAD_S:
             problem = f"their times are more than {MAX_SPREAD_S} s apart"
             raise InvalidManifest("scan", "files", problem, "those of one recording: one folder is one scan")
-
-
-def nearest_pairs(
-    pictures: Sequence[tuple[Decimal, str]], depths: Sequence[tuple[Decimal, str]], limit: Decimal
-) -> list[tuple[str, str]]:
-    """Pair the names of pictures and depth maps by the nearest time, the nearest pair first.
-
-    Args:
-        pictures, depths: times and names. The time that it takes grows with the product of both.
-        limit: the largest difference between the times of a pair.
-
-    Returns:
-        pairs of a picture and a depth map. No name is in two pairs. The order of the files does not count.
-
-    >>> early, late = Decimal("1.0"), Decimal("2.0")
-    >>> nearest_pairs([(early, "a"), (late, "b")], [(late, "c"), (Decimal("1.5"), "d")], early)
-    [('b', 'c'), ('a', 'd')]
-    """
-    gaps = sorted(
-        (abs(time - other), picture, depth)
-        for time, picture in pictures
-        for other, depth in depths
-        if abs(time - other) <= limit
-    )
-    pairs: dict[str, str] = {}
-    taken: set[str] = set()
-    for _, picture, depth in gaps:
-        if picture not in pairs and depth not in taken:
-            pairs[picture] = depth
-            taken.add(depth)
-    return list(pairs.items())
 
 
 def unrecognised(names: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ from typing import Final
 from pose.checks import check_bytes, check_type
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
 from pose.scan import calibration, depth_file, pictures, record
-from pose.scan.calibration import parse_calibration
+from pose.scan.calibration import is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
@@ -19,7 +19,6 @@ from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
-from pose.scan.text import is_text
 
 # Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -57,7 +56,10 @@ def read_scan_files(files: Mapping[str, bytes], *, xor_key: bytes | None = None)
         ValueError: the files are not bytes by their names, or the key is not bytes, or is empty.
     """
     check_type(files, Mapping, "files", "read_scan reads a folder")
-    contents = {name: check_bytes(data, "the content of a file") for name, data in files.items()}
+    contents = {
+        check_type(name, str, "the name of a file"): check_bytes(data, "the content of a file")
+        for name, data in files.items()
+    }
     return _read(MemoryFiles(contents), xor_key)
 
 
@@ -91,6 +93,10 @@ def _read(files: ScanFiles, xor_key: bytes | None) -> Scan:
     )
 
 
+def _is_plain_depth(data: bytes) -> bool:
+    return depth_file.is_archive(data) or starts_like_header(data)
+
+
 class _Reader:
     """Reads frames, counts their bytes and pixels, and hashes what it reads, unscrambled."""
 
@@ -103,7 +109,9 @@ class _Reader:
         self._pixels = 0
         name = files.find(CALIBRATION)
         data = self._bytes_of(name, calibration.MAX_BYTES, "calibration", InvalidCalibration)
-        data = self._scrambling.undo(data, is_text, "text", "calibration", InvalidCalibration)
+        data = self._scrambling.undo(
+            data, is_calibration, "labels of the cameras", "calibration", InvalidCalibration
+        )
         self._hash(f"calibration {self._encoding}", data)
         self._calibration = parse_calibration(data)
 
@@ -142,9 +150,8 @@ class _Reader:
         the picture of its frame is, which the key has undone before.
         """
         if self._encoding != "ir":
-            plain, expected = depth_file.is_archive, "a ZIP archive"
-            return self._scrambling.undo(data, plain, expected, file, InvalidDepthFile)
-        if picture_is_plain or depth_file.is_archive(data) or starts_like_header(data):
+            return self._scrambling.undo(data, _is_plain_depth, "a ZIP archive", file, InvalidDepthFile)
+        if picture_is_plain or _is_plain_depth(data):
             return data
         assert self._scrambling.key is not None
         return xor(data, self._scrambling.key)

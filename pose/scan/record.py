@@ -170,9 +170,7 @@ def _whole(value: Any) -> Any:
 
 def _path(name: str) -> str:
     """Return a file's name as a path inside the scan: "./rgb\\a.jpg" is "rgb/a.jpg"."""
-    name = name.strip().replace("\\", "/")
-    while name.startswith("./"):
-        name = name[2:]
+    name = "/".join(part for part in name.strip().replace("\\", "/").split("/") if part != ".")
     if not is_safe_path(name):
         raise ValueError("no path inside the scan")
     return name
@@ -231,6 +229,8 @@ def _parse_object(data: bytes) -> _Object:
     except (ValueError, RecursionError) as problem:
         where = f", see line {problem.lineno}" if isinstance(problem, json.JSONDecodeError) else ""
         raise InvalidManifest(MANIFEST, "content", f"no JSON{where}", "a JSON object") from None
+    if isinstance(record, list) and len(record) == 1:  # as databases export one record
+        record = record[0]
     if not isinstance(record, dict):
         raise InvalidManifest(MANIFEST, "content", "no object", "a JSON object")
     try:

@@ -51,7 +51,7 @@ def xor(data: bytes, key: bytes) -> bytes:
     >>> xor(xor(b"a picture", b"key"), b"key")
     b'a picture'
     """
-    repeated = np.resize(np.frombuffer(key, np.uint8), len(data))
+    repeated = np.tile(np.frombuffer(key, np.uint8), len(data) // len(key) + 1)[: len(data)]
     return np.bitwise_xor(np.frombuffer(data, np.uint8), repeated).tobytes()
 
 
@@ -85,7 +85,7 @@ class Scrambling:
 
         Args:
             data: the bytes of the file.
-            is_plain: tells by their beginning whether bytes are of the expected format.
+            is_plain: tells whether bytes are of the expected format, by their beginning or their text.
             expected: the name of that format.
             file: what the error message calls the file.
             error: the type of error to raise.

@@ -57,15 +57,6 @@ def decode_text(data: bytes) -> str:
     return plain
 
 
-def is_text(data: bytes) -> bool:
-    """Return whether `decode_text` can read the data."""
-    try:
-        decode_text(data)
-    except ValueError:
-        return False
-    return True
-
-
 def _encoding_of(data: bytes) -> tuple[str, int]:
     """Return the encoding and the length of the byte order mark."""
     for mark, encoding in _MARKS:

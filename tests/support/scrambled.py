@@ -24,6 +24,6 @@ def plain_record(files: dict[str, bytes], version: str = "v3.1") -> dict[str, by
     return {**files, "scan.json": json.dumps(record).encode()}
 
 
-def scrambled_record(files: dict[str, bytes], version: str = "v3.1") -> dict[str, bytes]:
+def scrambled_record(files: dict[str, bytes], version: str = "v3.1", key: bytes = KEY) -> dict[str, bytes]:
     """The same scan with a scan.json, and all other files scrambled."""
-    return plain_record({name: xored(data) for name, data in files.items()}, version)
+    return plain_record({name: xored(data, key) for name, data in files.items()}, version)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.support.running import Running
+from tools.chaos.settings import broken_file
 
 LOOK_EVERY_S: Final = 0.25
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -98,6 +99,10 @@ class Fleet:
         with self._lock, suppress(ProcessLookupError):
             self._members[name].ended_by_us |= not self.ready(name)
             os.kill(pid, signal.SIGKILL)
+
+    def break_child(self, pid: int, fault: str) -> None:
+        """Give a child a fault of the machine (`tools.chaos.app`) from its next scan on, until it ends."""
+        (self._folder / broken_file(pid)).write_text(fault)
 
     def kill(self, name: str, whole: bool) -> None:
         """Kill a member with SIGKILL: the parent alone, or all its processes, as when a container ends."""

@@ -11,6 +11,7 @@ from typing import Final
 from tools.chaos.malformed import ARRIVALS, MESSAGES
 from tools.chaos.proxy import Weather
 from tools.chaos.scans import BROKEN, ENDLESS, GOOD, LETHAL
+from tools.chaos.settings import BROKEN_DEVICE, NO_THREADS
 
 WORKERS: Final = ("a", "b", "c")
 SPARED: Final = "c"  # never killed, and its child not in the second half, so that its memory can be measured
@@ -158,6 +159,13 @@ def _freeze(chance: random.Random, names: Sequence[str]) -> tuple[Step, Step]:
     return Step(0, "freeze_child", which), Step(0, "thaw", which)
 
 
+def _break_child(fault: str) -> Callable[[random.Random, Sequence[str]], tuple[Step, None]]:
+    def steps(chance: random.Random, names: Sequence[str]) -> tuple[Step, None]:
+        return Step(0, "break_child", (chance.choice(names), chance.random(), fault)), None
+
+    return steps
+
+
 def _redis_away(chance: random.Random, *_: object) -> tuple[Step, Step]:
     return Step(0, "stop_redis", (chance.random() < 0.5,)), Step(0, "start_redis")
 
@@ -191,6 +199,8 @@ FAULTS: Final = (
     _Fault(150, (0, 0), _kill_beat),
     _Fault(60, (8, 14), _freeze),
     _Fault(200, (55, 60), _freeze),  # longer than the time limit: another process does the scan meanwhile
+    _Fault(60, (0, 0), _break_child(BROKEN_DEVICE)),
+    _Fault(90, (0, 0), _break_child(NO_THREADS)),
     _Fault(60, (0.5, 6), _redis_away),
     _Fault(45, (0, 0), _redis_cut),
     _Fault(75, (1, 8), _s3_away),

@@ -120,6 +120,12 @@ class Faults:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
+    def break_child(self, name: str, choice: float, fault: str) -> None:
+        pid = self._child(name, choice)
+        if pid is not None:
+            self._fleet.break_child(pid, fault)
+            self.counts[f"children with {fault}"] += 1
+
     def stop_redis(self, at_once: bool) -> None:
         self._servers.redis_server.stop(signal.SIGKILL if at_once else signal.SIGTERM)
         self._redis_up = False

@@ -6,6 +6,8 @@ from typing import Final
 
 DEADLY: Final = "deadly"  # a scan whose id begins with this kills its process, see `app.py`
 STUCK: Final = "stuck"  # a scan whose id begins with this never ends
+BROKEN_DEVICE: Final = "a broken device"
+NO_THREADS: Final = "no threads left"
 MAX_OBJECT_BYTES: Final = 512 * 1024
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 ARRIVALS: Final = "pose:arrivals"
@@ -21,6 +23,7 @@ ENVIRONMENT: Final = {
     "RESULTS_URL": f"s3://{RESULTS}/pose",
     "ARRIVALS_LIST": ARRIVALS,
     "ARRIVALS_QUIET_S": "2",
+    "INCOMPLETE_S": "3",
     "EVENTS_STREAM": EVENTS,
     "MAX_MESSAGE_BYTES": str(MAX_MESSAGE_BYTES),
     "MAX_OBJECT_BYTES": str(MAX_OBJECT_BYTES),
@@ -39,3 +42,8 @@ ENVIRONMENT: Final = {
     "PYTHONFAULTHANDLER": "1",  # prints the stack of a process that does not end
     "OMP_NUM_THREADS": "1",
 }
+
+
+def broken_file(pid: int) -> str:
+    """Return the name of the file that gives a worker's process a fault, in the folder of the run."""
+    return f"broken-{pid}"

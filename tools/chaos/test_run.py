@@ -17,5 +17,8 @@ def test_every_scan_comes_to_its_one_right_end_whatever_goes_wrong(tmp_path):
     outcome = run(short_plan(SEED), tmp_path, print)
     assert outcome.faults == []
     # Faults did occur.
-    for what in ("children killed", "workers killed", "Redis restarted", "S3 stopped", "S3 slow or failing"):
+    for what in (
+        "children killed", "workers killed", "Redis restarted", "S3 stopped", "S3 slow or failing",
+        "children with a broken device", "children with no threads left",
+    ):  # fmt: skip
         assert outcome.counts[what] > 0

@@ -22,8 +22,9 @@ from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import MAX_PIXELS, parse_header
 from pose.scan.frame import Scan
-from pose.scan.manifest import MAX_FRAMES, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.manifest import Manifest, manifest_from_json, manifest_from_names
 from pose.scan.names import fold, is_safe_path
+from pose.scan.pairing import MAX_FRAMES
 from pose.scan.reader import read_scan, read_scan_files
 from tools.fuzz import seeds, strategies
 from tools.fuzz.mutations import Seed

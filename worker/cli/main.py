@@ -27,6 +27,7 @@ from worker.storage.base import Storage, StorageError
 from worker.storage.opening import open_storages
 
 EXIT_FAILED: Final = 1  # the scan has failed
+EXIT_UNHEALTHY: Final = 1
 EXIT_UNUSABLE: Final = 2  # an argument, a setting or a server
 EXIT_UNKNOWN: Final = 3  # nothing is known about the scan
 REFRESH_S: Final = 0.5
@@ -188,19 +189,39 @@ def watch(scan_ids: OptionalScanIds = None) -> None:
 @_exit_on_error()
 def health(
     node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="As in `celery worker -n`.")] = None,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Also whether it can do scans: model, broker, storages.")
+    ] = False,
 ) -> None:
-    """Check whether the worker of this machine does its work. The exit code is 1 if it does not."""
-    from worker.app import app
-    from worker.cli.health import Unhealthy, check_worker, read_heartbeat, waiting_messages
-    from worker.runtime.heartbeat import heartbeat_file
+    """Check the worker of this machine. The exit code is 1 if it does not live and is to be restarted.
 
+    With --ready, the exit code is also 1 if it cannot do scans, for example because the broker is away. A
+    restart does not help then.
+    """
+    from worker.app import app
+    from worker.cli.health import Unhealthy, check_alive, check_ready, read_heartbeat, waiting_messages
+    from worker.runtime.heartbeat import heartbeat_file
+    from worker.scans.services import problem_of_services
+
+    settings = load_settings()
     try:
-        path = heartbeat_file(load_settings(), node)
-        check_worker(lambda: read_heartbeat(path), lambda queues: waiting_messages(app, queues))
+        path = heartbeat_file(settings, node)
+        last = check_alive(lambda: read_heartbeat(path), lambda queues: waiting_messages(app, queues))
     except Unhealthy as error:
         typer.echo(f"unhealthy: {error}")
-        raise typer.Exit(1) from None
-    typer.echo("healthy")
+        raise typer.Exit(EXIT_UNHEALTHY) from None
+    if not ready:
+        return typer.echo("healthy")
+    try:
+        check_ready(
+            last,
+            lambda queues: waiting_messages(app, queues),
+            lambda: problem_of_services(settings, write=False),
+        )
+    except Unhealthy as error:
+        typer.echo(f"not ready: {error}")
+        raise typer.Exit(EXIT_UNHEALTHY) from None
+    typer.echo("ready")
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

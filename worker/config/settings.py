@@ -165,6 +165,7 @@ class Settings(BaseSettings):
     max_object_bytes: int = Field(default=64 * MIB, ge=1)
     max_scan_bytes: int = Field(default=256 * MIB, ge=1)
     max_scan_files: int = Field(default=1000, ge=1)
+    incomplete_s: float = Field(default=600.0, ge=0, le=DAY_S)  # a scan waits so long for missing files
 
     model: Estimator = "auto"
     weights_url: WeightsUrl | None = None  # None: the cache of the current user

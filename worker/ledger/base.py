@@ -73,7 +73,17 @@ class Ledger(Protocol):
         """Return why a scan is in quarantine, or None if it is not."""
 
     def release_quarantine(self, scan_id: ScanId) -> None:
-        """Forget the crashes and the quarantine of a scan."""
+        """Forget the crashes, the failures and the quarantine of a scan."""
+
+    def add_failure(self, scan_id: ScanId, process: str, kind: str) -> int:
+        """Record that work on a scan failed in a process (see `process_name`), for no known reason.
+
+        Returns:
+            In how many processes, this one included, the last failure was of this kind.
+        """
+
+    def has_failed(self, scan_id: ScanId, process: str) -> bool:
+        """Return whether `add_failure` was called for this scan and this process."""
 
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         """Record that a scan is open, and overdue after `deadline` (seconds since the epoch)."""
@@ -135,7 +145,12 @@ class Lease:
         self._lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewed, name=f"lease-{scan_id}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            # This machine has no thread left. Another worker is to have the scan at once.
+            self._give_up()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -169,6 +184,9 @@ class Lease:
         """Release the lock. If the ledger is down, the lock ends when its time is up."""
         self._stop.set()
         self._thread.join(timeout=self._ttl_s / RENEWALS)
+        self._give_up()
+
+    def _give_up(self) -> None:
         if self._lost:
             return
         self._lost = True
@@ -192,6 +210,11 @@ _RUN: Final = uuid.uuid4().hex
 def lock_owner(pid: int) -> str:
     """Return how the lock tokens of a process of this worker begin: PID namespace, run of the worker, PID."""
     return f"{_pid_namespace()}:{_RUN}:{pid}:"
+
+
+def process_name(pid: int | None = None) -> str:
+    """Return a name of a process of this worker, of this one by default, that no other process has."""
+    return lock_owner(os.getpid() if pid is None else pid).rstrip(":")
 
 
 def new_token() -> str:

@@ -39,11 +39,23 @@ if tonumber(redis.call('HGET', KEYS[1], 'deaths') or '0') > 0 then
     redis.call('HINCRBY', KEYS[1], 'deaths', -1)
 end
 """
+_FAILURE: Final = "failure:"
+_ADD_FAILURE: Final = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+local fields, alike = redis.call('HGETALL', KEYS[1]), 0
+for i = 1, #fields, 2 do
+    if string.sub(fields[i], 1, #ARGV[4]) == ARGV[4] and fields[i + 1] == ARGV[2] then alike = alike + 1 end
+end
+return alike
+"""
 
 
 class RedisLedger(Ledger):
     """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, the sorted set `pose:open`, and for
     regular work `pose:began:<name>` and the hash `pose:cursors`.
+
+    Fields of the hash: `deaths`, `aside` (why the scan is in quarantine), and `failure:<process>`.
 
     Args:
         client: made with `decode_responses=True`.
@@ -95,6 +107,14 @@ class RedisLedger(Ledger):
     def release_quarantine(self, scan_id: ScanId) -> None:
         with _errors():
             self._client.delete(_crashes_key(scan_id))
+
+    def add_failure(self, scan_id: ScanId, process: str, kind: str) -> int:
+        arguments = [f"{_FAILURE}{process}", kind, int(CRASHES_KEPT_S), _FAILURE]
+        return int(self._run(_ADD_FAILURE, [_crashes_key(scan_id)], arguments))
+
+    def has_failed(self, scan_id: ScanId, process: str) -> bool:
+        with _errors():
+            return bool(self._client.hexists(_crashes_key(scan_id), f"{_FAILURE}{process}"))
 
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         with _errors():

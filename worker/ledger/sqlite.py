@@ -31,6 +31,9 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS locks (scan_id TEXT PRIMARY KEY, token TEXT NOT NULL, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS deaths"
     " (scan_id TEXT PRIMARY KEY, deaths INTEGER NOT NULL, aside TEXT, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS failures"
+    " (scan_id TEXT NOT NULL, process TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL,"
+    " PRIMARY KEY (scan_id, process))",
     "CREATE TABLE IF NOT EXISTS open (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS began (name TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, scan_id TEXT NOT NULL)",
@@ -111,7 +114,24 @@ class SqliteLedger(Ledger):
         return rows[0][0] if rows else None
 
     def release_quarantine(self, scan_id: ScanId) -> None:
-        self._execute("DELETE FROM deaths WHERE scan_id = ?", scan_id)
+        with self._transaction() as tables:
+            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (scan_id,))
+            tables.execute("DELETE FROM failures WHERE scan_id = ?", (scan_id,))
+
+    def add_failure(self, scan_id: ScanId, process: str, kind: str) -> int:
+        with self._transaction() as tables:
+            now = self._clock()
+            tables.execute("DELETE FROM failures WHERE until <= ?", (now,))
+            values = (scan_id, process, kind, now + CRASHES_KEPT_S)
+            tables.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", values)
+            query = "SELECT count(*) FROM failures WHERE scan_id = ? AND kind = ?"
+            (alike,) = tables.execute(query, (scan_id, kind)).fetchone()
+        return int(alike)
+
+    def has_failed(self, scan_id: ScanId, process: str) -> bool:
+        return bool(
+            self._execute("SELECT 1 FROM failures WHERE scan_id = ? AND process = ?", scan_id, process)
+        )
 
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         self._execute("INSERT OR REPLACE INTO open VALUES (?, ?)", scan_id, deadline)
@@ -122,6 +142,7 @@ class SqliteLedger(Ledger):
     def forget(self, scan_id: ScanId) -> int:
         statements = (
             "DELETE FROM deaths WHERE scan_id = ?",
+            "DELETE FROM failures WHERE scan_id = ?",
             "DELETE FROM open WHERE scan_id = ?",
             "UPDATE cursors SET scan_id = '' WHERE scan_id = ?",
         )

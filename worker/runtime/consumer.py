@@ -18,6 +18,7 @@ from worker.config.logs import get_logger
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest
 from worker.queue import NAME
+from worker.runtime.heartbeat import HeartbeatStep
 from worker.scans.failures import ScanFailed
 
 log = get_logger(__name__)
@@ -60,13 +61,33 @@ class Consumer(consumer.Consumer):
         self._reject(message, "there is no such task")
         self._store_failure(message, NotRegistered("there is no such task"))
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Celery calls this to connect, and waits in it. Meanwhile the main loop does not turn."""
+        connect = conn.ensure_connection
+
+        def ensure_connection(errback: Any, max_retries: Any, callback: Callable[[], None]) -> Any:
+            def each_second() -> None:
+                callback()
+                self._write_heartbeat()
+
+            return connect(errback, max_retries, callback=each_second)
+
+        conn.ensure_connection = ensure_connection
+        return super().ensure_connected(conn)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Celery calls this before it connects to the broker again."""
         refused = isinstance(exc, (redis.ResponseError, OSError))
         if refused and not isinstance(exc, (ConnectionError, TimeoutError)):
             log.error("broker_refuses", error=type(exc).__name__, pause_s=REFUSED_PAUSE_S)
+            self._write_heartbeat()
             time.sleep(REFUSED_PAUSE_S)
         super().on_connection_error_after_connected(exc)
+
+    def _write_heartbeat(self) -> None:
+        step: HeartbeatStep | None = getattr(self, "heartbeat_step", None)
+        if step is not None:
+            step.write(self, not_ready="it has no connection to the broker")
 
     def _reject(self, message: Any, reason: str) -> None:
         queue = next(iter(self.app.amqp.queues.consume_from))

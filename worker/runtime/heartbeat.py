@@ -1,7 +1,8 @@
 """The heartbeat of a worker: its main loop writes a file every two seconds, with what it sees of itself.
 
 `python -m worker health` reads the file, and looks whether messages wait that the worker could take and does
-not.
+not. The file is written as well while the processes load their models, and while the broker is away: the
+worker lives then, and is not ready.
 
 A pool of kind "solo" blocks the main loop during a scan, so such a worker may seem unhealthy while it works.
 """
@@ -24,6 +25,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings, load_settings
+from worker.runtime.reports import condition
 
 log = get_logger(__name__)
 
@@ -44,14 +46,16 @@ class Heartbeat:
         taken: number of scans that its processes have started with so far.
         free: whether it could take another scan.
         queues: names of the queues that it takes messages from.
-        problem: what is wrong with the worker, in words; None if nothing is.
+        problem: what is wrong with the worker itself, in words; None if nothing is. A restart may help.
+        not_ready: why it cannot do scans at the moment, in words; None if it can.
     """
 
     at: float
     taken: int
     free: bool
     queues: list[str]
-    problem: str | None
+    problem: str | None = None
+    not_ready: str | None = None
 
 
 def heartbeat_file(settings: Settings, node: str | None) -> Path:
@@ -60,31 +64,15 @@ def heartbeat_file(settings: Settings, node: str | None) -> Path:
     return settings.run_dir.absolute() / "health" / f"{quote(name, safe='@')}.json"
 
 
-class HeartbeatStep(bootsteps.StartStopStep):
-    """A step of Celery's consumer: writes the heartbeat."""
+class HeartbeatFile:
+    """The file of one worker, written by its parent process."""
 
-    requires = (Tasks,)
-
-    def __init__(self, consumer: Any, **options: Any) -> None:
-        super().__init__(consumer, **options)
-        self._settings = load_settings()
-        self._path = heartbeat_file(self._settings, consumer.hostname)
-        self._waiting_since: dict[str, float] = {}
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._failed = False
-        self._path.unlink(missing_ok=True)  # of a worker that was killed
 
-    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
-        """See Celery."""
-        hub.call_repeatedly(EVERY_S, self._write, consumer)
-        hub.call_soon(self._write, consumer)
-
-    def shutdown(self, consumer: Any) -> None:
-        """Remove the file: a worker that has ended has no heartbeat."""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-    def _write(self, consumer: Any) -> None:
-        heartbeat = self._heartbeat(consumer)
+    def write(self, heartbeat: Heartbeat) -> None:
+        """Replace the file. If that fails, log it once."""
         draft = self._path.with_suffix(".draft")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -96,25 +84,74 @@ class HeartbeatStep(bootsteps.StartStopStep):
                 log.error("sign_of_life_not_written", reason=os.strerror(error.errno or 0))
             self._failed = True
 
-    def _heartbeat(self, consumer: Any) -> Heartbeat:
+    def write_not_ready(self, reason: str) -> None:
+        """Write that the worker lives and cannot take scans yet."""
+        self.write(Heartbeat(time.monotonic(), 0, False, [], not_ready=reason))
+
+    def remove(self) -> None:
+        """Remove the file: a worker that has ended has no heartbeat."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """A step of Celery's consumer: writes the heartbeat."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._settings = load_settings()
+        self._file = HeartbeatFile(heartbeat_file(self._settings, consumer.hostname))
+        self._waiting_since: dict[str, float] = {}
+        consumer.heartbeat_step = self
+
+    def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
+        """See Celery."""
+        hub.call_repeatedly(EVERY_S, self.write, consumer)
+        hub.call_soon(self.write, consumer)
+
+    def shutdown(self, consumer: Any) -> None:
+        """Remove the file."""
+        self._file.remove()
+
+    def write(self, consumer: Any, not_ready: str | None = None) -> None:
+        """Write the heartbeat.
+
+        Args:
+            consumer: Celery's consumer.
+            not_ready: why the consumer has no connection; None if it has one.
+        """
+        self._file.write(self._heartbeat(consumer, not_ready))
+
+    def _heartbeat(self, consumer: Any, not_ready: str | None) -> Heartbeat:
         now = time.monotonic()
         requests, active = tuple(state.reserved_requests), set(state.active_requests)
         self._waiting_since = {
             each.id: self._waiting_since.get(each.id, now) for each in requests if each not in active
         }
-        tasks = consumer.task_consumer
-        queues = [queue.name for queue in tasks.queues if tasks.consuming_from(queue.name)]
+        tasks = consumer.task_consumer if not_ready is None else None
+        queues = (
+            []
+            if tasks is None
+            else [queue.name for queue in tasks.queues if tasks.consuming_from(queue.name)]
+        )
         return Heartbeat(
             at=now,
             taken=state.all_total_count[0],
             free=len(requests) < consumer.pool.num_processes,
             queues=queues,
-            problem=self._problem(now, queues, active),
+            problem=self._problem(now, active) or self._deaf(tasks, queues),
+            not_ready=not_ready or condition.problem,
         )
 
-    def _problem(self, now: float, queues: list[str], active: set[Any]) -> str | None:
-        if not queues:
-            return "it takes no messages from any queue"
+    def _deaf(self, tasks: Any, queues: list[str]) -> str | None:
+        # Without a connection, or in a pause, it takes none for a good reason.
+        if tasks is None or queues or condition.problem:
+            return None
+        return "it takes no messages from any queue"
+
+    def _problem(self, now: float, active: set[Any]) -> str | None:
         waited = max((now - since for since in self._waiting_since.values()), default=0.0)
         if waited > START_S:
             return f"no process has started with a scan that came {waited:.0f} s ago"

@@ -1,4 +1,4 @@
-"""What the worker's parent process does when a scan runs over the hard time limit."""
+"""What the worker's parent process does when the process of a scan was killed, or ends by itself."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidRequest
-from worker.ledger.base import LedgerError
+from worker.ledger.base import LedgerError, process_name
 from worker.ledger.opening import open_ledger
-from worker.scans.failures import TOO_LONG
+from worker.scans.failures import ALIKE, TOO_LONG
 
 log = get_logger(__name__)
 
@@ -23,9 +23,13 @@ log = get_logger(__name__)
 class ScanRequest(Request):
     """A message for `process_scan`.
 
-    Over the hard time limit, quarantine the scan and put the message back into the queue. The process that
-    takes it next finds the quarantine and writes `failed`. Celery alone would drop the message. Reconcile
-    would send the scan again after its lease, and again, until it had killed `MAX_DEATHS` processes.
+    Over the hard time limit, record that the scan failed in that process, and put the message back into the
+    queue. After two processes, quarantine the scan: the next one finds the quarantine and writes `failed`.
+    Celery alone would drop the message. Reconcile would send the scan again after its lease, and again, until
+    it had killed `MAX_DEATHS` processes.
+
+    Put the message back as well if the process ends itself (`ProcessEnds`), or if it had no memory even for
+    Celery's own work. Celery alone would acknowledge the first, and end the worker for the second.
     """
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -42,16 +46,21 @@ class ScanRequest(Request):
             error = error.exc
         if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
             state.task_ready(self)
-            self._quarantine()
+            self._note_time_limit()
+            self.reject(requeue=True)
+        elif isinstance(error, (SystemExit, MemoryError)):
+            state.task_ready(self)
             self.reject(requeue=True)
         else:
             super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _quarantine(self) -> None:
+    def _note_time_limit(self) -> None:
         arguments, keywords = self._args or [None], self._kwargs or {}
         try:
             scan_id = scan_id_of(arguments[0], keywords.get("scan_id"))
-            open_ledger(load_settings()).quarantine(scan_id, TOO_LONG)
+            ledger = open_ledger(load_settings())
+            if ledger.add_failure(scan_id, process_name(self.worker_pid), TOO_LONG) >= ALIKE:
+                ledger.quarantine(scan_id, TOO_LONG)
         except InvalidRequest:
             return
         except LedgerError as error:

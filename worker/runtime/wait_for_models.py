@@ -1,15 +1,13 @@
-"""A worker is ready when each of its processes has loaded its model.
+"""A worker is ready when each of its processes has loaded its model and can use the storages.
 
 Celery takes messages as soon as its processes exist. This step makes it wait, so that no message waits for a
-model to load, only workers that can work answer `inspect ping`, and a worker that cannot load its model takes
-no message.
+model to load, only workers that can work answer `inspect ping`, and a worker that cannot load its model or
+use its storages takes no message.
 """
 
 from __future__ import annotations
 
-import os
 import select
-from contextlib import suppress
 from typing import Any, Final
 
 from celery import bootsteps, signals
@@ -18,15 +16,11 @@ from celery.exceptions import WorkerLostError
 from celery.worker.components import Pool
 from celery.worker.state import maybe_shutdown
 
+from worker.config.settings import load_settings
+from worker.runtime.heartbeat import HeartbeatFile, heartbeat_file
+from worker.runtime.reports import Kind, open_reports, read_reports, wait_fd
+
 LOOK_EVERY_S: Final = 0.5
-_pipe: tuple[int, int] | None = None  # the parent makes it, and its children write to it
-
-
-def report_ready() -> None:
-    """Report that this process has loaded its model. Do not block."""
-    if _pipe is not None:
-        with suppress(OSError):  # the pipe is full: of reports that nobody waits for any more
-            os.write(_pipe[1], b".")
 
 
 class WaitForModels(bootsteps.StartStopStep):
@@ -36,11 +30,9 @@ class WaitForModels(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        global _pipe
-        # Made before the fork, so that the children have it. It stays open for children that come later.
-        _pipe = os.pipe()
-        for end in _pipe:
-            os.set_blocking(end, False)
+        open_reports()
+        self._file = HeartbeatFile(heartbeat_file(load_settings(), worker.hostname))
+        self._file.remove()  # of a worker that was killed
 
     def start(self, worker: Any) -> None:
         """Wait until all processes are ready.
@@ -55,13 +47,22 @@ class WaitForModels(bootsteps.StartStopStep):
             signals.worker_process_init.send(sender=None)
             maybe_shutdown()
             return
-        assert _pipe is not None
-        waiting = worker.pool.num_processes
+        try:
+            self._wait(worker.pool)
+        except BaseException:
+            self._file.remove()
+            raise
+
+    def _wait(self, pool: Any) -> None:
+        waiting, reason = pool.num_processes, "its processes load their models"
         while waiting > 0:
             maybe_shutdown()
             # The main loop would start a new process, but it does not run yet.
-            if not worker.pool.did_start_ok():
+            if not pool.did_start_ok():
                 raise WorkerLostError("a process ended while it loaded its model")
-            if select.select([_pipe[0]], [], [], LOOK_EVERY_S)[0]:
-                waiting -= len(os.read(_pipe[0], 4096))
+            self._file.write_not_ready(reason)
+            select.select([wait_fd()], [], [], LOOK_EVERY_S)
+            for report in read_reports():
+                waiting -= report.kind is Kind.READY
+                reason = report.reason or reason
         maybe_shutdown()

@@ -183,6 +183,11 @@ def _open(settings: Settings, pid: int) -> Events:
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 
+def event_id(type: EventType, scan_id: ScanId, idempotency_key: str) -> str:
+    """Return the id of an event that may be sent several times."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{type} {scan_id} {idempotency_key}"))
+
+
 def cloud_event(
     type: EventType, scan_id: ScanId, data: dict[str, Scalar], idempotency_key: str | None = None
 ) -> str:
@@ -193,11 +198,9 @@ def cloud_event(
     Raises:
         TypeError: A value is none of the types that JSON has.
     """
-    name = f"{type} {scan_id} {idempotency_key}"
-    unique = uuid.uuid4() if idempotency_key is None else uuid.uuid5(uuid.NAMESPACE_OID, name)
     event = {
         "specversion": "1.0",
-        "id": str(unique),
+        "id": str(uuid.uuid4()) if idempotency_key is None else event_id(type, scan_id, idempotency_key),
         "source": SOURCE,
         "type": type.value,
         "subject": scan_id,

@@ -1,15 +1,25 @@
-"""Which errors end a scan, and which are tried again. The type of an error decides, never its text."""
+"""What an error says: whose fault it is, and so what happens to the scan.
+
+The type of an error and where it was raised decide, never its text. A scan is at fault only if that is
+proven: its files are not a valid scan, or two processes that work fail on it alike (`worker.scans.ending`).
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.ledger.base import LedgerUnavailable
+from worker.scans.completeness import ScanIncomplete
 from worker.storage.base import ScanMissing, ScanTooLarge, StorageUnavailable
+from worker.time_limit import TimeLimitReached
 
+ALIKE: Final = 2  # a scan is called bad after it failed alike in so many processes that work
 TOO_LONG: Final = "it took longer than the time limit"
 
 
@@ -21,42 +31,110 @@ class Quarantined(Exception):
     """Raised for a scan in quarantine. No worker takes it until a person runs `python -m worker replay`."""
 
 
+class ProcessEnds(SystemExit):
+    """Raised when this process ends and is replaced, and the message goes to another one.
+
+    The parent puts the message back into the queue (`worker.runtime.request`).
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Fault(Enum):
+    """Whose fault an error is."""
+
+    SCAN = "proven to be the scan's: it fails"
+    UPLOAD = "of whoever uploads the scan: it waits for its files, and fails after INCOMPLETE_S"
+    SERVICE = "of a storage or Redis: the scan is tried again"
+    MACHINE = "of this machine or this process: the process is checked, and the scan tried again"
+    UNKNOWN = "not known: the process is checked, and the scan tried again by another one"
+
+
 @dataclass(frozen=True)
 class ErrorPolicy:
     """What to do about an error.
 
     Attributes:
-        transient: Another attempt may succeed.
-        expected: The error belongs to this work. Any other error is a bug of ours.
+        fault: Whose fault it is.
         reason: For a person to read. It holds no file name and no secret.
+        kind: Two errors of one kind are the same failure: its type, and where it was raised.
     """
 
-    transient: bool
-    expected: bool
+    fault: Fault
     reason: str
+    kind: str = ""
 
 
-def classify_error(error: Exception) -> ErrorPolicy:
+def classify_error(error: BaseException) -> ErrorPolicy:
     """Return the policy for an error that ended an attempt.
 
-    >>> classify_error(StorageUnavailable("the storage of results: it is full"))
-    ErrorPolicy(transient=True, expected=True, reason='the storage of results: it is full')
+    >>> classify_error(StorageUnavailable("the storage of results: it is full")).fault.name
+    'SERVICE'
     """
     from pose.errors import InvalidScan, PoseError
     from worker.models.out_of_memory import OutOfMemory
 
     match error:
-        case InvalidScan() | ScanMissing() | ScanTooLarge() | Quarantined():
-            return ErrorPolicy(transient=False, expected=True, reason=str(error))
-        case SoftTimeLimitExceeded():
-            return ErrorPolicy(transient=False, expected=True, reason=TOO_LONG)
-        case MemoryError():
-            # This machine may have more memory later. Do not repeat the text, which names what was allocated.
-            return ErrorPolicy(
-                transient=True, expected=True, reason="there is not enough memory at the moment"
-            )
-        case StorageUnavailable() | LedgerUnavailable() | OutOfMemory() | PoseError():
+        case InvalidScan() | ScanTooLarge() | Quarantined():
+            return ErrorPolicy(Fault.SCAN, str(error))
+        case ScanMissing() | ScanIncomplete():
+            return ErrorPolicy(Fault.UPLOAD, str(error))
+        case TimeLimitReached(storage=str(name)):
+            return ErrorPolicy(Fault.SERVICE, f"{name}: too slow, the time limit came first")
+        case TimeLimitReached() | SoftTimeLimitExceeded():
+            return ErrorPolicy(Fault.UNKNOWN, TOO_LONG, TOO_LONG)
+        case StorageUnavailable() | LedgerUnavailable():
+            return ErrorPolicy(Fault.SERVICE, str(error))
+        case OutOfMemory() | PoseError():
             # PoseError: the model or its device does not work here, but may work in another worker.
-            return ErrorPolicy(transient=True, expected=True, reason=str(error))
+            return ErrorPolicy(Fault.MACHINE, str(error))
+    reason = _reason_of_machine(error)
+    if reason is not None:
+        return ErrorPolicy(Fault.MACHINE, reason)
     # The text may hold anything, so report only the type. The log has the rest.
-    return ErrorPolicy(transient=False, expected=False, reason=f"unexpected error: {type(error).__name__}")
+    name = type(error).__qualname__
+    return ErrorPolicy(Fault.UNKNOWN, f"unexpected error: {name}", f"{name} in {_place(error)}")
+
+
+def _reason_of_machine(error: BaseException) -> str | None:
+    """Return what this machine lacks, or None if the error may have another reason."""
+    import cv2
+    import torch
+
+    if isinstance(error, MemoryError) or (
+        isinstance(error, cv2.error) and getattr(error, "code", None) == cv2.Error.StsNoMem
+    ):
+        # This machine may have more memory later. Do not repeat the text, which names what was allocated.
+        return "there is not enough memory at the moment"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU's memory is full"
+    # After an error of a GPU, all further calls of the process to it fail as well.
+    if isinstance(error, torch.AcceleratorError):
+        return "the device of the model has failed"
+    if isinstance(error, OSError):
+        # All files are read through storages, which have errors of their own.
+        return f"the worker's machine: {os.strerror(error.errno) if error.errno else type(error).__name__}"
+    if _raised_by_thread_start(error):
+        return "the worker's machine has no threads left"
+    return None
+
+
+def _raised_by_thread_start(error: BaseException) -> bool:
+    """Return whether a thread could not be started. Python raises a plain RuntimeError for it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is threading.Thread.start.__code__
+
+
+def _place(error: BaseException) -> str:
+    """Return the innermost function of this project that the error came through."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] in ("pose", "worker"):
+            place = f"{module}.{trace.tb_frame.f_code.co_qualname}"
+        trace = trace.tb_next
+    return place

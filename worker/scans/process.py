@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from billiard.exceptions import SoftTimeLimitExceeded
-
 from worker.config.logs import get_logger
 from worker.keys import ScanId
+from worker.scans.completeness import check_complete, digest_of
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
-from worker.storage.base import Storage, StorageUnavailable
+from worker.scans.transfer import Limits, fetch_files, is_complete, list_scan, publish, read_result
+from worker.storage.base import Storage
+from worker.time_limit import blamed_on
 
 if TYPE_CHECKING:
     from pose import Estimator, ScanResult
@@ -44,6 +44,8 @@ def process(
     compare_with: Estimator | None = None,
     force: bool = False,
     xor_key: bytes | None = None,
+    quiet_s: float = 0.0,
+    note_files: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Analyse a scan and store its results. Running it twice stores the same objects.
 
@@ -56,24 +58,28 @@ def process(
         report: Called with each step of progress.
         compare_with: A second estimator, which is only compared with the first.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
+        quiet_s: See `worker.scans.completeness`.
+        note_files: Called with the digest of the list of files.
         xor_key: Undoes the scrambling of artefacts, see `pose.read_scan`.
 
     Raises:
         pose.InvalidScan: The files are not a valid scan.
         ScanMissing: The scan has no files.
+        ScanIncomplete: Not all its files are there.
         ScanTooLarge: The scan is above the limits.
         StorageUnavailable: One of the storages cannot be used.
+        TimeLimitReached: The time limit struck. It names the storage if that took the time.
     """
     import pose
     from pose.analysis.scan import fingerprint_of
 
     report(Stage.FETCH, 0, None)
     with _step("scan_fetched") as fields:
-        try:
-            files = fetch_scan(scans, scan_id, limits)
-        except SoftTimeLimitExceeded:
-            # The scan is not at fault: nothing of it was analysed yet.
-            raise StorageUnavailable(f"{scans.name}: too slow, the time limit came first") from None
+        with blamed_on(scans.name):
+            listed = list_scan(scans, scan_id, limits)
+            note_files(digest_of(listed))
+            check_complete(scans, scan_id, listed, quiet_s)
+            files = fetch_files(scans, scan_id, listed)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files, xor_key=xor_key)
@@ -104,7 +110,7 @@ def process(
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
     report(Stage.PUBLISH, frames, frames)
-    with _step("scan_published") as fields:
+    with _step("scan_published") as fields, blamed_on(results.name):
         removed = publish(results, scan_id, result, analysis.artefacts)
         fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
     return Outcome(result, repeated=False)

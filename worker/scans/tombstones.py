@@ -53,6 +53,20 @@ def remove_tombstone(results: Storage, scan_id: ScanId) -> None:
     results.delete(tombstone_key(scan_id))
 
 
+def refuse_erased(results: Storage, scan_id: ScanId) -> None:
+    """Raise ScanErased if a scan was erased, and remove what was stored for it since.
+
+    It may have been announced at the moment of its erasure.
+
+    Raises:
+        ScanErased: The scan was erased.
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    if is_erased(results, scan_id):
+        results.purge(scan_id)
+        raise ScanErased
+
+
 def is_erased(results: Storage, scan_id: ScanId) -> bool:
     """Return whether a scan was erased.
 

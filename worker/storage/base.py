@@ -40,11 +40,19 @@ class InvalidKey(ValueError):
 
 @dataclass(frozen=True)
 class StoredObject:
-    """The key of an object, its size in bytes, and the time of its last change (seconds since the epoch)."""
+    """An object as a storage lists it.
+
+    Attributes:
+        key: Of the object.
+        size: In bytes.
+        modified: Time of its last change, in seconds since the epoch.
+        age_s: Seconds since then by the clock of the storage, whatever the time is here.
+    """
 
     key: str
     size: int
     modified: float | None = field(default=None, compare=False)
+    age_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -209,4 +210,6 @@ def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return []
-    return [StoredObject(key, about.st_size, about.st_mtime)]
+    # A file that was copied may keep an old time of change, but not of its entry.
+    age_s = time.time() - max(about.st_mtime, about.st_ctime)
+    return [StoredObject(key, about.st_size, about.st_mtime, age_s)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import boto3
@@ -88,11 +90,13 @@ class S3Storage(Storage):
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
             for page in map(self._check_page, pages):
+                time_there = _time_of(page)
                 for each in page.get("Contents", []):
                     key = each["Key"][len(self._prefix) :]
                     # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
                     if is_key(key):
-                        found.append(StoredObject(key, each["Size"], each["LastModified"].timestamp()))
+                        modified = each["LastModified"].timestamp()
+                        found.append(StoredObject(key, each["Size"], modified, time_there - modified))
                 if len(found) > limit:
                     return found[: limit + 1]
         return sorted(found, key=lambda each: each.key)
@@ -243,6 +247,15 @@ class S3Storage(Storage):
 
 class _VersionsDenied(Exception):
     """Raised when the versions of objects may not be listed."""
+
+
+def _time_of(answer: Any) -> float:
+    """Return when the server gave an answer, by its own clock; by ours if it does not say."""
+    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(said).timestamp()
+    except ValueError:
+        return time.time()
 
 
 def _code(error: ClientError) -> str:

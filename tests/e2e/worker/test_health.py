@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,19 @@ import redis
 from celery.worker import state
 
 from tests.support.running import Running, World, wait_until
-from worker.cli.health import LOOK_S, STALE_S, Unhealthy, check_worker, read_heartbeat
+from worker.cli.health import (
+    LOOK_S,
+    STALE_S,
+    BrokerUnusable,
+    Unhealthy,
+    check_alive,
+    check_ready,
+    read_heartbeat,
+)
 from worker.config.settings import load_settings, read_settings
+from worker.runtime import heartbeat
 from worker.runtime.heartbeat import OVERTIME_S, START_S, Heartbeat, HeartbeatStep, heartbeat_file
+from worker.runtime.reports import MAX_UNFIT, Condition, Kind, Report
 
 GOOD = Heartbeat(at=1000.0, taken=3, free=True, queues=["celery"], problem=None)
 
@@ -40,7 +51,7 @@ def checked(heartbeats: Callable[[float], Heartbeat], waiting: int = 0, now: flo
     """What `check` says of a worker whose heartbeat at a time is `heartbeats(time)`."""
     moment = Moment(now)
     try:
-        check_worker(lambda: heartbeats(moment.now), lambda _: waiting, moment.clock, moment.sleep)
+        check_alive(lambda: heartbeats(moment.now), lambda _: waiting, moment.clock, moment.sleep)
     except Unhealthy as error:
         return str(error)
     return "healthy"
@@ -79,11 +90,39 @@ def test_one_that_takes_them_is():
 
 def test_one_that_works_is_and_nobody_asks_the_broker():
     moment = Moment()
-    check_worker(lambda: alive(moment.now, free=False), lambda _: 1 // 0, moment.clock, moment.sleep)
+    check_alive(lambda: alive(moment.now, free=False), lambda _: 1 // 0, moment.clock, moment.sleep)
 
 
 def test_a_loop_that_stops_while_it_is_looked_at_is_seen():
     assert checked(lambda _: GOOD, waiting=5, now=1000 + STALE_S - LOOK_S / 2).startswith("its main loop")
+
+
+def unusable(_: list[str]) -> int:
+    raise BrokerUnusable("the broker refuses to work: OOM")
+
+
+def test_one_whose_broker_is_away_or_full_is_healthy_and_not_ready():
+    moment = Moment()
+    last = check_alive(lambda: alive(moment.now), unusable, moment.clock, moment.sleep)
+    with pytest.raises(Unhealthy, match="refuses to work: OOM"):
+        check_ready(last, unusable, lambda: None)
+
+
+def test_one_without_a_connection_is_healthy_and_not_ready():
+    moment = Moment()
+
+    def heartbeat() -> Heartbeat:
+        return alive(moment.now, queues=[], not_ready="it has no connection to the broker")
+
+    last = check_alive(heartbeat, lambda _: 1 // 0, moment.clock, moment.sleep)
+    with pytest.raises(Unhealthy, match="no connection"):
+        check_ready(last, lambda _: 0, lambda: None)
+
+
+def test_one_whose_storage_cannot_be_used_is_not_ready():
+    check_ready(GOOD, lambda _: 0, lambda: None)
+    with pytest.raises(Unhealthy, match="it is full"):
+        check_ready(GOOD, lambda _: 0, lambda: "the storage of results: it is full")
 
 
 class Consumer(SimpleNamespace):
@@ -102,8 +141,8 @@ class Request(SimpleNamespace):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-def written(consumer: Consumer) -> Heartbeat:
-    HeartbeatStep(consumer)._write(consumer)
+def written(consumer: Consumer, not_ready: str | None = None) -> Heartbeat:
+    HeartbeatStep(consumer).write(consumer, not_ready)
     return read_heartbeat(heartbeat_file(read_settings(), "celery@test"))
 
 
@@ -111,6 +150,7 @@ def written(consumer: Consumer) -> Heartbeat:
 def requests(here, monkeypatch) -> Iterator[SimpleNamespace]:
     """What Celery holds of messages that came: none, to begin with."""
     load_settings.cache_clear()
+    monkeypatch.setattr(heartbeat, "condition", Condition())
     held = SimpleNamespace(reserved=set(), active=set())
     monkeypatch.setattr(state, "reserved_requests", held.reserved)
     monkeypatch.setattr(state, "active_requests", held.active)
@@ -128,21 +168,33 @@ def test_a_worker_that_listens_to_no_queue_says_so(requests):
     assert written(Consumer(consuming=False)).problem == "it takes no messages from any queue"
 
 
+def test_one_that_pauses_or_has_no_connection_listens_to_none_for_a_reason(requests):
+    without = written(Consumer(), "it has no connection to the broker")
+    assert (without.problem, without.not_ready) == (None, "it has no connection to the broker")
+    for _ in range(MAX_UNFIT):
+        heartbeat.condition.add(Report(Kind.UNFIT, "no device"))
+    pausing = written(Consumer(consuming=False))
+    assert pausing.problem is None
+    assert str(pausing.not_ready).startswith("it takes no scans: 3 processes could not work")
+
+
 def test_a_scan_that_no_process_begins_with_is_told(requests, monkeypatch):
     now = 5000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     requests.reserved.add(Request(id="a"))
     consumer = Consumer()
     step = HeartbeatStep(consumer)
-    step._write(consumer)
+    step.write(consumer)
     now += START_S + 1
-    step._write(consumer)
-    assert read_heartbeat(step._path).problem == "no process has started with a scan that came 301 s ago"
+    step.write(consumer)
+    assert (
+        read_heartbeat(step._file._path).problem == "no process has started with a scan that came 301 s ago"
+    )
     requests.active.update(requests.reserved)
     for each in requests.active:
         each.time_start, each.task = time.time(), SimpleNamespace(time_limit=None)
-    step._write(consumer)
-    assert read_heartbeat(step._path).problem is None
+    step.write(consumer)
+    assert read_heartbeat(step._file._path).problem is None
 
 
 def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
@@ -158,10 +210,10 @@ def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
 def test_a_folder_that_cannot_be_written_hinders_nobody(requests):
     consumer = Consumer()
     step = HeartbeatStep(consumer)
-    step._path.parent.parent.write_text("a file, where a folder should be")
-    step._write(consumer)
+    step._file._path.parent.parent.write_text("a file, where a folder should be")
+    step.write(consumer)
     with pytest.raises(Unhealthy, match="cannot be read: NotADirectoryError"):
-        read_heartbeat(step._path)
+        read_heartbeat(step._file._path)
     step.shutdown(consumer)
 
 
@@ -182,8 +234,8 @@ def world(tmp_path_factory, redis_server) -> World:
     return World(folder, {"CELERY_BROKER_URL": tasks, "CELERY_RESULT_BACKEND": answers})
 
 
-def health(world: World, *node: str) -> tuple[int, str]:
-    done = world.call("worker", "health", *node)
+def health(world: World, *arguments: str) -> tuple[int, str]:
+    done = world.call("worker", "health", *arguments)
     return done.returncode, done.stdout.strip() + done.stderr
 
 
@@ -193,6 +245,7 @@ def test_a_real_worker_is_healthy_from_when_it_is_ready_until_it_ends(world):
     with world.start_worker() as worker:
         begun(world, worker)
         assert health(world) == (0, "healthy")
+        assert health(world, "--ready") == (0, "ready")
         assert worker.stop() == 0
     assert health(world) == not_there
 
@@ -222,7 +275,7 @@ def test_a_worker_that_was_stopped_is_unhealthy_though_its_process_lives(world):
         last = heartbeat_of(world, "stopped@%h")
         later = Moment(time.monotonic() + STALE_S + 1)
         with pytest.raises(Unhealthy, match="its main loop has not turned for"):
-            check_worker(lambda: heartbeat_of(world, "stopped@%h"), lambda _: 0, later.clock, later.sleep)
+            check_alive(lambda: heartbeat_of(world, "stopped@%h"), lambda _: 0, later.clock, later.sleep)
         time.sleep(3)
         assert heartbeat_of(world, "stopped@%h") == last
         os.kill(worker.process.pid, signal.SIGCONT)
@@ -249,22 +302,63 @@ def test_a_worker_whose_loop_turns_but_hears_nothing_is_unhealthy_once_messages_
         client.flushdb()
 
 
-def test_a_worker_without_its_broker_is_unhealthy(world, redis_server):
+def stays_healthy(world: World, node: str, seconds: float, not_ready: str) -> None:
+    """It is not to be restarted, though it cannot do scans."""
+    until = time.monotonic() + seconds
+    last = heartbeat_of(world, node).at
+    while time.monotonic() < until:
+        assert health(world, node) == (0, "healthy")
+        code, said = health(world, "--ready", node)
+        assert code == 1
+        assert re.match(not_ready, said)
+    wait_until(lambda: heartbeat_of(world, node).at > last, "another heartbeat")
+
+
+def test_a_worker_without_its_broker_lives_and_is_not_ready(world, redis_server):
     with world.start_worker("-n", "alone@%h") as worker:
         begun(world, worker, "alone@%h")
         redis_server.stop()
         try:
             wait_until(lambda: "Trying again" in worker.log() or "retry" in worker.log(), "the loss")
-            code, said = health(world, "alone@%h")
-            last = heartbeat_of(world, "alone@%h")
-            later = Moment(last.at + STALE_S + 1)
-            with pytest.raises(Unhealthy, match="its main loop has not turned for"):
-                check_worker(lambda: heartbeat_of(world, "alone@%h"), lambda _: 0, later.clock, later.sleep)
-            assert (code, said) == (1, "unhealthy: the broker cannot be reached: ConnectionError")
+            stays_healthy(world, "alone@%h", STALE_S + 5, "not ready: (it has no|the broker cannot be)")
         finally:
             redis_server.start()
-        wait_until(lambda: heartbeat_of(world, "alone@%h").at > last.at, "another heartbeat")
-        assert health(world, "alone@%h") == (0, "healthy")
+        wait_until(lambda: health(world, "--ready", "alone@%h") == (0, "ready"), "it to be ready")
+
+
+def test_a_worker_whose_redis_is_full_lives_and_is_not_ready(world, redis_server, make_scan):
+    world.put_scan("late", make_scan(frames=1))
+    tasks = world.environment["CELERY_BROKER_URL"]
+    with world.start_worker("-n", "full@%h") as worker, redis.Redis.from_url(tasks) as client:
+        begun(world, worker, "full@%h")
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        world.enqueue("late")
+        client.config_set("maxmemory", "1")
+        try:
+            os.kill(worker.process.pid, signal.SIGCONT)
+            worker.wait_for_event("broker_refuses")
+            stays_healthy(
+                world, "full@%h", LOOK_S + 5, "not ready: (it has no|the broker refuses to work: OOM)"
+            )
+        finally:
+            client.config_set("maxmemory", "0")
+        world.enqueue("late")  # Redis may have lost the first message
+        world.wait_for("late", "completed")
+        wait_until(lambda: health(world, "--ready", "full@%h") == (0, "ready"), "it to be ready")
+
+
+def test_a_worker_whose_storage_goes_away_lives_and_is_not_ready(world):
+    scans = world.folder / "elsewhere"
+    scans.mkdir()
+    place = {"SCANS_URL": f"file://{scans}"}
+    with world.start_worker("-n", "storage@%h", **place) as worker:
+        begun(world, worker, "storage@%h")
+        assert world.call("worker", "health", "--ready", "storage@%h", **place).stdout == "ready\n"
+        scans.rmdir()
+        done = world.call("worker", "health", "--ready", "storage@%h", **place)
+        assert done.returncode == 1
+        assert done.stdout == "not ready: the storage of scans: its folder does not exist\n"
+        assert world.call("worker", "health", "storage@%h", **place).returncode == 0
 
 
 def test_the_command_says_what_is_wrong_with_the_settings(world):

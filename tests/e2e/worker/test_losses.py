@@ -79,18 +79,22 @@ def completed(world: World, scan_id: str = "scan") -> dict[str, Any]:
     return status
 
 
-def test_a_scan_that_is_over_the_hard_limit_fails_and_is_not_run_again_until_it_is_replayed(world, make_scan):
+def test_a_scan_that_is_over_the_hard_limit_in_two_processes_fails_until_it_is_replayed(world, make_scan):
     limits = {"SOFT_TIME_LIMIT_S": "11", "TIME_LIMIT_S": "12"}
     with world.start_worker(**limits) as worker:
         child = start_scan(world, worker, make_scan, frames=25)
         # It hears of no soft limit then, as code in C that does not come back does not.
+        os.kill(child, signal.SIGSTOP)
+        wait_until(lambda: world.status("scan").get("deaths") == 1, "another process")
+        wait_until(lambda: world.status("scan").get("stage") == "analyse", "its work")
+        (child,) = worker.children()
         os.kill(child, signal.SIGSTOP)
         status = world.wait_for("scan", "failed")
         assert status["reason"] == "it took longer than the time limit"
         assert world.json("scan/result.json") is None
         world.enqueue("scan")
         wait_until(lambda: len(worker.events("scan_failed")) == 2, "the second answer")
-        assert len(worker.events("scan_started")) == 1
+        assert len(worker.events("scan_started")) == 2
     with world.start_worker() as worker:  # with time enough on any machine
         ready(worker)
         done = world.call("worker", "replay", "scan")

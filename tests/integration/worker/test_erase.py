@@ -31,6 +31,7 @@ from worker.scans.attempt import Attempt
 from worker.scans.events import EventType, open_events
 from worker.scans.job import Job
 from worker.scans.reconcile import reconcile
+from worker.scans.self_check import OwnProcess
 from worker.scans.status import ScanStatus, Status, read_status, write_status
 from worker.scans.tombstones import ScanErased, is_erased, tombstone_key
 from worker.storage.opening import open_storages
@@ -235,11 +236,13 @@ def test_a_worker_refuses_a_message_that_comes_after_the_erasure(world):
     world.erase(SCAN)
     world.put_status(SCAN, Status.QUEUED)  # announced at the same moment
 
+    own = OwnProcess("this", replaceable=False, check=lambda: None)
+
     def work(*_: Any) -> Any:
         pytest.fail("it was analysed")
 
     with pytest.raises(ScanErased):
-        Attempt(Job(SCAN), world.settings, work, lambda *_: None).run()
+        Attempt(Job(SCAN), world.settings, work, lambda *_: None, own).run()
     assert world.mentions(SCAN) == []
 
 

@@ -12,7 +12,7 @@ from worker.config.settings import read_settings
 from worker.keys import ScanId
 from worker.ledger.base import LedgerUnavailable
 from worker.ledger.opening import open_ledger
-from worker.scans.failures import ErrorPolicy, classify_error
+from worker.scans.failures import ErrorPolicy, Fault, classify_error
 from worker.storage.base import StorageUnavailable
 from worker.storage.local import LocalStorage
 from worker.storage.opening import open_storage
@@ -61,4 +61,4 @@ def redis_away(request: pytest.FixtureRequest) -> Callable[[], object]:
 def test_what_a_person_can_mend_passes_by_then_and_is_told_in_words(request, broken, reason):
     with pytest.raises((StorageUnavailable, LedgerUnavailable)) as error:
         broken(request)()
-    assert classify_error(error.value) == ErrorPolicy(transient=True, expected=True, reason=reason)
+    assert classify_error(error.value) == ErrorPolicy(Fault.SERVICE, reason)

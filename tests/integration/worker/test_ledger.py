@@ -28,6 +28,7 @@ from worker.ledger.base import (
     is_alive,
     lock_owner,
     new_token,
+    process_name,
 )
 from worker.ledger.opening import open_ledger
 from worker.ledger.redis import RedisLedger
@@ -108,6 +109,27 @@ def test_a_lock_without_renewal_expires_and_cannot_be_renewed_afterwards(workers
     assert workers.ledger.lock("scan") is None
     won.check()
     won.release()
+
+
+def test_failures_are_counted_by_process_and_kind(workers):
+    ledger, other = workers.ledger, workers.other
+    assert not ledger.has_failed("scan", "p1")
+    assert ledger.add_failure("scan", "p1", "KeyError") == 1
+    assert ledger.add_failure("scan", "p1", "KeyError") == 1
+    assert other.add_failure("scan", "p2", "IndexError") == 1
+    assert other.add_failure("another", "p2", "KeyError") == 1
+    assert other.has_failed("scan", "p1")
+    assert not other.has_failed("another", "p1")
+    assert other.add_failure("scan", "p2", "KeyError") == 2
+    assert ledger.begin("scan") == 0
+    ledger.release_quarantine("scan")
+    assert not other.has_failed("scan", "p1")
+    assert other.add_failure("scan", "p3", "KeyError") == 1
+
+
+def test_the_name_of_a_process_is_its_own_alone():
+    assert process_name() == process_name(os.getpid()) != process_name(os.getpid() + 1)
+    assert lock_owner(os.getpid()).startswith(process_name())
 
 
 def test_a_renewed_lock_stays_and_moves_the_deadline_of_its_scan(workers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from worker.storage.base import (
     StorageUnavailable,
     StoredObject,
 )
+from worker.storage.local import LocalStorage
 from worker.storage.opening import open_storage, open_storages
 
 SCAN = ScanId("scan")
@@ -128,6 +130,19 @@ def test_a_listed_object_has_the_time_of_its_last_change(storage):
     (found,) = storage.objects("scan", MANY)
     assert found.modified is not None
     assert before - 2 <= found.modified <= time.time() + 2  # S3 gives whole seconds
+    assert found.age_s is not None
+    assert -1 <= found.age_s <= time.time() - before + 2
+
+
+def test_a_file_that_keeps_its_old_time_when_it_is_copied_is_new(tmp_path):
+    path = tmp_path / "scan" / "x"
+    path.parent.mkdir()
+    path.write_bytes(b"1")
+    os.utime(path, (0, 0))
+    (found,) = LocalStorage(tmp_path, "scans", make_root=False).objects("scan", MANY)
+    assert found.modified == 0
+    assert found.age_s is not None
+    assert found.age_s < 60
 
 
 def test_reading_a_missing_object_raises(storage):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from billiard.exceptions import SoftTimeLimitExceeded
 from celery import signals, states
 from celery.exceptions import Reject, Retry
 from celery.result import EagerResult
@@ -18,8 +19,11 @@ from worker import app, tasks
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
+from worker.scans import self_check
 from worker.scans.failures import ScanFailed
+from worker.scans.process import Outcome, process
 from worker.scans.retry import RetryLater, RetryState
+from worker.scans.self_check import ProcessUnfit
 from worker.storage.base import StorageUnavailable
 from worker.storage.opening import open_storages
 
@@ -30,7 +34,7 @@ PERSON = "Zoe-1234"
 
 @pytest.fixture
 def settings(here, monkeypatch) -> Settings:
-    settings = read_settings(retry_base_s=0, max_attempts=3)
+    settings = read_settings(retry_base_s=0, max_attempts=3, arrivals_quiet_s=0, incomplete_s=0)
     monkeypatch.setattr(tasks, "load_settings", lambda: settings)
     return settings
 
@@ -39,6 +43,7 @@ def settings(here, monkeypatch) -> Settings:
 def estimator(monkeypatch) -> FindsNobody:
     estimator = FindsNobody()
     monkeypatch.setattr(tasks, "get_estimator", lambda _: estimator)
+    monkeypatch.setattr(self_check, "get_estimator", lambda _: FindsNobody())
     return estimator
 
 
@@ -188,10 +193,10 @@ def test_progress_that_cannot_be_reported_fails_no_scan(run, scan, monkeypatch):
 
 def test_the_time_limit_counts_while_progress_is_reported(run, scan, monkeypatch):
     def out_of_time(**_: object) -> None:
-        raise SoftTimeLimitExceeded
+        os.kill(os.getpid(), signal.SIGUSR1)
 
     monkeypatch.setattr(tasks.process_scan, "update_state", out_of_time)
-    assert isinstance(run(scan_id="scan").result, ScanFailed)
+    assert str(run(scan_id="scan").result) == "it took longer than the time limit"
 
 
 @pytest.mark.parametrize("scan_id", ["../etc", "a/b", "", "scan\n", None, 3])
@@ -275,11 +280,50 @@ def test_a_retry_waits_for_the_delay(monkeypatch):
 
 
 def test_an_unexpected_error_fails_the_scan_and_is_named_only_by_its_type(run, scan, here, monkeypatch):
-    def fault() -> None:
+    def fault(*_: object, **__: object) -> None:
         raise KeyError(f"rgb_{PERSON}_1622182020448_100_1.jpg")
 
-    monkeypatch.setattr(tasks, "get_estimator", lambda _: FindsNobody(before=fault))
+    monkeypatch.setattr(tasks, "process", fault)
     answer = run(scan_id="scan")
     assert isinstance(answer.result, ScanFailed)
-    assert status(here)["reason"] == "unexpected error: KeyError"
+    found = status(here)
+    assert (found["reason"], found["attempt"]) == ("unexpected error: KeyError", 2)
     assert PERSON not in answer.traceback
+
+
+def test_where_the_process_does_not_work_the_message_is_kept(run, scan, here, monkeypatch, settings):
+    checks, reports = [], []
+
+    def check(_: Settings) -> None:
+        checks.append(1)
+        if len(checks) <= 5:
+            raise ProcessUnfit("it cannot analyse the built-in scan: AcceleratorError")
+
+    def fault(*arguments: Any, **options: Any) -> Outcome:
+        if len(checks) < 5:
+            raise KeyError("a")
+        return process(*arguments, **options)
+
+    monkeypatch.setattr(tasks, "check_process", check)
+    monkeypatch.setattr(tasks, "process", fault)
+    monkeypatch.setattr(tasks, "send_report", lambda kind, reason="": reports.append(kind.value))
+    assert run(scan_id="scan").state == states.SUCCESS  # after more tries than `max_attempts`
+    assert reports == [*["unfit", "failed"] * 5, "done"]
+    assert status(here)["attempt"] == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x"), LookupError("y")])
+def test_whatever_goes_wrong_a_message_is_kept_while_no_final_status_is_written(
+    run, scan, here, monkeypatch, error
+):
+    failures = iter([True, True, False])
+    ended = tasks.Attempt.run
+
+    def fail(attempt: tasks.Attempt) -> Outcome:
+        if next(failures):
+            raise error
+        return ended(attempt)
+
+    monkeypatch.setattr(tasks.Attempt, "run", fail)
+    assert run(scan_id="scan").state == states.SUCCESS
+    assert status(here)["status"] == "completed"

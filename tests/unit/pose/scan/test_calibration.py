@@ -94,6 +94,9 @@ def test_numbers_may_be_written_as_a_spreadsheet_does(calibration_file: bytes, c
         lambda text: text.replace(b"Color camera intrinsic", b"color_camera_intrinsic"),
         lambda text: b"# by hand\n" + text.replace(b"42\n", b"42 // fx fy cx cy\n") + b"# 1 2 3\n",
         lambda text: b"=====\n" + text.replace(b"Depth camera p", b"-----\nDepth camera p"),
+        lambda text: text.replace(b"Color camera intrinsic:", b"[Color camera intrinsic]"),
+        lambda text: text.replace(b"\n", b" "),
+        lambda text: as_cells(text).replace(b"\n", b";"),
         lambda text: text + text,
         lambda text: text.replace(b"0 0 0", b"NaN NaN NaN"),
         lambda text: text.replace(b"0 0 0", b""),
@@ -149,6 +152,21 @@ def test_intrinsics_scale_with_the_picture():
     assert large.width == 640
     assert large.cy == pytest.approx(479 - PHONE[3] * 480)
     assert (large.fx, large.fy) == pytest.approx((PHONE[0] * 640, PHONE[1] * 480))
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PK\x03\x04\x14", "a ZIP archive, such as a spreadsheet"),
+        (b"{\\rtf1\\ansi", "an RTF document"),
+        (b"<!DOCTYPE html><p>Not found", "HTML or XML"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "not text: control characters"),
+    ],
+)
+def test_another_kind_of_file_is_named(data: bytes, what: str):
+    with pytest.raises(InvalidCalibration, match=f"encoding: {what}") as caught:
+        parse_calibration(data)
+    assert caught.value.expected == "plain text"
 
 
 # Each of the ways to part the digits in two used to be tried: 0.4 s for these.

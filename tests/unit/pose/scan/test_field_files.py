@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pose.scan.reader import read_scan_files
+from pose.scan.reader import read_scan, read_scan_files
+from tests.support.cases import case
 
 ScanBuilder = Callable[..., dict[str, bytes]]
 Change = Callable[[bytes], bytes]
@@ -63,3 +64,21 @@ def test_a_calibration_gives_the_same_cameras(make_scan: ScanBuilder, change: Ch
     )
     assert frame.calibration == expected.calibration
     assert frame.depthmap.intrinsics == expected.depthmap.intrinsics
+
+
+@pytest.mark.parametrize(
+    ("name", "pose_known"),
+    [
+        ("s14_pose_nan", False),
+        ("s15_header_11_fields", True),
+        ("s16_comma_decimals", True),
+        ("s20_cal_utf16", True),
+        ("s22_cal_extra_label", True),
+    ],
+)
+def test_cases_from_the_field_are_the_plain_scan(name: str, pose_known: bool):
+    (expected,), (frame,) = (read_scan(case(each)).frames for each in ("s00_plain", name))
+    assert (frame.depthmap.depth == expected.depthmap.depth).all()
+    assert frame.calibration == expected.calibration
+    assert frame.depthmap.pose_known is pose_known
+    assert (frame.floor == expected.floor) is (pose_known or expected.floor is None)

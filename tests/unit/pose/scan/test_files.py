@@ -37,7 +37,7 @@ def test_the_files_of_a_scan_are_listed_and_other_folders_are_named(folder: Path
     assert sorted(FolderFiles(folder).names()) == [
         "Depth/b.depth", "notes.txt", "results/", "rgb/a.jpg", "rgb/more/", "scan.json",
     ]  # fmt: skip
-    assert MemoryFiles({"rgb/a.jpg": b""}).names() == ["rgb/a.jpg"]
+    assert MemoryFiles({"rgb/": b"", "rgb/a.jpg": b""}).names() == ["rgb/a.jpg"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory"])

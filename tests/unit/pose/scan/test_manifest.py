@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pose.errors import InvalidManifest
-from pose.scan.manifest import MAX_FRAMES, Entry, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.manifest import Entry, Manifest, manifest_from_json, manifest_from_names
 from pose.scan.names import fold
+from pose.scan.pairing import MAX_FRAMES
 
 
 def names(*frames: str, person: str = "p1") -> list[str]:
@@ -79,6 +80,13 @@ def test_a_file_that_lies_there_is_not_called_missing():
     assert first.problem is None
     told = "1 file not recognised, such as rgb/rgb_….webp"
     assert second.problem == f"rgb of frame 1: file: not found by its name; {told}"
+
+
+def test_a_file_in_another_folder_is_not_called_missing():
+    files = [*names("100_1")[:1], "tof/", "__MACOSX/"]
+    told = "depth of frame 0: file: not found by its name; 1 other folder not read"
+    assert manifest_from_names(files).entries[0].problem == told
+    assert manifest_from_names([*names("100_1"), "tof/"]).ignored == ()
 
 
 def test_copies_of_a_file_stand_in_for_it_and_are_told_beside_it():
@@ -257,7 +265,8 @@ def test_a_frame_whose_file_is_outside_the_scan_is_broken_alone(file: Any):
     found = manifest_from_json(record(artifacts=entries))
     first, second = found.entries
     assert first == FRAMES[0]
-    assert second.problem is not None and second.problem.startswith("scan.json: artifacts[0]: file: ")
+    told = "scan.json: frame 2: no picture; scan.json: artifacts[0]: file: "
+    assert second.problem is not None and second.problem.startswith(told)
     assert found.ignored == ()
 
 
@@ -267,6 +276,16 @@ def test_a_frame_of_bad_entries_alone_is_broken():
     )
     assert found.entries[:2] == FRAMES
     assert found.entries[2].problem is not None and "artifacts[5]: format" in found.entries[2].problem
+
+
+def test_a_file_whose_entry_belongs_to_no_frame_is_not_called_missing():
+    entries = artefacts()
+    del entries[1]["order"]
+    found = manifest_from_json(record(artifacts=entries))
+    assert found.entries[0] == FRAMES[0]
+    lost = "scan.json: artifacts[1]: order: missing or out of range (expected 0 to 999999)"
+    assert found.entries[1].problem == f"scan.json: frame 2: no depth map; {lost}"
+    assert found.ignored == (lost,)
 
 
 def test_a_file_of_another_format_is_not_called_missing():
@@ -316,6 +335,8 @@ def chosen(entries: list[dict[str, Any]]) -> tuple[str | None, str | None]:
         (listed(p1="1970-01-01T00:16:40.4Z", p2=1000400, p3="1970-01-01 00:16:41", d=1000.5), ("p1", "d")),
         # As milliseconds.
         (listed(p1=1_600_000_000_100, p2=1_600_000_000_400, d="2020-09-13T12:26:40.5Z"), ("p2", "d")),
+        # The same file once more, without a time.
+        ([*listed(p1=1000.0, p2=None, d=1000.5), *listed(p2=1000.4, p1=None)], ("p2", "d")),
         # Equally near: it does not matter which, but it is always the same.
         (listed(p2=1000.6, p1=1000.4, d=1000.5), ("p1", "d")),
     ],
@@ -353,7 +374,8 @@ def test_a_frame_of_which_nothing_tells_what_belongs_together_is_broken(time: An
 def test_a_frame_of_very_many_files_is_not_read():
     entries = listed(**{f"p{n}": n for n in range(2000)}, **{f"d{n}": n for n in range(2000)})
     (entry,) = manifest_from_json(record(artifacts=entries)).entries
-    assert entry.problem is not None
+    told = "2000 pictures and 2000 depth maps; expected at most 100 of each"
+    assert entry.problem == f"scan.json: frame 5: {told}"
 
 
 def test_an_entry_that_is_there_twice_is_one():

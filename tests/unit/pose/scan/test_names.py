@@ -15,7 +15,6 @@ from pose.scan.names import (
     fold,
     is_safe_path,
     is_system_file,
-    nearest_pairs,
     parse_name,
     unrecognised,
 )
@@ -130,37 +129,6 @@ def test_times_in_seconds_are_of_one_scan_within_a_minute_too():
     check_one_scan(parsed(first, f"rgb/rgb_p_{MS}_104_1060.0.jpg"))
     with pytest.raises(InvalidManifest, match="more than 60 s apart"):
         check_one_scan(parsed(first, f"rgb/rgb_p_{MS}_104_1060.001.jpg"))
-
-
-# Pairs.
-
-
-def at(**times: str) -> list[tuple[Decimal, str]]:
-    return [(Decimal(time), name) for name, time in times.items()]
-
-
-def test_the_nearest_are_paired_first_and_nothing_twice():
-    pictures, depths = at(a="1.00", b="1.07"), at(x="1.06", y="1.16")
-    assert nearest_pairs(pictures, depths, Decimal("0.1")) == [("b", "x")]
-    assert nearest_pairs(pictures, depths, Decimal("0.2")) == [("b", "x"), ("a", "y")]
-
-
-def test_the_limit_is_exact():
-    limit = Decimal("0.1")
-    assert nearest_pairs(at(a="668549.9"), at(x="668550.0"), limit) == [("a", "x")]
-    assert nearest_pairs(at(a="668549.9"), at(x="668550.000001"), limit) == []
-
-
-def test_pairs_do_not_depend_on_the_order_of_files():
-    rng = random.Random(1)
-    pictures = at(**{f"p{n}": f"{rng.randrange(200) / 100}" for n in range(30)})
-    depths = at(**{f"d{n}": f"{rng.randrange(200) / 100}" for n in range(30)})
-    pairs = nearest_pairs(pictures, depths, Decimal("0.1"))
-    assert len(pairs) > 15
-    for _ in range(20):
-        rng.shuffle(pictures)
-        rng.shuffle(depths)
-        assert nearest_pairs(pictures, depths, Decimal("0.1")) == pairs
 
 
 # What is not recognised.

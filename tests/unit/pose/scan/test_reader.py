@@ -261,6 +261,13 @@ def test_files_are_read_however_their_names_are_written(
         assert scan.digest == read_scan_files(files).digest
 
 
+def test_the_record_and_the_calibration_may_be_named_in_any_case(tmp_path: Path, make_scan: ScanBuilder):
+    files = as_record(make_scan(frames=2))
+    upper = {name.upper(): data for name, data in files.items()}
+    for scan in (read_scan_files(upper), read_scan(write(tmp_path / "scan", upper))):
+        assert scan.digest == read_scan_files(files).digest
+
+
 def test_what_systems_put_beside_the_files_changes_nothing(tmp_path: Path, make_scan: ScanBuilder):
     files = make_scan(frames=2, person=PERSON)
     names = [name for name in files if "/" in name]
@@ -346,3 +353,18 @@ def test_cases_from_the_field_are_read(name: str, orders: list[int], ignored: in
     assert scan.step == 104
     assert scan.broken == ()
     assert len(scan.ignored) == ignored
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["s01_motion_photo", "s02_png_28_text", "s06_no_eoi", "s11_zip_trailing_newline", "s12_zip_macosx"],
+)
+def test_pictures_and_archives_of_phones_and_zip_tools_are_read(name: str, capfd: pytest.CaptureFixture[str]):
+    plain = read_scan(case("s00_plain")).frames[0]
+    scan = read_scan(case(name))
+    assert scan.broken == ()
+    assert (scan.frames[0].depthmap.depth == plain.depthmap.depth).all()
+    # The PNG has the colours before they were compressed.
+    difference = abs(scan.frames[0].rgb.astype(int) - plain.rgb)
+    assert difference.max() == 0 or (name == "s02_png_28_text" and difference.mean() < 5)
+    assert capfd.readouterr() == ("", "")

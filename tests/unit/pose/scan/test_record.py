@@ -79,6 +79,7 @@ def test_a_depth_map_has_many_formats(written: str):
         ("rgb/a.jpg", "rgb/a.jpg"),
         ("./rgb/a.jpg", "rgb/a.jpg"),
         ("././a.jpg", "a.jpg"),
+        ("rgb/./a.jpg", "rgb/a.jpg"),
         (" rgb/a.jpg\n", "rgb/a.jpg"),
         ("rgb\\a.jpg", "rgb/a.jpg"),
         (".\\rgb\\a.jpg", "rgb/a.jpg"),
@@ -91,8 +92,8 @@ def test_a_path_inside_the_scan_is_taken_as_it_is_meant(written: str, file: str)
 
 @pytest.mark.parametrize(
     "file",
-    ["../x", "/x", "a//b", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x", "..\\x", "\\x", "",
-     None, 5, [], "\ud800", "x" * 600, "a\0b"],
+    ["../x", "/x", "a//b", "/./x", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x", "..\\x",
+     "\\x", "", None, 5, [], "\ud800", "x" * 600, "a\0b"],
 )  # fmt: skip
 def test_a_file_outside_the_scan_costs_its_entry(file: Any):
     assert bad({**GOOD, "order": 2, "file": file}) == BadEntry(1, 2, "file")
@@ -167,6 +168,12 @@ def test_a_name_in_another_encoding_costs_nothing_else():
     found = parse_record(data.encode("cp1252"))
     assert found.artefacts[0].file == "rgb/a.jpg"
     assert found.artefacts[1].file.encode("utf-8", "surrogateescape") == "rgb/Zoë.jpg".encode("cp1252")
+
+
+def test_a_list_of_one_record_is_the_record():
+    assert parse_record(b"[" + record() + b"]") == parse_record(record())
+    with pytest.raises(InvalidManifest, match="no object"):
+        parse_record(b"[" + record() + b"," + record() + b"]")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import pose
 from pose.scan.reader import read_scan, read_scan_files
-from pose.scan.scrambling import MAX_KEY_BYTES, Scrambling, parse_xor_key
+from pose.scan.scrambling import MAX_KEY_BYTES, Scrambling, parse_xor_key, xor
 from tests.support.scrambled import KEY, plain_record, scrambled_record, xored
 
 ScanBuilder = Callable[..., dict[str, bytes]]
@@ -28,6 +29,22 @@ def test_a_scrambled_scan_is_read_as_the_plain_one(make_scan: ScanBuilder, versi
     for frame, other in zip(scan.frames, plain.frames, strict=True):
         assert (frame.rgb == other.rgb).all()
         assert (frame.depthmap.depth == other.depthmap.depth).all()
+
+
+@pytest.mark.parametrize("key", ["01", "20", "0102", "a5", "00112233", "ff" * 64])
+def test_so_is_one_with_a_key_that_leaves_text_readable(make_scan: ScanBuilder, key: str):
+    files = make_scan(frames=1)
+    record = scrambled_record(files, key=bytes.fromhex(key))
+    scan = read_scan_files(record, xor_key=bytes.fromhex(key))
+    assert scan.digest == read_scan_files(plain_record(files)).digest
+    with pytest.raises(pose.InvalidScan, match=r"v3\.1 are scrambled; no key is given"):
+        read_scan_files(record)
+
+
+def test_a_short_key_costs_no_more_than_a_long_one():
+    before = time.process_time()
+    assert len(xor(bytes(24 * 1024 * 1024), b"k")) == 24 * 1024 * 1024
+    assert time.process_time() - before < 0.5
 
 
 def test_so_is_one_in_a_folder(make_scan: ScanBuilder, tmp_path: Path):

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.support.threads import no_thread_left
 from worker.ledger.base import Lease, LedgerUnavailable
 
 
@@ -47,6 +48,13 @@ def lease_of():
     yield begin
     for lease in leases:
         lease.release()
+
+
+def test_a_lock_whose_thread_cannot_be_started_is_released_at_once(lease_of):
+    clock, renewals = Clock(), Renewals()
+    with no_thread_left(), pytest.raises(RuntimeError):
+        lease_of(renewals, clock)
+    assert renewals.released == 1
 
 
 def test_a_lease_without_renewal_ends_when_its_time_is_up(lease_of):

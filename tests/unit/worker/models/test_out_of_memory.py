@@ -3,18 +3,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pose import Frame
 from pose.estimators.base import Detections
 from tests.support.estimators import FindsNobody
+from tests.support.rendered import person
 from worker.models.out_of_memory import OutOfMemory, OutOfMemoryFallback
-from worker.scans.failures import classify_error
+from worker.scans.failures import Fault, classify_error
+
+FRAMES = list(range(16))
+PEOPLE = [person(np.zeros((17, 2))) for _ in FRAMES]  # each is the one person of its frame
+FOUND = [[each] for each in PEOPLE]
 
 
 class Small(FindsNobody):
-    """On a GPU in which so many frames fit. Finds in each frame the frame itself, as a person."""
+    """On a GPU with room for `fits` frames. Finds one person in each frame, see `PEOPLE`."""
 
     min_score = 0.35
 
@@ -27,11 +33,7 @@ class Small(FindsNobody):
         self.asked.append(len(frames))
         if len(frames) > self.fits:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return [Detections([frame]) for frame in frames]  # type: ignore[list-item]
-
-
-FRAMES = list(range(16))
-FOUND = [[frame] for frame in FRAMES]
+        return [Detections([PEOPLE[frame]]) for frame in frames]  # type: ignore[call-overload]
 
 
 def estimate(estimator: OutOfMemoryFallback) -> Any:
@@ -67,7 +69,7 @@ def test_if_no_frame_fits_the_error_is_transient():
     with pytest.raises(OutOfMemory, match="the GPU's memory is full") as error:
         estimate(OutOfMemoryFallback(Small(0)))
     policy = classify_error(error.value)
-    assert (policy.transient, policy.expected) == (True, True)
+    assert policy.fault is Fault.MACHINE
     assert policy.reason == "the GPU's memory is full: not even one frame fits"
 
 

@@ -10,30 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from billiard.exceptions import SoftTimeLimitExceeded
+import torch
 
-from pose.errors import InvalidScan
+from pose.errors import DeviceUnavailable, InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
+from tests.support.threads import no_thread_left
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
-from worker.scans.attempt import Attempt
+from worker.scans.attempt import FAILED_HERE, Attempt
+from worker.scans.completeness import ScanIncomplete
+from worker.scans.ending import Ending
 from worker.scans.events import FileEvents
-from worker.scans.failures import TOO_LONG, ScanFailed
+from worker.scans.failures import TOO_LONG, ProcessEnds, ScanFailed
 from worker.scans.job import Job
 from worker.scans.process import Outcome
 from worker.scans.retry import MAX_LOCK_WAIT_S, RetryLater, RetryState
+from worker.scans.self_check import OwnProcess, ProcessUnfit
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord, now, read_status, write_status
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storages
+from worker.time_limit import TimeLimitReached
 
 SCAN = ScanId("scan")
 
 NOW = 1_800_000_000.0
 RESULT = "scan/result.json"
 FIRST = RetryState()
+FIT = OwnProcess("p1", True, lambda: None)
+OTHER = OwnProcess("p2", True, lambda: None)
 
 
 def result_of(scan_id: str = "scan", withheld: bool = False) -> ScanResult:
@@ -59,10 +66,14 @@ class Work:
         self.error = error
         self.repeated = repeated
         self.withheld = False
+        self.files = "files"
         self.at_work: Callable[[Storage], object] = lambda _: None
 
-    def __call__(self, results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+    def __call__(
+        self, results: Storage, force: bool, report: Callable[..., None], note_files: Callable[[str], None]
+    ) -> Outcome:
         self.calls += 1
+        note_files(self.files)
         self.force.append(force)
         report(Stage.FETCH, 0, None)
         result = result_of(withheld=self.withheld)
@@ -81,7 +92,7 @@ class Work:
 
 @pytest.fixture
 def settings(here) -> Settings:
-    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3)
+    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3, incomplete_s=30)
 
 
 @pytest.fixture
@@ -96,9 +107,11 @@ def results(settings) -> Storage:
 
 @pytest.fixture
 def attempt(settings) -> Callable[..., Outcome]:
-    def attempt(work: Work, tries: RetryState = FIRST, **job: Any) -> Outcome:
+    def attempt(
+        work: Any, tries: RetryState = FIRST, process: OwnProcess | None = None, **job: Any
+    ) -> Outcome:
         asked = Job(SCAN, "task-1", retry_state=tries, **job)
-        return Attempt(asked, settings, work, lambda *_: None, clock=lambda: NOW).run()
+        return Attempt(asked, settings, work, lambda *_: None, process or FIT, clock=lambda: NOW).run()
 
     return attempt
 
@@ -115,7 +128,7 @@ def put(results: Storage, status: Status, **fields: object) -> None:
 
 
 def complete(results: Storage) -> None:
-    put(results, Status.COMPLETED)
+    put(results, Status.COMPLETED, files="files")
     results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
 
 
@@ -216,6 +229,40 @@ def test_new_files_for_a_finished_scan_are_analysed(attempt, results, here):
     assert told(here) == ["received", "started", "progress", "completed"]
 
 
+def test_the_final_event_of_another_analysis_names_the_one_that_it_supersedes(attempt, results, here):
+    attempt(Work())
+    first = events_of(here)[-1]
+    assert "supersedes" not in first["data"]
+    assert status(results).files == "files"
+    work = Work(StorageUnavailable("away"))
+    work.files = "others"
+    with pytest.raises(RetryLater):
+        attempt(work)
+    work.error = None
+    attempt(work, RetryState(attempt=2, first_failure=NOW))
+    second = events_of(here)[-1]
+    assert (second["type"], second["data"]["supersedes"]) == (first["type"], first["id"])
+    assert second["id"] != first["id"]
+    assert status(results).files == "others"
+    with pytest.raises(ScanFailed):
+        attempt(Work(InvalidScan("scan", "frames", "none")))
+    assert events_of(here)[-1]["data"]["supersedes"] == second["id"]
+
+
+def test_files_that_changed_nothing_are_noted_and_no_event_is_sent(attempt, results, here):
+    attempt(Work())
+    before, sent = status(results), told(here)
+    work = Work(repeated=True)
+    work.files = "touched"
+    attempt(work)
+    assert status(results) == before.model_copy(update={"files": "touched"})
+    work.files, work.error, work.repeated = "gone", ScanMissing("no files"), False
+    with pytest.raises(ScanFailed):
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30))
+    assert status(results) == before.model_copy(update={"files": "gone"})
+    assert told(here) == sent
+
+
 def test_force_reaches_the_work_and_the_status(attempt, results):
     complete(results)
     work, seen = Work(), []
@@ -301,17 +348,19 @@ def test_an_invalid_scan_fails_and_its_earlier_result_is_deleted(attempt, ledger
     assert free(ledger)
 
 
-@pytest.mark.parametrize(
-    "error", [ScanMissing("no files"), SoftTimeLimitExceeded(), KeyError("a fault of ours")]
-)
-def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(attempt, results, here, error):
-    def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+@pytest.mark.parametrize("error", [ScanMissing("no files"), TimeLimitReached(), KeyError("a fault of ours")])
+def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(
+    attempt, ledger, results, here, error
+):
+    def work(results: Storage, force: bool, report: Callable[..., None], _: object) -> Outcome:
         report(Stage.FETCH, 0, None)
         raise error
 
     complete(results)
-    with pytest.raises(ScanFailed):
+    with pytest.raises(RetryLater):
         attempt(work)
+    with pytest.raises(ScanFailed):
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30), OTHER)
     assert status(results).status is Status.COMPLETED
     assert results.objects("scan", 10)[0].key == RESULT
     assert told(here) == []
@@ -346,13 +395,42 @@ def test_after_too_many_attempts_or_too_long_a_time_the_scan_fails_with_the_last
     assert told(here)[-1] == "failed"
 
 
-def test_a_failure_that_cannot_be_written_leaves_the_scan_open(attempt, ledger, results, here, monkeypatch):
-    monkeypatch.setattr(results, "delete", lambda _: (_ for _ in ()).throw(StorageUnavailable("away")))
-    with pytest.raises(ScanFailed):
-        attempt(Work(StorageUnavailable("away")), RetryState(attempt=4))
+def test_a_failure_that_cannot_be_written_keeps_its_message(attempt, ledger, results, here, monkeypatch):
+    last = RetryState(attempt=4, first_failure=NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "delete", lambda _: (_ for _ in ()).throw(StorageUnavailable("away")))
+        with pytest.raises(RetryLater) as again:
+            attempt(Work(StorageUnavailable("away")), last)
+    assert again.value.state == last
     assert status(results).status is Status.PROGRESS
     assert "failed" not in told(here)
     assert ledger.overdue(float("inf")) == ["scan"]
+    with pytest.raises(ScanFailed, match="away"):
+        attempt(Work(StorageUnavailable("away")), again.value.state)
+    assert status(results).status is Status.FAILED
+
+
+@pytest.mark.parametrize("error", [ScanMissing("no files"), ScanIncomplete("incomplete: 3 of 18 files")])
+def test_a_scan_waits_for_its_files_and_fails_if_they_do_not_come(attempt, results, here, error):
+    state = RetryState()
+    for _ in range(8):  # more often than MAX_ATTEMPTS
+        with pytest.raises(RetryLater) as again:
+            attempt(Work(error), state)
+        assert again.value.waits
+        state = again.value.state
+    assert (status(results).status, status(results).reason) == ("queued", str(error))
+    state = RetryState(attempt=9, first_failure=NOW - 30)
+    with pytest.raises(ScanFailed):
+        attempt(Work(error), state)
+    assert (status(results).status, status(results).reason) == ("failed", str(error))
+    assert told(here)[-1] == "failed"
+
+
+def test_a_scan_that_becomes_complete_is_looked_at_again_when_it_may_be(attempt):
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(ScanIncomplete("its files are still coming", wait_s=7.5)))
+    assert again.value.delay_s == 7.5
+    attempt(Work(), again.value.state)
 
 
 def test_crashes_are_counted_and_after_the_third_the_scan_is_in_quarantine(attempt, ledger, results, here):
@@ -393,41 +471,148 @@ def test_a_process_that_is_told_to_end_hands_the_scan_back(attempt, ledger, resu
     assert free(ledger)
 
 
-def test_a_scan_over_the_time_limit_fails(attempt, results):
-    with pytest.raises(ScanFailed, match="it took longer than the time limit"):
-        attempt(Work(SoftTimeLimitExceeded()))
-    assert status(results).status is Status.FAILED
+@pytest.mark.parametrize("error", [TimeLimitReached(), KeyError("a"), SystemError("b")])
+def test_a_scan_fails_only_after_it_failed_alike_in_two_processes_that_work(attempt, results, ledger, error):
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(error))
+    assert again.value.state == RetryState(attempt=2, first_failure=NOW)
+    assert status(results).status is Status.QUEUED
+    assert ledger.begin("scan") == 0
+    ledger.end("scan")
+    assert free(ledger)
+    with pytest.raises(ScanFailed):
+        attempt(Work(error), again.value.state, OTHER)
+    found = status(results)
+    known = "it took longer than the time limit"
+    assert found.reason == (
+        known if isinstance(error, TimeLimitReached) else f"unexpected error: {type(error).__name__}"
+    )
 
 
-@pytest.mark.parametrize("moment", ["_close", "_try_ledger"])
-def test_the_time_limit_after_completion_leaves_the_scan_completed(
-    attempt, results, ledger, monkeypatch, moment
-):
+def test_a_scan_that_failed_in_this_process_goes_to_another_which_may_complete_it(attempt, results, ledger):
+    with pytest.raises(RetryLater):
+        attempt(Work(KeyError("a")))
+    work = Work(KeyError("a"))
+    with pytest.raises(ProcessEnds):
+        attempt(work)
+    assert work.calls == 0
+    assert (status(results).status, status(results).reason) == ("queued", FAILED_HERE)
+    assert free(ledger)
+    attempt(Work(), process=OTHER)
+    assert not ledger.has_failed("scan", "p1")
+
+
+def test_two_different_failures_prove_nothing(attempt, results):
+    for error, process in ((KeyError("a"), FIT), (IndexError("b"), OTHER)):
+        with pytest.raises(RetryLater):
+            attempt(Work(error), process=process)
+    assert status(results).status is Status.QUEUED
+
+
+def unfit() -> None:
+    raise ProcessUnfit("it cannot analyse the built-in scan: AcceleratorError")
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), MemoryError(), OSError(28, "full"), DeviceUnavailable("x")])
+def test_a_process_that_does_not_work_ends_and_the_scan_is_as_it_was(attempt, results, ledger, error):
+    last = RetryState(attempt=4, first_failure=NOW - 99)
+    for process in ("p1", "p2", "p3"):
+        with pytest.raises(ProcessEnds, match="built-in scan"):
+            attempt(Work(error), last, OwnProcess(process, True, unfit))
+        assert status(results).status is Status.QUEUED
+        assert "the process does not work" in str(status(results).reason)
+        assert free(ledger)
+        assert ledger.overdue(float("inf")) == ["scan"]
+    assert not attempt(Work(), last).repeated
+    assert status(results).deaths == 0
+
+
+def test_a_process_that_cannot_be_replaced_keeps_the_message(attempt, results):
+    last = RetryState(attempt=4, first_failure=NOW - 99)
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(KeyError("a")), last, OwnProcess("p1", False, unfit))
+    assert again.value.state == last
+
+
+def test_without_other_processes_two_attempts_have_to_do(attempt, results):
+    alone = OwnProcess("p1", False, lambda: None)
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(KeyError("a")), process=alone)
+    with pytest.raises(ScanFailed, match="unexpected error: KeyError"):
+        attempt(Work(KeyError("a")), again.value.state, alone)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.AcceleratorError("x"), OSError(28, "full")])
+def test_what_the_machine_lacks_never_counts_against_the_scan(attempt, results, ledger, error):
+    for process in (FIT, OTHER, OwnProcess("p3", True, lambda: None)):
+        with pytest.raises(RetryLater):
+            attempt(Work(error), process=process)
+        assert not ledger.has_failed("scan", process.name)
+
+
+def test_a_storage_that_is_too_slow_for_the_time_limit_is_tried_again(attempt, results, ledger):
+    for process in (FIT, OTHER, FIT):
+        with pytest.raises(RetryLater, match="the storage of results: too slow"):
+            attempt(Work(TimeLimitReached("the storage of results")), process=process)
+    # Nothing more is written to it: the time until the process is killed is short.
+    assert status(results).status is Status.PROGRESS
+
+
+def test_where_no_thread_can_be_started_the_lock_is_given_back_at_once(attempt, ledger, results):
+    with no_thread_left():
+        with pytest.raises(RetryLater, match="no threads left"):
+            attempt(Work())
+        with pytest.raises(ProcessEnds, match="no threads left"):
+            attempt(Work(), process=OwnProcess("p1", True, unfit))
+        with pytest.raises(RetryLater):
+            attempt(Work(), RetryState(attempt=4))
+    assert read_status(results, SCAN) is None
+    assert free(ledger)
+
+
+@pytest.mark.parametrize("moment", ["close", "try_ledger"])
+def test_an_error_after_completion_leaves_the_scan_completed(attempt, results, ledger, monkeypatch, moment):
     def interrupted(*_: object) -> None:
-        raise SoftTimeLimitExceeded
+        raise MemoryError
 
-    monkeypatch.setattr(Attempt, moment, interrupted)
+    monkeypatch.setattr(Ending, moment, interrupted)
     assert attempt(Work()).repeated is False
     assert status(results).status is Status.COMPLETED
     assert results.read(RESULT, 10**6)
     assert ledger.is_open("scan")  # its end is told by whoever finds that
 
 
-@pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), SystemExit()])
-def test_an_interruption_while_completed_is_written_leaves_the_scan_completed(
-    attempt, results, monkeypatch, error
-):
+def test_an_interruption_while_completed_is_written_leaves_the_scan_completed(attempt, results, monkeypatch):
     written = StatusRecord.completed
 
     def interrupted(record: StatusRecord) -> None:
         written(record)
-        raise error
+        raise SystemExit
 
     monkeypatch.setattr(StatusRecord, "completed", interrupted)
-    with pytest.raises((ScanFailed, SystemExit)):
+    with pytest.raises(SystemExit):
         attempt(Work())
     assert status(results).status is Status.COMPLETED
     assert results.read(RESULT, 10**6)
+
+
+def test_a_completed_scan_whose_status_cannot_be_written_keeps_its_result(attempt, results, monkeypatch):
+    write = results.write
+
+    def refused(key: str, data: bytes, content_type: str) -> None:
+        if b'"status": "completed"' in data:
+            raise StorageUnavailable("away")
+        write(key, data, content_type)
+
+    last = RetryState(attempt=4, first_failure=NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "write", refused)
+        with pytest.raises(RetryLater) as again:
+            attempt(Work(), last)
+    assert again.value.state == last
+    assert results.read(RESULT, 10**6)
+    attempt(Work(repeated=True), last)
+    assert status(results).status is Status.COMPLETED
 
 
 def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_back(
@@ -436,7 +621,7 @@ def test_a_process_that_is_told_to_end_once_its_scan_is_completed_hands_nothing_
     def interrupted(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(Attempt, "_close", interrupted)
+    monkeypatch.setattr(Ending, "close", interrupted)
     with pytest.raises(SystemExit):
         attempt(Work())
     assert status(results).status is Status.COMPLETED
@@ -561,6 +746,6 @@ def test_a_ledger_that_stays_away_fails_the_scan_unless_it_is_done(
 def test_deadlines_in_the_ledger_are_seconds_of_the_epoch(settings, results, ledger):
     before = time.time()
     with pytest.raises(RetryLater):
-        Attempt(Job(SCAN), settings, Work(StorageUnavailable("away")), lambda *_: None).run()
+        Attempt(Job(SCAN), settings, Work(StorageUnavailable("away")), lambda *_: None, FIT).run()
     assert ledger.overdue(before + settings.queue_lease_s - 1) == []
     assert ledger.overdue(time.time() + settings.queue_lease_s + 10) == ["scan"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from billiard.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 import pose
@@ -22,6 +21,7 @@ from worker.scans.status import Stage
 from worker.scans.transfer import Limits, read_result
 from worker.storage.base import ScanMissing, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
+from worker.time_limit import TimeLimitReached
 
 SCAN = ScanId("scan")
 
@@ -220,13 +220,16 @@ def test_an_incomplete_result_is_made_again(run, results, tmp_path):
     assert run().repeated
 
 
-def test_a_storage_too_slow_for_the_time_limit_is_a_storage_error(run, scans, monkeypatch):
+@pytest.mark.parametrize("step", ["fetch", "publish"])
+def test_a_time_limit_that_strikes_in_a_storage_names_it(run, scans, results, monkeypatch, step):
     def out_of_time(*_: object) -> None:
-        raise SoftTimeLimitExceeded
+        raise TimeLimitReached
 
-    monkeypatch.setattr(scans, "objects", out_of_time)
-    with pytest.raises(StorageUnavailable, match="the storage of scans: too slow"):
+    place, method = {"fetch": (scans, "objects"), "publish": (results, "write")}[step]
+    monkeypatch.setattr(place, method, out_of_time)
+    with pytest.raises(TimeLimitReached) as limit:
         run()
+    assert limit.value.storage == place.name
 
 
 def test_there_is_no_result_until_all_of_it_is_there(run, results, monkeypatch):
