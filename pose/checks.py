@@ -59,7 +59,7 @@ def check_bytes(data: object, name: str) -> bytes:
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
     if not isinstance(data, bytes):
-        raise ValueError(f"{name} is {kind_of(data)}, expected bytes, the content of a file")
+        raise ValueError(f"{name} is {kind_of(data)}, expected bytes")
     return data
 
 
@@ -113,6 +113,14 @@ def check_numbers(
     if not (array.min() >= low and array.max() <= high and np.isfinite(array).all()):
         expected = "finite numbers" if np.isinf(high) else f"numbers from {low:g} to {high:g}"
         raise ValueError(f"{name} has numbers from {array.min():g} to {array.max():g}, expected {expected}")
+    return array
+
+
+def check_points(points: ArrayLike, axes: int, name: str = "points") -> NDArray[np.float64]:
+    """Return the points as a float64 array of (..., axes)."""
+    array = np.asarray(points, np.float64)
+    if array.shape[-1:] != (axes,):
+        raise ValueError(f"{name} are of shape {array.shape}, expected (..., {axes})")
     return array
 
 

@@ -23,7 +23,7 @@ from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 5
+ANALYSIS_VERSION: Final = 6
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -78,8 +78,9 @@ def analyse_scan(
         _SCAN_ID.validate_python(scan_id)
     check_type(scan, Scan, "scan", "read_scan returns one")
     check_type(estimator, Estimator, "estimator", "load_estimator returns one")
+    check_type(compare_with or estimator, Estimator, "compare_with", "load_estimator returns one")
     load_cascades()
-    options = options or Options()
+    options = check_type(options or Options(), Options, "options")
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     if fingerprint is None:
@@ -100,7 +101,7 @@ def analyse_scan(
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
             located += [
-                locate_heads(frame, found, estimate_ms)
+                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
                 for frame, found in zip(batch, detections, strict=True)
             ]
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose.checks import check_size
+from pose.checks import check_points, check_size
 
 # Cameras have square pixels, fx = fy. If a 4:3 picture was turned, or cropped to 16:9, after the calibration,
 # fx / fy is off by a factor of 1.78 or 1.33.
@@ -107,7 +107,7 @@ class Intrinsics:
         >>> float(u), float(v)
         (82.0, 24.0)
         """
-        local = np.asarray(points, np.float64)
+        local = check_points(points, 3)
         ahead: FloatArray = np.where(local[..., 2] < 0, -local[..., 2], np.nan)
         return local[..., 0] / ahead * self.fx + self.cx, self._rows(local[..., 1] / ahead)
 
@@ -126,7 +126,7 @@ class Intrinsics:
         >>> small.reproject([[10, 47]], small.resized(128, 96))
         array([[20., 95.]])
         """
-        uv = np.asarray(points, np.float64)
+        uv = check_points(points, 2)
         x, y = (uv[..., 0] - self.cx) / self.fx, (self.cy - uv[..., 1]) / self.fy
         return np.stack((x * other.fx + other.cx, other._rows(y)), axis=-1)
 

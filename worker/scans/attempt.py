@@ -22,11 +22,13 @@ from worker.ledger.opening import open_ledger
 from worker.scans.ending import Ending
 from worker.scans.events import EventType, open_events
 from worker.scans.failures import ProcessEnds, Quarantined, ScanFailed
+from worker.scans.final_event import final_event_id
 from worker.scans.job import Job
 from worker.scans.process import Outcome, Report
 from worker.scans.retry import RetryLater, RetryState
 from worker.scans.self_check import OwnProcess
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
+from worker.scans.tombstones import ScanErased, refuse_erased
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 from worker.storage.guarded import LockGuardedStorage
@@ -41,8 +43,9 @@ log = get_logger(__name__)
 HANDED_BACK: Final = "handed back: its worker was told to end"
 FAILED_HERE: Final = "handed on: it failed in this process before, and another one is to try it"
 
-# Analyses the scan. Takes the storage of results, `force`, and the function to report progress to.
-Work = Callable[[Storage, bool, Report], Outcome]
+# Analyses the scan. Takes the storage of results, `force`, the function to report progress to, and the
+# function to tell which files are analysed.
+Work = Callable[[Storage, bool, Report, Callable[[str], None]], Outcome]
 
 
 class Attempt:
@@ -125,6 +128,7 @@ class Attempt:
         with ExitStack() as on_exit:
             try:
                 with self._limit.interrupting():
+                    self._refuse_erased()
                     earlier = record.read_earlier()
                     final = earlier is not None and earlier.status.final
                     # A scan that is final but still open in the ledger: its final event was not sent.
@@ -136,7 +140,9 @@ class Attempt:
                     crashes = self._begin(earlier)
                     on_exit.callback(self._end)
                     self._start(record, earlier, crashes)
-                    outcome = self._work(results, job.force, self._progress_reporter(record))
+                    outcome = self._work(results, job.force, self._progress_reporter(record), record.listed)
+                if record.deferred:
+                    record.keep_earlier()
                 record.completed()
                 self._finish_completed(unsent if record.deferred else record.status, outcome.result)
                 return outcome
@@ -149,6 +155,13 @@ class Attempt:
                 self._ending.retry_or_fail(error, record)
 
     # The steps of `_run_locked`, in their order.
+
+    def _refuse_erased(self) -> None:
+        try:
+            refuse_erased(self._results, self._job.scan_id)
+        except ScanErased:
+            self._ending.try_ledger(lambda: self._ledger.forget(self._job.scan_id))
+            raise
 
     def _answer_resent(self, earlier: ScanStatus, unsent: ScanStatus | None) -> Outcome:
         """Answer a message that was sent again for a scan that is finished by now."""
@@ -198,6 +211,8 @@ class Attempt:
             self._received_event_due = earlier is None or earlier.queued_at is None
         else:
             self._received_event_due = self._job.retry_state == RetryState()
+        if earlier is not None and earlier.status.final:
+            record.supersede(final_event_id(earlier))
         completed = earlier is not None and earlier.status is Status.COMPLETED and not self._job.force
         record.started(crashes, deferred=completed)
         if not completed:

@@ -15,6 +15,7 @@ from typing import Final
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.ledger.base import LedgerUnavailable
+from worker.scans.completeness import ScanIncomplete
 from worker.storage.base import ScanMissing, ScanTooLarge, StorageUnavailable
 from worker.time_limit import TimeLimitReached
 
@@ -45,6 +46,7 @@ class Fault(Enum):
     """Whose fault an error is."""
 
     SCAN = "proven to be the scan's: it fails"
+    UPLOAD = "of whoever uploads the scan: it waits for its files, and fails after INCOMPLETE_S"
     SERVICE = "of a storage or Redis: the scan is tried again"
     MACHINE = "of this machine or this process: the process is checked, and the scan tried again"
     UNKNOWN = "not known: the process is checked, and the scan tried again by another one"
@@ -75,13 +77,17 @@ def classify_error(error: BaseException) -> ErrorPolicy:
     from worker.models.out_of_memory import OutOfMemory
 
     match error:
-        case InvalidScan() | ScanMissing() | ScanTooLarge() | Quarantined():
+        case InvalidScan() | ScanTooLarge() | Quarantined():
             return ErrorPolicy(Fault.SCAN, str(error))
+        case ScanMissing() | ScanIncomplete():
+            return ErrorPolicy(Fault.UPLOAD, str(error))
         case TimeLimitReached(storage=str(name)):
             return ErrorPolicy(Fault.SERVICE, f"{name}: too slow, the time limit came first")
         case TimeLimitReached() | SoftTimeLimitExceeded():
             return ErrorPolicy(Fault.UNKNOWN, TOO_LONG, TOO_LONG)
         case StorageUnavailable() | LedgerUnavailable():
+            if not has_descriptors():
+                return ErrorPolicy(Fault.MACHINE, "the worker's process has too many open files")
             return ErrorPolicy(Fault.SERVICE, str(error))
         case OutOfMemory() | PoseError():
             # PoseError: the model or its device does not work here, but may work in another worker.
@@ -92,6 +98,15 @@ def classify_error(error: BaseException) -> ErrorPolicy:
     # The text may hold anything, so report only the type. The log has the rest.
     name = type(error).__qualname__
     return ErrorPolicy(Fault.UNKNOWN, f"unexpected error: {name}", f"{name} in {_place(error)}")
+
+
+def has_descriptors() -> bool:
+    """Return whether this process can open a file. Without that, each storage and Redis seem to be away."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _reason_of_machine(error: BaseException) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.scans.events import Events, EventType
+from worker.scans.events import Events, EventType, event_id
 from worker.scans.status import ScanStatus, Status
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
@@ -31,8 +31,10 @@ def emit_final_event(
         StorageUnavailable: The result cannot be read.
     """
     scan_id, end = status.scan_id, f"{status.finished_at}"
+    # Only a scan that ended before has it.
+    earlier = {} if status.supersedes is None else {"supersedes": status.supersedes}
     if status.status is Status.FAILED:
-        data = {"reason": status.reason, "attempt": status.attempt}
+        data = {"reason": status.reason, "attempt": status.attempt, **earlier}
         return events.emit(EventType.FAILED, scan_id, idempotency_key=end, **data)
     result = result or read_result(results, scan_id)
     if result is None:
@@ -50,4 +52,11 @@ def emit_final_event(
         frames=len(result.frames),
         frames_used=result.frames_used,
         attempt=status.attempt,
+        **earlier,
     )
+
+
+def final_event_id(status: ScanStatus) -> str:
+    """Return the id of the event that says how a scan with this final status ended."""
+    type = EventType.FAILED if status.status is Status.FAILED else EventType.COMPLETED
+    return event_id(type, status.scan_id, f"{status.finished_at}")

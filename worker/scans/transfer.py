@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from worker.config.settings import Settings
 from worker.keys import ScanId, artefact_key, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
@@ -28,13 +29,25 @@ class Limits:
     files: int
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits that the settings give."""
+    return Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files)
+
+
 def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:
     """Return the files of a scan by their names (`rgb/….jpg`), without hidden files.
+
+    Raises: as `list_scan` and `fetch_files`.
+    """
+    return fetch_files(storage, scan_id, list_scan(storage, scan_id, limits))
+
+
+def list_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> list[StoredObject]:
+    """Return the files of a scan, at least one, without hidden files.
 
     Raises:
         ScanMissing: There are no files.
         ScanTooLarge: The scan is above the limits.
-        ObjectChanged: A file changed while it was read.
         StorageUnavailable: The storage of scans cannot be used.
     """
     found = storage.objects(scan_id, limits.files)
@@ -44,10 +57,23 @@ def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, b
         raise ScanTooLarge(f"the scan has more than {limits.files} files")
     start = len(scan_id) + 1
     wanted = [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
+    if not wanted:
+        raise ScanMissing(f"{storage.name} holds no files of this scan")
     if any(each.size > limits.object_bytes for each in wanted):
         raise ScanTooLarge(f"a file of the scan has more than {limits.object_bytes} bytes")
     if sum(each.size for each in wanted) > limits.scan_bytes:
         raise ScanTooLarge(f"the scan has more than {limits.scan_bytes} bytes")
+    return wanted
+
+
+def fetch_files(storage: Storage, scan_id: ScanId, wanted: Sequence[StoredObject]) -> dict[str, bytes]:
+    """Return the content of files that `list_scan` listed, by their names.
+
+    Raises:
+        ObjectChanged: A file changed while it was read.
+        StorageUnavailable: The storage of scans cannot be used.
+    """
+    start = len(scan_id) + 1
 
     def read(each: StoredObject) -> bytes:
         # The limits were checked with the listed sizes, so no file may be larger than listed.
