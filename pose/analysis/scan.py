@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Final
 
@@ -13,17 +13,17 @@ from pydantic import Field, TypeAdapter
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
+from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_type
-from pose.errors import InvalidScan
 from pose.estimators.base import Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
-from pose.scan.frame import Frame, Scan
+from pose.scan.frame import Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 4
+ANALYSIS_VERSION: Final = 6
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -97,11 +97,11 @@ def analyse_scan(
             detections = estimator.detect(batch)
         if compare_with is not None:
             with watch("compare"):
-                others += _people_found_by(compare_with, batch)
+                others += compare_with.estimate(batch)
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
             located += [
-                locate_heads(frame, found.people, found.low_confidence, estimate_ms)
+                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
                 for frame, found in zip(batch, detections, strict=True)
             ]
 
@@ -117,7 +117,7 @@ def analyse_scan(
 
     figures = aggregate_frames(
         [
-            FrameFigures(each.posture, each.skeleton, counts=not each.result.quality)
+            FrameFigures(each.posture, each.skeleton, counts=counts(each.result.quality))
             for each in analyses
             if each.posture is not None and each.skeleton is not None
         ]
@@ -159,14 +159,6 @@ def fingerprint_of(
     if compare_with is not None:
         facts["compared"] = [compare_with.name, compare_with.version, LIMIT]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _people_found_by(other: Estimator, frames: Sequence[Frame]) -> list[list[Person]]:
-    """Return the people in each frame; nobody if the other estimator cannot use such a scan."""
-    try:
-        return other.estimate(frames)
-    except InvalidScan:
-        return [[] for _ in frames]
 
 
 def _model_info(estimator: Estimator) -> ModelInfo:
