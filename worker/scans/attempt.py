@@ -128,7 +128,7 @@ class Attempt:
         with ExitStack() as on_exit:
             try:
                 with self._limit.interrupting():
-                    self._refuse_erased()
+                    self._refuse_erased(results)
                     earlier = record.read_earlier()
                     final = earlier is not None and earlier.status.final
                     # A scan that is final but still open in the ledger: its final event was not sent.
@@ -156,9 +156,9 @@ class Attempt:
 
     # The steps of `_run_locked`, in their order.
 
-    def _refuse_erased(self) -> None:
+    def _refuse_erased(self, results: Storage) -> None:
         try:
-            refuse_erased(self._results, self._job.scan_id)
+            refuse_erased(results, self._job.scan_id)
         except ScanErased:
             self._ending.try_ledger(lambda: self._ledger.forget(self._job.scan_id))
             raise

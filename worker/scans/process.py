@@ -12,7 +12,15 @@ from worker.config.logs import get_logger
 from worker.keys import ScanId
 from worker.scans.completeness import check_complete, digest_of
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_files, is_complete, list_scan, publish, read_result
+from worker.scans.transfer import (
+    Limits,
+    check_sizes,
+    fetch_files,
+    is_complete,
+    list_scan,
+    publish,
+    read_result,
+)
 from worker.storage.base import Storage
 from worker.time_limit import blamed_on
 
@@ -78,6 +86,7 @@ def process(
         with blamed_on(scans.name):
             listed = list_scan(scans, scan_id, limits)
             note_files(digest_of(listed))
+            check_sizes(scans, listed, limits)
             check_complete(scans, scan_id, listed, quiet_s)
             files = fetch_files(scans, scan_id, listed)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
