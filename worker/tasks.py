@@ -14,7 +14,7 @@ from worker.config.settings import Settings, load_settings
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
-from worker.models.loading import get_comparison_estimator, get_estimator
+from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
 from worker.queue import NAME, sender
 from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.scans.attempt import Attempt
@@ -123,6 +123,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files),
             report,
             compare_with=get_comparison_estimator(settings),
+            face_detector=get_face_detector(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
         )

@@ -22,7 +22,9 @@ from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, redact_heads
+from pose.privacy.face_detector import FaceDetector
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import redaction_parameters
@@ -103,6 +105,7 @@ def analyse_frame(
     scan_id: str | None = None,
     options: Options | None = None,
     estimate_ms: float = 0.0,
+    face_detector: FaceDetector | None = None,
 ) -> FrameAnalysis:
     """Analyse one frame by itself, given the people in it.
 
@@ -113,16 +116,18 @@ def analyse_frame(
         scan_id: prefix of the picture's key; without one the key is relative to the scan's results.
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
+        face_detector: finds the faces of people who are not among these; None loads the default one.
 
     Raises:
-        FaceDetectorMissing: this OpenCV has no cascades.
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
         ValueError: an argument is of another type.
     """
     check_type(frame, Frame, "frame")
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
+    detector = load_face_detector() if face_detector is None else face_detector
     located = locate_heads(frame, people, bystanders, estimate_ms)
-    return finish_frame(located, located.placed.heads, options or Options(), scan_id)
+    return finish_frame(located, located.placed.heads, detector, options or Options(), scan_id)
 
 
 def locate_heads(
@@ -135,13 +140,19 @@ def locate_heads(
     return LocatedFrame(frame, FrameHeads(people, heads, frame.view), timings)
 
 
-def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
+def finish_frame(
+    located: LocatedFrame,
+    heads: Heads,
+    face_detector: FaceDetector,
+    options: Options,
+    scan_id: str | None,
+) -> FrameAnalysis:
     """Lift, classify, redact and draw: the second half of `analyse_frame`.
 
     Args:
         located: the frame and its people.
         heads: all heads to redact, with those that other frames added.
-        options, scan_id: see `analyse_frame`.
+        face_detector, options, scan_id: see `analyse_frame`.
     """
     frame, people, watch = located.frame, located.placed.people, Stopwatch(located.timings_ms)
     with watch("floor"):
@@ -156,7 +167,7 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
                 distance = _distance(frame, skeleton)
     with watch("cover"):
         turns = turns_for_step(frame.step) if is_known_step(frame.step) else None
-        redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, turns)
+        redacted = redact_heads(frame.rgb, heads, frame.view, face_detector, options.cover, turns)
     with watch("draw"):
         artefacts = _pictures(frame, people, redacted)
     if skeleton is not None and _is_complete(skeleton):

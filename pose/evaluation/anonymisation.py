@@ -31,7 +31,8 @@ from pose.evaluation.harness import (
 )
 from pose.evaluation.metadata import add_metadata, count_shared_runs
 from pose.geometry.orientation import turns_for_step
-from pose.privacy import face_detector
+from pose.privacy.face_detector import FaceDetector, find_uncovered
+from pose.privacy.loading import load_face_detector
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
 from pose.synthetic.dressing import HEAD_PARTS
@@ -110,7 +111,13 @@ def head_mask(rendered: Rendering | Picture) -> NDArray[np.bool_]:
 
 
 def tally_scan(
-    tally: Tally, estimator: pose.Estimator, number: int, *, careful: bool, first_seed: int = FIRST_SEED
+    tally: Tally,
+    estimator: pose.Estimator,
+    face_detector: FaceDetector,
+    number: int,
+    *,
+    careful: bool,
+    first_seed: int = FIRST_SEED,
 ) -> None:
     """Add to `tally` what the analysis would publish of one scan.
 
@@ -118,8 +125,8 @@ def tally_scan(
         RuntimeError: a picture is published, but the result does not tell what is redacted.
     """
     scan, pictures, about = sample_scan(number, careful=careful, first_seed=first_seed)
-    analysis = pose.analyse_scan(scan, estimator)
-    for frame, picture in zip(analysis.result.frames, pictures, strict=True):
+    analysis = pose.analyse_scan(scan, estimator, face_detector=face_detector)
+    for frame, picture, seen in zip(analysis.result.frames, pictures, scan.frames, strict=True):
         tally.frames += 1
         if frame.picture is None:
             tally.withheld += 1
@@ -138,8 +145,8 @@ def tally_scan(
         if redacted < MIN_REDACTED * face:
             tally.shown.append({**about, "frame": frame.order, "covered": round(redacted / face, 3)})
         published = decode_picture(analysis.artefacts[artefact_name(frame.order, BLURRED)])
-        found = face_detector.find_faces(published, turns_for_step(scan.step))
-        tally.unredacted += len(face_detector.unredacted(found, mask))
+        turns = turns_for_step(scan.step)
+        tally.unredacted += len(find_uncovered(face_detector, published, seen.view, mask, turns))
         tally.by_face_detector += frame.covering.second_look
 
 
@@ -170,12 +177,17 @@ def count_leaked_metadata(estimator: pose.Estimator, scans: int, first_seed: int
 
 
 def measure(
-    estimator: pose.Estimator, scans: int, *, careful: bool, first_seed: int = FIRST_SEED
+    estimator: pose.Estimator,
+    face_detector: FaceDetector,
+    scans: int,
+    *,
+    careful: bool,
+    first_seed: int = FIRST_SEED,
 ) -> dict[str, Any]:
     """Return a record for `json.dumps`: shares of redacted face pixels and withheld pictures, and leaks."""
     tally = Tally()
     for number in progress(scans, "scans"):
-        tally_scan(tally, estimator, number, careful=careful, first_seed=first_seed)
+        tally_scan(tally, estimator, face_detector, number, careful=careful, first_seed=first_seed)
     ratios = tally.area_ratios
     return {
         "scans": scans,
@@ -199,14 +211,17 @@ def main(
     scans: Annotated[int, typer.Option(min=1, max=2000, help="Scans, standing and lying in turn.")] = 300,
     seed: Annotated[int, typer.Option(min=0, max=_MAX_SEED, help="Seed of the first scan.")] = FIRST_SEED,
     careless: Careless = False,
+    face_detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
     """Measure how much of rendered faces is left in published pictures and print the report as JSON."""
     estimator = load_depth_network(weights, device)
+    detector = load_face_detector(face_detector)
     about = {"model": estimator.name, "version": estimator.version, "careful": not careless}
+    about |= {"face_detector": detector.name, "face_detector_version": detector.version}
     about |= {"first_seed": seed}
-    print_report(about | measure(estimator, scans, careful=not careless, first_seed=seed))
+    print_report(about | measure(estimator, detector, scans, careful=not careless, first_seed=seed))
 
 
 if __name__ == "__main__":
