@@ -21,7 +21,7 @@ from worker.config.logs import get_logger
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings
 from worker.intake.inbox import InboxStep
-from worker.models.loading import get_estimator, limit_threads
+from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.pause import PauseIntake
@@ -102,6 +102,7 @@ def _start_process(**_: Any) -> None:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
         model = get_estimator(settings).name
+        get_face_detector(settings)
         check_process(settings)
         if not _Started.ready:
             wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))
