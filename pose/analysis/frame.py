@@ -109,6 +109,7 @@ def analyse_frame(
     *,
     bystanders: Sequence[Person] = (),
     turns: int | None = None,
+    turns_uncertain: bool = False,
     scan_id: str | None = None,
     options: Options | None = None,
     estimate_ms: float = 0.0,
@@ -122,6 +123,7 @@ def analyse_frame(
         bystanders: low-confidence detections. Their heads are redacted; they have no other effect.
         turns: quarter turns clockwise that bring the picture upright (`pose.Detections.turns`). If None, the
             face detector tries all four, which takes four times as long.
+        turns_uncertain: as `pose.Detections.turns_uncertain`: the picture is then withheld.
         scan_id: prefix of the picture's key; without one the key is relative to the scan's results.
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
@@ -135,7 +137,7 @@ def analyse_frame(
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
     options = check_type(options or Options(), Options, "options")
-    found = Detections(list(people), list(bystanders), turns)
+    found = Detections(list(people), list(bystanders), turns, turns_uncertain)
     located = locate_heads(frame, found, estimate_ms, from_depth=from_depth)
     return finish_frame(located, located.placed.heads, options, scan_id)
 

@@ -22,6 +22,7 @@ from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
 from worker.scans.status import Status, now, read_status
+from worker.scans.tombstones import ScanErased
 from worker.storage.base import Storage, StorageError
 from worker.storage.opening import open_storages
 
@@ -50,7 +51,7 @@ def _exit_on_error() -> Iterator[None]:
         yield
     except SettingsError as error:
         _fail(error.message)
-    except (InvalidRequest, StorageError, LedgerError) as error:
+    except (InvalidRequest, StorageError, LedgerError, ScanErased) as error:
         _fail(str(error))
     except OperationalError:
         _fail("the broker cannot be reached (CELERY_BROKER_URL)")
@@ -63,12 +64,13 @@ def enqueue(
     force: Annotated[
         bool, typer.Option("--force", help="Analyse scans again that are completed or in quarantine.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Take scans that were erased.")] = False,
 ) -> None:
     """Put scans into the queue. If one of the ids is wrong, none is put there."""
     settings, _, results = _open()
     send = _sender()
     for scan_id in _parse(scan_ids):
-        announce(scan_id, settings, results, send, force=force)
+        announce(scan_id, settings, results, send, force=force, again=again)
         typer.echo(f"{scan_id}: queued")
 
 
@@ -106,6 +108,26 @@ def reconcile(
         typer.echo(f"{scan_id}: queued again")
     if not sent:
         typer.echo("no scan had to be sent again")
+
+
+@cli.command()
+@_exit_on_error()
+def erase(scan_ids: ScanIds) -> None:
+    """Erase scans: results, status, messages, events, all that names them. Their own files stay.
+
+    The exit code is 1 if a worker has one of the scans, or if something may be left.
+    """
+    from worker.app import app
+    from worker.erasure.erase import Eraser
+    from worker.erasure.report import describe_erasure
+
+    complete = True
+    eraser = Eraser(*_open(), app)
+    for erasure in eraser.erase(_parse(scan_ids), reason="request"):
+        typer.echo(describe_erasure(erasure))
+        complete &= erasure.complete
+    if not complete:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @cli.command()

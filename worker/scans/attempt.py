@@ -28,6 +28,7 @@ from worker.scans.process import Outcome, Report
 from worker.scans.retry import RetryLater, RetryState
 from worker.scans.self_check import OwnProcess
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
+from worker.scans.tombstones import ScanErased, refuse_erased
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 from worker.storage.guarded import LockGuardedStorage
@@ -127,6 +128,7 @@ class Attempt:
         with ExitStack() as on_exit:
             try:
                 with self._limit.interrupting():
+                    self._refuse_erased()
                     earlier = record.read_earlier()
                     final = earlier is not None and earlier.status.final
                     # A scan that is final but still open in the ledger: its final event was not sent.
@@ -153,6 +155,13 @@ class Attempt:
                 self._ending.retry_or_fail(error, record)
 
     # The steps of `_run_locked`, in their order.
+
+    def _refuse_erased(self) -> None:
+        try:
+            refuse_erased(self._results, self._job.scan_id)
+        except ScanErased:
+            self._ending.try_ledger(lambda: self._ledger.forget(self._job.scan_id))
+            raise
 
     def _answer_resent(self, earlier: ScanStatus, unsent: ScanStatus | None) -> Outcome:
         """Answer a message that was sent again for a scan that is finished by now."""

@@ -23,6 +23,7 @@ from worker.scans.retry import (
 )
 from worker.scans.self_check import OwnProcess, ProcessUnfit
 from worker.scans.status import ScanStatus, Status, StatusRecord
+from worker.scans.tombstones import refuse_erased
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.time_limit import TimeLimitReached
 
@@ -100,6 +101,7 @@ class Ending:
         job = self._job
         record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
         try:
+            refuse_erased(self._results, job.scan_id)
             earlier = record.read_earlier()
             written = earlier is not None and earlier.status.final
             if not written:
@@ -125,7 +127,7 @@ class Ending:
         """Count the scan as overdue after so many seconds."""
         self._ledger.set_deadline(self._job.scan_id, self._clock() + seconds)
 
-    def try_ledger(self, step: Callable[[], None]) -> None:
+    def try_ledger(self, step: Callable[[], object]) -> None:
         """Go on if the ledger is away: that costs a superfluous message or a crash counted too many."""
         try:
             step()

@@ -26,6 +26,7 @@ from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.scans.tombstones import is_erased
 from worker.scans.transfer import limits_of, list_scan
 from worker.storage.base import ScanMissing, ScanTooLarge, Storage, StorageUnavailable
 
@@ -180,6 +181,9 @@ def _send_again(
             # The worker that finished it crashed before it sent the final event, or could not send it.
             if emit_final_event(events, status, results):
                 ledger.close(scan_id)
+            return False
+        if is_erased(results, scan_id):
+            ledger.close(scan_id)
             return False
         time_now = now()
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
