@@ -123,6 +123,12 @@ class AlignmentResult(_Model):
     orientation_known: bool = Field(
         description="false if it is not certain whether the picture's EXIF orientation is to be applied"
     )
+    people_distance: float | None = Field(
+        default=None,
+        ge=0,
+        description="of the person in the picture to the one in the depth map, in torso lengths; null if not"
+        " exactly one was found in each",
+    )
 
 
 class FrameResult(_Model):
