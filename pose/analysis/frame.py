@@ -15,13 +15,14 @@ from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
+from pose.geometry.alignment import LIMIT
 from pose.geometry.orientation import turns_of_person
 from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
-from pose.privacy.anonymise import Anonymised, redact_heads
+from pose.privacy.anonymise import MISALIGNED, Anonymised, redact_heads
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
@@ -29,6 +30,7 @@ from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
 from pose.privacy.temporal import FrameHeads
 from pose.results import (
+    AlignmentResult,
     FrameResult,
     FrameStatus,
     JointResult,
@@ -72,12 +74,14 @@ class LocatedFrame:
         found: what the estimator found in it.
         placed: its people and heads.
         timings_ms: of each stage so far.
+        lifts: whether the depth map tells where the people's keypoints are in 3D.
     """
 
     frame: Frame
     found: Detections
     placed: FrameHeads
     timings_ms: dict[str, float]
+    lifts: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +107,11 @@ def analyse_frame(
     *,
     bystanders: Sequence[Person] = (),
     turns: int | None = None,
+    turns_uncertain: bool = False,
     scan_id: str | None = None,
     options: Options | None = None,
     estimate_ms: float = 0.0,
+    from_depth: bool = False,
 ) -> FrameAnalysis:
     """Analyse one frame by itself, given the people in it.
 
@@ -115,9 +121,11 @@ def analyse_frame(
         bystanders: low-confidence detections. Their heads are redacted; they have no other effect.
         turns: quarter turns clockwise that bring the picture upright (`pose.Detections.turns`). If None, the
             face detector tries all four, which takes four times as long.
+        turns_uncertain: as `pose.Detections.turns_uncertain`: the picture is then withheld.
         scan_id: prefix of the picture's key; without one the key is relative to the scan's results.
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
+        from_depth: the estimator's `uses_depth`: whether the people's keypoints are from the depth map.
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
@@ -127,19 +135,27 @@ def analyse_frame(
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
     options = check_type(options or Options(), Options, "options")
-    found = Detections(list(people), list(bystanders), turns)
-    located = locate_heads(frame, found, estimate_ms)
+    found = Detections(list(people), list(bystanders), turns, turns_uncertain)
+    located = locate_heads(frame, found, estimate_ms, from_depth=from_depth)
     return finish_frame(located, located.placed.heads, options, scan_id)
 
 
-def locate_heads(frame: Frame, found: Detections, estimate_ms: float) -> LocatedFrame:
+def locate_heads(
+    frame: Frame, found: Detections, estimate_ms: float, *, from_depth: bool = False
+) -> LocatedFrame:
     """Place the heads of a frame: the first half of `analyse_frame`."""
-    with Stopwatch()("heads") as lap:
-        heads = find_all_heads(found.people, found.low_confidence, frame.view)
+    watch = Stopwatch()
+    with watch("alignment") as aligning:
+        lifts = not frame.misaligned or from_depth
+    with watch("heads") as placing:
+        # The depth at other keypoints is not that of the head: it has no place in 3D for other frames to use.
+        heads = (
+            find_all_heads(found.people, found.low_confidence, frame.view) if lifts else Heads((), MISALIGNED)
+        )
         if found.turns_uncertain:
             heads = replace(heads, reason=heads.reason or "it is not certain which way is up")
-    timings = {"estimate": estimate_ms, "heads": lap.milliseconds}
-    return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings)
+    timings = {"estimate": estimate_ms, "alignment": aligning.milliseconds, "heads": placing.milliseconds}
+    return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings, lifts)
 
 
 def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
@@ -155,7 +171,7 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
     with watch("floor"):
         floor = frame.floor
     skeleton, posture, distance = None, None, None
-    if len(people) == 1:
+    if len(people) == 1 and located.lifts:
         with watch("lift"):
             (person,) = people
             skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
@@ -163,7 +179,10 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
     with watch("cover"):
-        redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, found.turns)
+        if frame.misaligned:
+            redacted = Anonymised(None, MISALIGNED)
+        else:
+            redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, found.turns)
     with watch("draw"):
         artefacts = _pictures(frame, found, redacted)
     if skeleton is not None and _is_complete(skeleton):
@@ -181,6 +200,8 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
         camera_angle_deg=_rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=_rounded(distance),
+        exif_orientation=frame.exif_orientation,
+        alignment=_alignment(frame),
         quality=quality.check(options.limits, frame, found, distance, posture),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
         covering=_redaction(redacted, options.cover),
@@ -220,13 +241,28 @@ def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | Non
     """Return why no skeleton is published; None if one is."""
     if not people:
         return "no person was found"
-    if skeleton is None:
+    if len(people) > 1:
         return "several persons: no 3D"
+    if skeleton is None:
+        return "picture and depth map do not show the same view: no 3D"
     if not skeleton.measured:
         return "no depth at the person: no 3D"
     if not skeleton.gravity_known:
         return "the camera's pose is unknown: no skeleton"
     return "no floor is seen: no skeleton" if skeleton.floor is None else None
+
+
+def _alignment(frame: Frame) -> AlignmentResult | None:
+    found = frame.alignment
+    if found is None:
+        return None
+    return AlignmentResult(
+        margin=round(found.margin, 3),
+        score=round(found.score, 3),
+        limit=LIMIT,
+        rival=found.change,
+        orientation_known=frame.orientation_known,
+    )
 
 
 def _distance(frame: Frame, skeleton: Skeleton) -> float:

@@ -6,6 +6,7 @@ limits that it breaks, and `step_mismatch`, with which a frame still counts:
     orientation    it is not certain which way is up
     step_mismatch  the step means another posture, or another way to hold the phone, than what was found
     calibration    the shape of picture or depth map does not fit its camera: turned or cropped
+    misaligned     picture and depth map do not show the same view: shifted, zoomed, cropped, mirrored
     person_count   not exactly one person
     score          mean keypoint score too low
     camera_pose    the camera's pose is unknown, and so is the direction of gravity
@@ -14,6 +15,8 @@ limits that it breaks, and `step_mismatch`, with which a frame still counts:
     no_depth       no depth at the person
     too_near       the child is nearer than the limit
     too_far        the child is farther than the limit
+
+A misaligned frame counts all the same if it has a skeleton: then its keypoints are from the depth map.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from pose.geometry.orientation import is_known_step, posture_for_step, turns_for
 from pose.lifting.posture import PostureEstimate
 from pose.scan.frame import Frame
 
+MISALIGNED: Final = "misaligned"
 STEP_MISMATCH: Final = "step_mismatch"
 
 
@@ -63,12 +67,12 @@ class QualityLimits:
 
 
 def counts(codes: Iterable[str]) -> bool:
-    """Return whether a frame with these codes counts for the figures of its scan.
+    """Return whether a frame with a skeleton and these codes counts for the figures of its scan.
 
-    >>> counts(["step_mismatch"]), counts(["step_mismatch", "score"])
-    (True, False)
+    >>> counts(["step_mismatch"]), counts(["misaligned"]), counts(["step_mismatch", "score"])
+    (True, True, False)
     """
-    return set(codes) <= {STEP_MISMATCH}
+    return set(codes) <= {STEP_MISMATCH, MISALIGNED}
 
 
 def check(
@@ -90,6 +94,8 @@ def check(
     codes = []
     if not frame.view.fits:
         codes.append("calibration")
+    if frame.misaligned:
+        codes.append(MISALIGNED)
     if found.people and found.turns_uncertain:
         codes.append("orientation")
     if _step_contradicts(frame.step, found, posture):

@@ -23,7 +23,7 @@ from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 5
+ANALYSIS_VERSION: Final = 6
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -101,7 +101,7 @@ def analyse_scan(
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
             located += [
-                locate_heads(frame, found, estimate_ms)
+                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
                 for frame, found in zip(batch, detections, strict=True)
             ]
 

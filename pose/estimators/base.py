@@ -91,6 +91,8 @@ class Estimator(ABC):
         version: of its weights and of the options that change its results; part of every result.
         min_score: a frame counts for the scan if its person's mean keypoint score is at least this. It
             depends on the model: scores of different models have different ranges.
+        uses_depth: whether the keypoints of people are from the depth map. If not, they are from the picture,
+            and mean nothing in 3D where picture and depth map are misaligned.
 
     >>> class FindsNobody(Estimator):
     ...     name, version = "finds-nobody", "1"
@@ -104,6 +106,7 @@ class Estimator(ABC):
     name: str
     version: str
     min_score: float = RGB_MIN_SCORE
+    uses_depth: bool = False
 
     @abstractmethod
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

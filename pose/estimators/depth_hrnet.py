@@ -77,6 +77,7 @@ class DepthHRNet(Estimator):
 
     # Lower than that of RGB models: hidden joints get lower scores here.
     min_score = 0.35
+    uses_depth = True
 
     def __init__(
         self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = BATCH

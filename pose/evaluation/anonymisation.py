@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import pose
 from pose.analysis.export import BLURRED, artefact_name
-from pose.evaluation.handling import PLAIN, Handling, parse_handling
+from pose.evaluation.handling import HANDLINGS, PLAIN, Handling, parse_handling
 from pose.evaluation.harness import (
     FRAME_STEP,
     POSTURES,
@@ -32,6 +32,7 @@ from pose.evaluation.harness import (
     render_scan,
 )
 from pose.evaluation.metadata import add_metadata, count_shared_runs
+from pose.evaluation.variants import VARIANTS
 from pose.geometry.orientation import turns_for_step
 from pose.privacy import face_detector
 from pose.results import RedactionResult
@@ -45,6 +46,8 @@ from pose.synthetic.sensor import smooth_noise
 MIN_REDACTED: Final = 0.999  # share of a frame's face pixels; below it, the frame shows a face
 _OPEN: Final = 0.02  # a larger share of a face that is not redacted can be recognised
 _PICTURE: Final = (480, 360)
+FRESH_SEED: Final = 600_000
+HANDLED: Final = ("plain", "upside", "step:other", *VARIANTS)  # the rows of the table
 FIRST_SEED: Final = 200_000  # other scans than those of `estimator`, on which thresholds were chosen
 _METADATA_SCANS: Final = 4  # written to files with metadata and read again
 _MAX_SEED: Final = FIRST_TRAINING_SEED - 1000
@@ -155,11 +158,12 @@ def tally_scan(
                 f"frame {frame.order} of {about} is published, but its result has no `covering`"
             )
         mask = redaction_mask(frame.covering, _PICTURE)
-        head = int(head_mask(picture).sum())
+        head = int(handling.picture.mask(head_mask(picture), frame.exif_orientation).sum())
         tally.area, tally.heads = tally.area + int(mask.sum()), tally.heads + head
         if head:
             tally.area_ratios.append(float(mask.sum()) / head)
-        face, redacted = int(picture.face.sum()), int((picture.face & mask).sum())
+        true_face = handling.picture.mask(picture.face, frame.exif_orientation)
+        face, redacted = int(true_face.sum()), int((true_face & mask).sum())
         tally.faces, tally.redacted = tally.faces + face, tally.redacted + redacted
         if redacted < MIN_REDACTED * face:
             tally.shown.append({**about, "frame": frame.order, "covered": round(redacted / face, 3)})
@@ -233,14 +237,34 @@ def measure(
     }
 
 
+def print_table(estimator: pose.Estimator, scans: int) -> None:
+    """Measure several kinds of scans, and print a row of a Markdown table for each as soon as it is there."""
+    heads = ("scans", "frames", "withheld", "> 2 % of a face open", "face pixels redacted", "area / heads")
+    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
+    rows: dict[str, dict[str, Any]] = {name: {"handling": parse_handling(name)} for name in HANDLED}
+    rows |= {"fresh seeds": {"first_seed": FRESH_SEED}, "careless": {"careful": False}}
+    for name, options in rows.items():
+        found = measure(estimator, scans, **{"careful": True, **options})
+        cells = (
+            name,
+            found["frames"],
+            f"{found['withheld']:.1%}",
+            found["published_frames_with_more_than_2_percent_open"],
+            f"{found['face_pixels_covered']:.3%}",
+            found["covered_area_over_heads"],
+        )
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main(
     scans: Annotated[int, typer.Option(min=1, max=2000, help="Scans, standing and lying in turn.")] = 300,
     seed: Annotated[int, typer.Option(min=0, max=_MAX_SEED, help="Seed of the first scan.")] = FIRST_SEED,
     careless: Careless = False,
     handling: Annotated[
         str,
-        typer.Option(help="plain, upside, or roll:DEGREES, step:NUMBER, step:other, pose:none with commas."),
+        typer.Option(help=f"plain, upside, or {', '.join(HANDLINGS)}, with commas."),
     ] = "plain",
+    table: Annotated[bool, typer.Option(help="All kinds of scans, as a table.")] = False,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -250,6 +274,9 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     estimator = load_depth_network(weights, device)
+    if table:
+        print_table(estimator, scans)
+        return
     about = {"model": estimator.name, "version": estimator.version, "careful": not careless}
     about |= {"first_seed": seed, "handling": handling}
     print_report(about | measure(estimator, scans, careful=not careless, first_seed=seed, handling=handled))

@@ -1,4 +1,4 @@
-"""Rendered scans of field workers who hold the phone another way, or choose another step."""
+"""Rendered scans as they should not be: the phone held another way, another step, a changed picture."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Final
 import numpy as np
 
 import pose
+from pose.evaluation.variants import UNVARIED, VARIANTS, Variant
 from pose.geometry.orientation import LYING_STEPS
 
+HANDLINGS: Final = ("roll:DEGREES", "step:NUMBER", "step:other", "pose:none", *VARIANTS)
 _OTHER_POSTURE: Final = 100  # between the steps of standing and lying children
 
 
@@ -22,20 +24,23 @@ class Handling:
         step: the step of all frames; None keeps the right one.
         other_posture: whether the step is that of the other posture: standing and lying are mixed up.
         pose_known: whether the phone knows its pose.
+        picture: what happens to the pictures before they arrive.
     """
 
     roll: float = 0.0
     step: int | None = None
     other_posture: bool = False
     pose_known: bool = True
+    picture: Variant = UNVARIED
 
     def applied(self, scan: pose.Scan) -> pose.Scan:
-        """Return a scan with this step and pose; the roll must have been rendered."""
+        """Return a scan with this step and pose, and such pictures; the roll must have been rendered."""
         step = scan.step if self.step is None else self.step
         if self.other_posture:
             step += -_OTHER_POSTURE if step in LYING_STEPS else _OTHER_POSTURE
         frames = tuple(
-            replace(frame, step=step, depthmap=self._posed(frame.depthmap)) for frame in scan.frames
+            self.picture.frame(replace(frame, step=step, depthmap=self._posed(frame.depthmap)))
+            for frame in scan.frames
         )
         return replace(scan, step=step, frames=frames)
 
@@ -51,13 +56,14 @@ PLAIN: Final = Handling()  # as the guidelines want it
 def parse_handling(text: str) -> Handling:
     """Return the handling that a text describes: "plain", "upside", or parts joined by commas.
 
-    The parts are `roll:DEGREES`, `step:NUMBER`, `step:other` (the other posture's) and `pose:none`.
+    The parts are `roll:DEGREES`, `step:NUMBER`, `step:other` (the other posture's), `pose:none`, and one of
+    the names of `VARIANTS`: `mirror`, `mirror:exif`, `exif:hint`, `crop80`.
 
     Raises:
         ValueError: the text is something else.
 
-    >>> parse_handling("roll:45,step:other")
-    Handling(roll=45.0, step=None, other_posture=True, pose_known=True)
+    >>> parse_handling("roll:45,step:other") == Handling(roll=45.0, other_posture=True)
+    True
     """
     handling = PLAIN
     for part in text.split(","):
@@ -73,9 +79,11 @@ def parse_handling(text: str) -> Handling:
                 handling = replace(handling, step=int(value))
             elif part == "pose:none":
                 handling = replace(handling, pose_known=False)
+            elif part in VARIANTS:
+                handling = replace(handling, picture=VARIANTS[part])
             elif text != "plain":
                 raise ValueError
         except ValueError:
-            expected = "plain, upside, or roll:DEGREES, step:NUMBER, step:other, pose:none, joined by commas"
+            expected = f"plain, upside, or {', '.join(HANDLINGS)}, joined by commas"
             raise ValueError(f"handling is {text!r}, expected {expected}") from None
     return handling

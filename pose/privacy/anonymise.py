@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pose.checks import check_choice, check_each, check_picture, check_type
 from pose.estimators.base import Person
+from pose.geometry.alignment import measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
@@ -24,6 +25,7 @@ from pose.privacy.redact import METHODS, Method, redact
 from pose.privacy.region import HeadRegion, Heads, region_mask
 from pose.scan.pictures import decode_picture, encode_jpeg
 
+MISALIGNED: Final = "it does not show the same view as the depth map"
 _MAX_PASSES: Final = 5  # of the face detector: one over the picture, the others over the redacted one
 
 
@@ -78,8 +80,8 @@ def anonymise(
             four, which takes four times as long.
 
     Returns:
-        The redacted picture. The picture is withheld if nobody was found (somebody may have been missed)
-        or if it is not certain where a head is.
+        The redacted picture. The picture is withheld if nobody was found (somebody may have been missed),
+        if it is not certain where a head is, or if it does not show the same view as the depth map.
 
     Raises:
         FaceDetectorMissing: this OpenCV has no cascades.
@@ -92,6 +94,8 @@ def anonymise(
     check_type(depthmap, DepthMap, "depthmap")
     check_choice(method, METHODS, "method")
     view = View.of(depthmap, (width, height), color)
+    if view.fits and measure_alignment(rgb, view).misaligned:
+        return Anonymised(None, MISALIGNED)
     return redact_heads(rgb, find_all_heads(people, bystanders, view), view, method, turns)
 
 
@@ -104,7 +108,7 @@ def redact_heads(
 
     Args:
         rgb, method, turns: see `anonymise`.
-        heads: all heads of the frame.
+        heads: all heads of the frame. Its picture and depth map must be aligned (`Frame.misaligned`).
         view: the picture, by its camera, and its depth map, which tells how large a detected face is.
     """
     if heads.reason is not None:

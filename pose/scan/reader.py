@@ -14,9 +14,11 @@ from pose.scan import calibration, depth_file, pictures, record
 from pose.scan.calibration import is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
+from pose.scan.exif import exif_orientation
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.orient import choose_orientation
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
 
@@ -141,7 +143,8 @@ class _Reader:
             problem = "too many pixels in all frames before it"
             raise InvalidPicture(rgb_name, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
         rgb = pictures.decode_picture(rgb_data, rgb_name)
-        return Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
+        frame = Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
+        return choose_orientation(frame, exif_orientation(rgb_data))
 
     def _unscrambled_depth(self, data: bytes, file: str, *, picture_is_plain: bool) -> bytes:
         """Return the plain bytes of a depth file.

@@ -86,6 +86,8 @@ def classify_error(error: BaseException) -> ErrorPolicy:
         case TimeLimitReached() | SoftTimeLimitExceeded():
             return ErrorPolicy(Fault.UNKNOWN, TOO_LONG, TOO_LONG)
         case StorageUnavailable() | LedgerUnavailable():
+            if not has_descriptors():
+                return ErrorPolicy(Fault.MACHINE, "the worker's process has too many open files")
             return ErrorPolicy(Fault.SERVICE, str(error))
         case OutOfMemory() | PoseError():
             # PoseError: the model or its device does not work here, but may work in another worker.
@@ -96,6 +98,15 @@ def classify_error(error: BaseException) -> ErrorPolicy:
     # The text may hold anything, so report only the type. The log has the rest.
     name = type(error).__qualname__
     return ErrorPolicy(Fault.UNKNOWN, f"unexpected error: {name}", f"{name} in {_place(error)}")
+
+
+def has_descriptors() -> bool:
+    """Return whether this process can open a file. Without that, each storage and Redis seem to be away."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _reason_of_machine(error: BaseException) -> str | None:

@@ -46,6 +46,15 @@ def scan_of(*truths, broken=(), digest=DIGEST):
     return Scan(frames[0].step, frames, tuple(broken), digest), KnowingEstimator(people)
 
 
+def mirrored(truth):
+    """The same frame, with the mirror image as its picture."""
+    return replace(truth, frame=replace(truth.frame, rgb=np.ascontiguousarray(truth.frame.rgb[:, ::-1])))
+
+
+class KnowingByDepth(KnowingEstimator):
+    uses_depth = True
+
+
 def without_pose(truth):
     """The same frame of a phone whose pose is unknown."""
     depthmap = replace(truth.frame.depthmap, rotation=np.eye(3), translation=np.zeros(3), pose_known=False)
@@ -244,7 +253,7 @@ def test_estimators_get_frames_in_batches(monkeypatch):
 def test_each_stage_is_timed():
     result = pose.analyse_scan(*scan_of(good())).result
     assert set(result.timings_ms) == {"estimate", "frames", "total"}
-    stages = {"estimate", "floor", "lift", "heads", "cover", "draw", "total"}
+    stages = {"estimate", "alignment", "floor", "lift", "heads", "cover", "draw", "total"}
     assert set(result.frames[0].timings_ms) == stages
 
 
@@ -433,3 +442,50 @@ def test_nothing_is_written_to_any_disk(tmp_path, monkeypatch):
         watching = False
     assert opened == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_aligned_frame_says_how_well_its_picture_and_depth_map_agree():
+    frame = pose.analyse_scan(*scan_of(good())).result.frames[0]
+    assert frame.exif_orientation == 1
+    assert frame.alignment is not None
+    assert frame.alignment.margin > frame.alignment.limit
+    assert frame.alignment.score > 5
+
+
+def test_a_misaligned_frame_has_no_picture_and_no_3d_from_its_picture():
+    analysis = pose.analyse_scan(*scan_of(mirrored(good())))
+    frame = analysis.result.frames[0]
+    assert frame.quality == ("misaligned", "no_depth")
+    assert frame.alignment is not None
+    assert frame.alignment.margin < frame.alignment.limit
+    assert frame.alignment.rival == "mirror"
+    assert frame.picture is None
+    assert frame.people[0].skeleton is None
+    assert frame.people[0].body_length_m is None
+    assert frame.reason == (
+        "picture and depth map do not show the same view: no 3D; "
+        "picture withheld: it does not show the same view as the depth map"
+    )
+    assert set(analysis.artefacts) == {"frames/0/pose.json"}
+    assert analysis.result.frames_used == 0
+
+
+def test_a_misaligned_frame_still_counts_where_the_keypoints_are_from_the_depth_map():
+    truth = good()
+    scan, known = scan_of(mirrored(truth))
+    result = pose.analyse_scan(scan, KnowingByDepth(known.people)).result
+    straight = pose.analyse_scan(*scan_of(truth)).result
+    assert result.frames[0].quality == ("misaligned",)
+    assert result.frames[0].picture is None
+    assert result.frames_used == 1
+    assert result.body_length_m == straight.body_length_m
+
+
+def test_a_frame_of_unknown_orientation_has_no_picture():
+    scan, known = scan_of(good())
+    doubtful = replace(scan.frames[0], orientation_known=False)
+    frame = pose.analyse_scan(replace(scan, frames=(doubtful,)), known).result.frames[0]
+    assert frame.picture is None
+    assert "misaligned" in frame.quality
+    assert frame.alignment is not None
+    assert not frame.alignment.orientation_known

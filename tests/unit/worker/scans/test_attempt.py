@@ -15,7 +15,7 @@ import torch
 from pose.errors import DeviceUnavailable, InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_thread_left
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable

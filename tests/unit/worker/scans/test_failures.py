@@ -11,7 +11,7 @@ import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from pose.errors import DeviceUnavailable, InvalidDepthFile, InvalidManifest, InvalidScan, InvalidWeights
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_descriptor_left, no_thread_left
 from worker.ledger.base import LedgerUnavailable
 from worker.models.out_of_memory import OutOfMemory
 from worker.scans.completeness import ScanIncomplete
@@ -52,6 +52,13 @@ def test_a_scan_whose_files_are_still_to_come_waits(error):
 )
 def test_a_storage_or_redis_that_is_away_is_no_fault_of_scan_or_process(error):
     assert classify_error(error) == ErrorPolicy(Fault.SERVICE, str(error))
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), LedgerUnavailable("away")])
+def test_a_process_that_can_open_no_file_only_thinks_that_a_service_is_away(error):
+    with no_descriptor_left():
+        policy = classify_error(error)
+    assert policy == ErrorPolicy(Fault.MACHINE, "the worker's process has too many open files")
 
 
 def start_thread() -> None:
