@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Final
 
@@ -15,12 +15,12 @@ from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
-from pose.checks import check_type
-from pose.estimators.base import Estimator, Person
+from pose.checks import check_each, check_type
+from pose.estimators.base import Detections, Estimator, Person
 from pose.privacy.face_detector import load_cascades
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
-from pose.scan.frame import Scan
+from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
 ANALYSIS_VERSION: Final = 6
@@ -94,7 +94,7 @@ def analyse_scan(
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
-            detections = estimator.detect(batch)
+            detections = _detect(estimator, batch)
         if compare_with is not None:
             with watch("compare"):
                 others += compare_with.estimate(batch)
@@ -159,6 +159,15 @@ def fingerprint_of(
     if compare_with is not None:
         facts["compared"] = [compare_with.name, compare_with.version, LIMIT]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _detect(estimator: Estimator, frames: Sequence[Frame]) -> Sequence[Detections]:
+    """Return what an estimator finds, if it says something of each frame."""
+    found = check_each(estimator.detect(frames), Detections, "what the estimator detects")
+    if len(found) != len(frames):
+        problem = f"the estimator returned {len(found)} Detections for {len(frames)} frames"
+        raise ValueError(f"{problem}, expected one for each")
+    return found
 
 
 def _model_info(estimator: Estimator) -> ModelInfo:
