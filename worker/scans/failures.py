@@ -132,13 +132,9 @@ def _reason_of_machine(error: BaseException) -> str | None:
     if frame is not None and frame.f_code is threading.Thread.start.__code__:
         # Python raises a plain RuntimeError if a thread cannot be started.
         return "the worker's machine has no threads left"
-    if (
-        isinstance(error, RuntimeError)
-        and frame is not None
-        and _package_of(frame) in ("torch", "torchvision")
-    ):
-        # So does torch if it lacks memory, or if a library of the GPU fails. Its inputs have the same shape
-        # in all scans, so no scan makes its networks fail.
+    # So does torch if it lacks memory, or if a library of the GPU fails. The inputs of its networks have the
+    # same shape in all scans, so no scan makes them fail.
+    if type(error) is RuntimeError and frame is not None and _package_of(frame) in ("torch", "torchvision"):
         return "the model's network cannot be run at the moment"
     return None
 
