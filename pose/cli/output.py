@@ -29,9 +29,13 @@ def one_line(text: str) -> str:
 
 
 def error_text(error: Exception) -> str:
-    """Return an error's text in one line, without the number at the beginning of an OSError's."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return one_line(f"{error.filename}: {error.strerror}")
+    """Return an error's text in one line, without the number at the beginning of an OSError's.
+
+    >>> error_text(OSError(28, "No space left on device"))
+    'No space left on device'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return one_line(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return one_line(str(error) or type(error).__name__)
 
 

@@ -31,6 +31,7 @@ from pose.scan.depth_header import (
     parse_header,
     starts_like_header,
 )
+from pose.scan.names import is_system_file
 
 Encoding = Literal["zip", "ir"]
 
@@ -55,8 +56,6 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _OTHER_METHODS: Final = {
     9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 98: "PPMd", 99: "AES",
 }  # fmt: skip
-# What file managers put beside the files that they pack.
-_CLUTTER: Final = ("__macosx/", ".ds_store", "thumbs.db", "desktop.ini", "._")
 _OTHER_ARCHIVES: Final = {
     b"Rar!": "a RAR archive", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"\x1f\x8b": "a gzip file",
     b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a Zstandard file",
@@ -245,23 +244,15 @@ def open_member(data: bytes, file: str) -> Iterator[tuple[IO[bytes], int]]:
 def _depth_member(members: list[zipfile.ZipInfo], file: str) -> zipfile.ZipInfo:
     """Return the member `data`, or the only one."""
     expected = f"exactly one member, {MEMBER!r}"
-    files = [member for member in members if not _is_clutter(member.filename)]
-    named = [member for member in files if _path(member.filename)[-1].lower() == MEMBER] or files
+    # Some tools of Windows write backslashes.
+    paths = {member: member.filename.replace("\\", "/").split("/") for member in members}
+    files = [each for each in members if paths[each][-1] and not is_system_file(each.filename)]
+    named = [each for each in files if paths[each][-1].lower() == MEMBER] or files
     if len(named) != 1:
         raise InvalidDepthFile(file, "archive", f"{len(named)} members", expected)
-    if ".." in _path(named[0].filename) or _path(named[0].filename)[0] == "":
+    if ".." in paths[named[0]] or paths[named[0]][0] == "":
         raise InvalidDepthFile(file, "archive", "a member outside the archive's folder", expected)
     return named[0]
-
-
-def _path(name: str) -> list[str]:
-    return name.replace("\\", "/").split("/")  # some tools of Windows write backslashes
-
-
-def _is_clutter(name: str) -> bool:
-    """Return whether a member is a folder, or what a file manager puts beside the files."""
-    folder, last = _path(name.lower())[0] + "/", _path(name.lower())[-1]
-    return last == "" or folder.startswith(_CLUTTER[0]) or last.startswith(_CLUTTER[1:])
 
 
 def _end_records(data: bytes) -> Iterator[tuple[int, int]]:

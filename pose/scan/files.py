@@ -132,6 +132,8 @@ class FolderFiles(ScanFiles):
         except OSError as problem:
             if problem.errno in _MISSING:
                 raise error(file, "file", "missing") from None
+            if problem.errno == errno.ENXIO:  # a socket
+                raise error(file, "file", "not a regular file") from None
             raise
         try:
             status = os.fstat(descriptor)

@@ -38,24 +38,9 @@ _PATTERNS: Final = tuple(
 # What systems and programs put beside files: it belongs to no scan. Also all names that start with a dot.
 _SYSTEM_FILES: Final = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir")
 # Types that may be shown: the end of another name could be a part of a person's code.
-_SHOWN_TYPES: Final = (
-    *(
-        "jpg",
-        "jpeg",
-        "jpe",
-        "jfif",
-        "png",
-        "webp",
-        "heic",
-        "heif",
-        "avif",
-        "bmp",
-        "gif",
-        "tif",
-        "tiff",
-        "dng",
-    ),
-    *("depth", "zip", "gz", "pcd", "ply", "mp4", "json", "txt", "csv", "bak", "tmp", "part", "crdownload"),
+_SHOWN_TYPES: Final = re.compile(
+    "jpe?g|jpe|jfif|png|webp|hei[cf]|avif|bmp|gif|tiff?|dng"
+    "|depth|zip|gz|pcd|ply|mp4|json|txt|csv|bak|tmp|part|crdownload"
 )
 
 
@@ -178,16 +163,17 @@ def _shown(name: str) -> str:
     folder = f"{folders[0]}/" if known else "…/" if folders else ""
     start = next((base[: len(role) + 1] for role in ROLES if base.casefold().startswith(f"{role}_")), "")
     end = base.rpartition(".")[2]
-    return f"{folder}{start}…" + (f".{end}" if end.casefold() in _SHOWN_TYPES else "")
+    return f"{folder}{start}…" + (f".{end}" if _SHOWN_TYPES.fullmatch(end.casefold()) else "")
 
 
 def is_system_file(name: str) -> bool:
-    """Return whether a system or a program put this file or folder there, such as `.DS_Store`.
+    """Return whether a system or a program put this file or folder there: hidden ones, `Thumbs.db`, ….
 
     >>> is_system_file("rgb/._rgb_p_1_104_1.jpg"), is_system_file("__MACOSX/rgb/a.jpg")
     (True, True)
     """
-    return any(part.startswith(".") or part in _SYSTEM_FILES for part in fold(name).split("/"))
+    parts = [part for part in fold(name).split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part in _SYSTEM_FILES for part in parts)
 
 
 def fold(name: str) -> str:

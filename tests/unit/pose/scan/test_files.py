@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -107,8 +108,9 @@ def test_the_folder_of_a_scan_may_be_a_link(folder: Path, tmp_path: Path):
 
 def test_pipes_and_folders_are_not_read(folder: Path):
     os.mkfifo(folder / "rgb/pipe.jpg")
+    os.mknod(folder / "rgb/socket.jpg", stat.S_IFSOCK | 0o600)
     (folder / "rgb/folder.jpg").mkdir()
-    for name in ("rgb/pipe.jpg", "rgb/folder.jpg"):
+    for name in ("rgb/pipe.jpg", "rgb/socket.jpg", "rgb/folder.jpg"):
         with pytest.raises(InvalidPicture, match="not a regular file"):
             read(FolderFiles(folder), name)
 

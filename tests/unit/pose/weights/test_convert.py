@@ -117,6 +117,16 @@ def test_counters_of_training_may_be_missing(thin):
     assert same({name: tensors[name] for name in state}, state)
 
 
+def test_all_tensors_may_be_of_half_precision_with_the_counters(thin):
+    state = {name: value.half() for name, value in thin.items()}
+    tensors, _ = hrnet_state(state)
+    assert tensors.keys() == thin.keys()
+    for name, tensor in tensors.items():
+        counter = name.endswith("num_batches_tracked")
+        assert tensor.dtype == (torch.int64 if counter else torch.float16)
+        assert counter or torch.equal(tensor, state[name])
+
+
 def test_an_hrnet_of_another_width_is_refused():
     with pytest.raises(InvalidWeights, match="width 18, expected 32 or 48"):
         hrnet_state({"final_layer.weight": torch.ones(17, 18, 1, 1)})
