@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from pose.checks import kind_of
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -70,7 +72,11 @@ def build_hrnet(variant: str | Variant, *, in_channels: int = 3, out_channels: i
 
 
 class HRNet(nn.Module):
-    """(N, in_channels, H, W) → (N, out_channels, H/4, W/4). H and W are multiples of 32."""
+    """(N, in_channels, H, W) → (N, out_channels, H/4, W/4). H and W are multiples of 32.
+
+    Raises:
+        ValueError: the input is another tensor, or none.
+    """
 
     def __init__(self, variant: Variant, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -95,6 +101,15 @@ class HRNet(nn.Module):
         self.final_layer = nn.Conv2d(widths[0], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        channels = self.conv1.in_channels
+        if (
+            not isinstance(x, Tensor)
+            or x.ndim != 4
+            or x.shape[1] != channels
+            or any(s % 32 for s in x.shape[2:])
+        ):
+            came = tuple(x.shape) if isinstance(x, Tensor) else kind_of(x)
+            raise ValueError(f"input is {came}, expected (N, {channels}, H, W), H and W multiples of 32")
         x = self.relu(self.bn1(self.conv1(x)))  # (N, stem, H/2, W/2)
         x = self.relu(self.bn2(self.conv2(x)))  # (N, stem, H/4, W/4)
         branches = [self.layer1(x)]

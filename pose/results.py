@@ -110,6 +110,27 @@ class RedactionResult(_Model):
     )
 
 
+class AlignmentResult(_Model):
+    """How well a frame's picture and depth map agree; see `pose/geometry/alignment.py`."""
+
+    margin: float = Field(description="score minus that of the rival; below the limit they are misaligned")
+    limit: float
+    score: float = Field(
+        description="agreement of the edges of picture and depth map, laid over each other as the calibration"
+        " says; in standard deviations over all other places"
+    )
+    rival: str = Field(description="the change of the picture that fits best: shift, zoom 1.25, mirror, …")
+    orientation_known: bool = Field(
+        description="false if it is not certain whether the picture's EXIF orientation is to be applied"
+    )
+    people_distance: float | None = Field(
+        default=None,
+        ge=0,
+        description="of the person in the picture to the one in the depth map, in torso lengths; null if not"
+        " exactly one was found in each",
+    )
+
+
 class FrameResult(_Model):
     """A frame. Its `pose.json` is the same without the timings, so equal analyses give equal bytes."""
 
@@ -121,6 +142,15 @@ class FrameResult(_Model):
     camera_angle_deg: float | None = Field(description="of the camera's axis above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
     child_distance_m: Metres | None = Field(description="from the camera; null without exactly one person")
+    exif_orientation: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="what was applied to the picture that arrived; pixels are those of the picture after it",
+    )
+    alignment: AlignmentResult | None = Field(
+        default=None, description="null if picture or depth map does not fit the calibration"
+    )
     quality: tuple[str, ...] = Field(
         description="quality limits that the frame breaks (`pose/analysis/quality.py`)"
     )

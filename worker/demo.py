@@ -149,7 +149,8 @@ def run(folder: Path, frames: int, commands: Commands, console: Console) -> None
 def unconfigured_environment() -> dict[str, str]:
     """Return the environment without settings of worker and Celery: the demo must not use a real broker.
 
-    The model is the embedded one: models of pictures do not recognise rendered people.
+    The model is the embedded one: models of pictures do not recognise rendered people. The scans are complete
+    when they are announced, so nobody waits for more files.
     """
     ours = {field.validation_alias for field in Settings.model_fields.values()}
     kept = {
@@ -157,7 +158,7 @@ def unconfigured_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.removesuffix("_FILE") not in ours and name not in ours and not name.startswith("CELERY_")
     }
-    return {**kept, "MODEL": "depth-hrnet"}
+    return {**kept, "MODEL": "depth-hrnet", "ARRIVALS_QUIET_S": "0"}
 
 
 def rendering_state(folder: Path, scan: DemoScan) -> tuple[str, int]:
@@ -174,7 +175,7 @@ def analysis_state(folder: Path, scan: DemoScan) -> tuple[str, int]:
 def is_finished(folder: Path, scan: DemoScan) -> bool:
     """Return whether a scan is completed. Raise `DemoFailed` if it failed."""
     status = status_of(folder, scan)
-    if status and status.status is Status.FAILED:
+    if status and status.status in (Status.FAILED, Status.CANCELLED):
         raise DemoFailed(f"{scan.scan_id}: {status.reason}")
     return bool(status and status.status.final)
 

@@ -1,9 +1,12 @@
 """Decide which frames count for the figures of a scan.
 
 A frame that breaks a limit still has its own figures and pictures. Its `quality` lists the codes of the
-limits that it breaks:
+limits that it breaks, and `step_mismatch`, with which a frame still counts:
 
+    orientation    it is not certain which way is up
+    step_mismatch  the step means another posture, or another way to hold the phone, than what was found
     calibration    the shape of picture or depth map does not fit its camera: turned or cropped
+    misaligned     picture and depth map do not show the same view: shifted, zoomed, cropped, mirrored
     person_count   not exactly one person
     score          mean keypoint score too low
     camera_pose    the camera's pose is unknown, and so is the direction of gravity
@@ -12,16 +15,25 @@ limits that it breaks:
     no_depth       no depth at the person
     too_near       the child is nearer than the limit
     too_far        the child is farther than the limit
+
+A misaligned frame counts all the same if it has a skeleton: then its keypoints are from the depth map.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
+from pose.analysis.agreement import is_misaligned
 from pose.checks import MAX_DEPTH, check_numbers
-from pose.estimators.base import RGB_MIN_SCORE, Estimator
-from pose.geometry.orientation import STANDING_STEPS
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator
+from pose.geometry.orientation import is_known_step, posture_for_step, turns_for_step
+from pose.lifting.posture import PostureEstimate
 from pose.scan.frame import Frame
+
+MISALIGNED: Final = "misaligned"
+STEP_MISMATCH: Final = "step_mismatch"
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class QualityLimits:
 
     Attributes:
         min_score: mean keypoint score; None takes the estimator's own `min_score`.
-        camera_angle: lowest and highest degrees above the horizontal, for standing steps only.
+        camera_angle: lowest and highest degrees above the horizontal, unless the child lies.
         max_missing: share of the depth map's pixels without a measurement.
         distance: nearest and farthest metres from the camera to the child.
 
@@ -55,28 +67,51 @@ class QualityLimits:
         return replace(self, min_score=estimator.min_score) if self.min_score is None else self
 
 
+def counts(codes: Iterable[str]) -> bool:
+    """Return whether a frame with a skeleton and these codes counts for the figures of its scan.
+
+    >>> counts(["step_mismatch"]), counts(["misaligned"]), counts(["step_mismatch", "score"])
+    (True, True, False)
+    """
+    return set(codes) <= {STEP_MISMATCH, MISALIGNED}
+
+
 def check(
-    limits: QualityLimits, frame: Frame, scores: list[float], distance: float | None
+    limits: QualityLimits,
+    frame: Frame,
+    found: Detections,
+    distance: float | None,
+    posture: PostureEstimate | None,
 ) -> tuple[str, ...]:
     """Return the codes of the limits that a frame breaks.
 
     Args:
         limits: those of `QualityLimits.of`, or the default limits, which suit RGB models.
         frame: as it was read.
-        scores: mean keypoint score of each person.
+        found: in the frame.
         distance: metres from the camera to the only person; None if unknown.
+        posture: of the only person; None if there is no skeleton.
     """
     codes = []
     if not frame.view.fits:
         codes.append("calibration")
+    if is_misaligned(frame, found):
+        codes.append(MISALIGNED)
+    if found.people and found.turns_uncertain:
+        codes.append("orientation")
+    if _step_contradicts(frame.step, found, posture):
+        codes.append(STEP_MISMATCH)
+    scores = [person.score for person in found.people]
     if len(scores) != 1:
         codes.append("person_count")
     elif scores[0] < (RGB_MIN_SCORE if limits.min_score is None else limits.min_score):
         codes.append("score")
     angle = frame.depthmap.camera_angle_deg
+    # Without a body, the step says what the limit is. Such a frame does not count in any case.
+    lies = (posture or posture_for_step(frame.step)) == "lying"
     if angle is None:
         codes.append("camera_pose")
-    elif frame.step in STANDING_STEPS and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
+    elif not lies and not limits.camera_angle[0] <= angle <= limits.camera_angle[1]:
         codes.append("camera_angle")
     if round(frame.depthmap.missing, 6) > limits.max_missing:
         codes.append("missing_depth")
@@ -88,3 +123,12 @@ def check(
         elif distance > limits.distance[1]:
             codes.append("too_far")
     return tuple(codes)
+
+
+def _step_contradicts(step: int, found: Detections, posture: PostureEstimate | None) -> bool:
+    """Return whether a known step means another posture, or another turn, than what was found."""
+    if not is_known_step(step):
+        return False
+    if posture not in (None, "unknown", posture_for_step(step)):
+        return True
+    return not found.turns_uncertain and found.turns not in (None, turns_for_step(step))

@@ -13,10 +13,10 @@ from pydantic import Field, TypeAdapter
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
+from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
-from pose.checks import check_type
-from pose.errors import InvalidScan
-from pose.estimators.base import Estimator, Person
+from pose.checks import check_each, check_type
+from pose.estimators.base import Detections, Estimator, Person
 from pose.privacy.face_detector import FaceDetector
 from pose.privacy.loading import load_face_detector
 from pose.privacy.temporal import propagate_heads
@@ -24,7 +24,7 @@ from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 5
+ANALYSIS_VERSION: Final = 7
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -82,9 +82,10 @@ def analyse_scan(
         _SCAN_ID.validate_python(scan_id)
     check_type(scan, Scan, "scan", "read_scan returns one")
     check_type(estimator, Estimator, "estimator", "load_estimator returns one")
+    check_type(compare_with or estimator, Estimator, "compare_with", "load_estimator returns one")
     detector = load_face_detector() if face_detector is None else face_detector
     check_type(detector, FaceDetector, "face_detector", "load_face_detector returns one")
-    options = options or Options()
+    options = check_type(options or Options(), Options, "options")
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     if fingerprint is None:
@@ -100,14 +101,14 @@ def analyse_scan(
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
-            detections = estimator.detect(batch)
+            detections = _detect(estimator, batch)
         if compare_with is not None:
             with watch("compare"):
-                others += _people_found_by(compare_with, batch)
+                others += compare_with.estimate(batch)
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
             located += [
-                locate_heads(frame, found.people, found.low_confidence, estimate_ms)
+                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
                 for frame, found in zip(batch, detections, strict=True)
             ]
 
@@ -123,7 +124,7 @@ def analyse_scan(
 
     figures = aggregate_frames(
         [
-            FrameFigures(each.posture, each.skeleton, counts=not each.result.quality)
+            FrameFigures(each.posture, each.skeleton, counts=counts(each.result.quality))
             for each in analyses
             if each.posture is not None and each.skeleton is not None
         ]
@@ -182,12 +183,13 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _people_found_by(other: Estimator, frames: Sequence[Frame]) -> list[list[Person]]:
-    """Return the people in each frame; nobody if the other estimator cannot use such a scan."""
-    try:
-        return other.estimate(frames)
-    except InvalidScan:
-        return [[] for _ in frames]
+def _detect(estimator: Estimator, frames: Sequence[Frame]) -> Sequence[Detections]:
+    """Return what an estimator finds, if it says something of each frame."""
+    found = check_each(estimator.detect(frames), Detections, "what the estimator detects")
+    if len(found) != len(frames):
+        problem = f"the estimator returned {len(found)} Detections for {len(frames)} frames"
+        raise ValueError(f"{problem}, expected one for each")
+    return found
 
 
 def _model_info(model: Estimator | FaceDetector) -> ModelInfo:

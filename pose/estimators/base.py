@@ -29,7 +29,8 @@ class Person:
         box_score: confidence that a person is there, 0..1.
 
     Raises:
-        ValueError: keypoints or scores are not arrays of these shapes, or the box is not four numbers.
+        ValueError: keypoints or scores are not arrays of these shapes or not finite, or the box is not four
+            numbers.
     """
 
     keypoints: NDArray[np.float64]
@@ -38,8 +39,8 @@ class Person:
     box_score: float
 
     def __post_init__(self) -> None:
-        check_shape(self.keypoints, (kp.COUNT, 2), "keypoints")
-        check_shape(self.scores, (kp.COUNT,), "scores")
+        check_numbers(check_shape(self.keypoints, (kp.COUNT, 2), "keypoints"), (kp.COUNT, 2), "keypoints")
+        check_numbers(check_shape(self.scores, (kp.COUNT,), "scores"), (kp.COUNT,), "scores")
         check_numbers(self.box, (4,), "box")
 
     @property
@@ -57,13 +58,26 @@ class Detections:
         low_confidence: detections that do not count as people, but whose heads are covered: people who
             were missed otherwise, things taken for people, and second detections of the heads of `people`.
             Often only the keypoints of the head have a score.
+        turns: quarter turns clockwise, 0 to 3, that bring the picture upright; None if the estimator does
+            not tell.
+        turns_uncertain: whether several turns were compared and none was clearly the best. Then the picture
+            is withheld, and the frame does not count.
 
     Raises:
         ValueError: something in the lists is no Person.
+        in_depth: the people in the depth map, if those of `people` are from the picture.
     """
 
     people: list[Person]
     low_confidence: list[Person] = field(default_factory=list)
+    turns: int | None = None
+    turns_uncertain: bool = False
+    in_depth: list[Person] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        """The highest mean keypoint score of the people; 0 if nobody was found."""
+        return max((person.score for person in self.people), default=0.0)
 
     def __post_init__(self) -> None:
         check_each(self.people, Person, "people")
@@ -80,6 +94,8 @@ class Estimator(ABC):
         version: of its weights and of the options that change its results; part of every result.
         min_score: a frame counts for the scan if its person's mean keypoint score is at least this. It
             depends on the model: scores of different models have different ranges.
+        uses_depth: whether the keypoints of people are from the depth map. If not, they are from the picture,
+            and mean nothing in 3D where picture and depth map are misaligned.
 
     >>> class FindsNobody(Estimator):
     ...     name, version = "finds-nobody", "1"
@@ -93,6 +109,7 @@ class Estimator(ABC):
     name: str
     version: str
     min_score: float = RGB_MIN_SCORE
+    uses_depth: bool = False
 
     @abstractmethod
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

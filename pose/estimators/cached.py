@@ -19,6 +19,7 @@ class CachedEstimator(Estimator):
         self.name = estimator.name
         self.version = estimator.version
         self.min_score = estimator.min_score
+        self.uses_depth = estimator.uses_depth
         self._estimator = estimator
         self._detections: WeakKeyDictionary[Frame, Detections] = WeakKeyDictionary()
 

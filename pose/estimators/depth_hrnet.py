@@ -29,7 +29,7 @@ from pose.estimators.depth_input import (
     network_input,
 )
 from pose.estimators.heatmap import cells_to_pixels, find_peaks
-from pose.geometry.orientation import turns_for_step
+from pose.estimators.upright import TurnedFrame, detect_upright
 from pose.hrnet import build_hrnet
 from pose.scan.frame import Frame
 from pose.weights.checkpoint import embedded_path, read_checkpoint
@@ -53,6 +53,7 @@ _PEAKS: Final = 3  # people in one frame, at most
 _LOW_CONFIDENCE_SCORE: Final = 0.06
 _HEADS: Final = 5  # peaks of the head's heatmap that are used
 _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: peaks nearer than this are one head
+_CORNERS: Final = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
 # A joint belongs to the nearest person. This many pixels are as far as a metre of depth: about the size of a
 # metre at a distance of a metre.
 _PIXELS_PER_METRE: Final = 0.75 * INPUT_SIZE[1]
@@ -76,6 +77,7 @@ class DepthHRNet(Estimator):
 
     # Lower than that of RGB models: hidden joints get lower scores here.
     min_score = 0.35
+    uses_depth = True
 
     def __init__(
         self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = BATCH
@@ -97,28 +99,31 @@ class DepthHRNet(Estimator):
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return people, and as low-confidence detections every place where a head may be.
 
-        The heads of `people` are among the low-confidence detections too.
+        The heads of `people` are among the low-confidence detections too. A frame is turned upright first; if
+        step and gravity do not tell how, several turns are compared (`upright.detect_upright`).
 
         Raises:
-            InvalidManifest: the step of a frame does not tell which way is up.
             ValueError: `frames` are no frames.
         """
         check_each(frames, Frame, "frames")
+        return detect_upright(frames, self._detect_turned)
+
+    def _detect_turned(self, views: Sequence[TurnedFrame]) -> list[Detections]:
         found: list[Detections] = []
-        for first in range(0, len(frames), self._batch_size):
-            batch = frames[first : first + self._batch_size]
-            inputs = np.stack([self.network_input(frame) for frame in batch])
+        for first in range(0, len(views), self._batch_size):
+            batch = views[first : first + self._batch_size]
+            inputs = np.stack([self.network_input(view) for view in batch])
             positions, values = find_peaks(self.heatmaps(inputs), _HEADS)
-            for frame, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
+            for view, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
                 pixels = cells_to_pixels(cells, STRIDE)
-                people = _people(frame, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
-                found.append(Detections(people, _possible_heads(frame, pixels[HEAD_MAP], scores[HEAD_MAP])))
+                people = _people(view, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
+                found.append(Detections(people, _possible_heads(view, pixels[HEAD_MAP], scores[HEAD_MAP])))
         return found
 
     @staticmethod
-    def network_input(frame: Frame) -> NDArray[np.float32]:
+    def network_input(view: TurnedFrame) -> NDArray[np.float32]:
         """Return (3, 224, 192) float32, see `depth_input.network_input`."""
-        return network_input(frame.depthmap, turns_for_step(frame.step), frame.floor)
+        return network_input(view.frame.depthmap, view.turns, view.frame.floor)
 
     @torch.inference_mode()
     def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
@@ -134,7 +139,9 @@ class DepthHRNet(Estimator):
         return mean
 
 
-def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray) -> list[Person]:
+def _people(
+    view: TurnedFrame, image: NDArray[np.float32], pixels: FloatArray, scores: FloatArray
+) -> list[Person]:
     """Peaks -> people, the highest score first.
 
     Args:
@@ -146,34 +153,29 @@ def _people(frame: Frame, image: NDArray[np.float32], pixels: FloatArray, scores
     people, heads = [], []
     for number, trunk in enumerate(trunks):
         points, values = _joints_of(number, trunks, image, pixels, scores)
-        people.append(_person(frame, points[: kp.COUNT], values[: kp.COUNT], float(scores[BODY_MAP, trunk])))
+        people.append(_person(view, points[: kp.COUNT], values[: kp.COUNT], float(scores[BODY_MAP, trunk])))
         heads.append(points[HEAD_MAP])
     for i in range(scores.shape[1]):
         at, value = pixels[HEAD_MAP, i], float(scores[HEAD_MAP, i])
         if value < _HEAD_SCORE or any(np.linalg.norm(at - head) < _HEAD_APART for head in heads):
             continue
         points, values = _head_at(at, pixels, scores)
-        people.append(_person(frame, points, values, value))
+        people.append(_person(view, points, values, value))
         heads.append(at)
     return sorted(people, key=lambda person: -person.box_score)
 
 
-def _possible_heads(frame: Frame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
+def _possible_heads(view: TurnedFrame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
     """Peaks (peaks, 2) of the head's heatmap and their scores -> heads: all five keypoints in the middle."""
     found = []
     for at, score in zip(pixels, scores.tolist(), strict=True):
         if score < _LOW_CONFIDENCE_SCORE:
             continue
-        corners = input_to_picture(
-            at + 0.7 * _HEAD_APART * np.array([(-1, -1), (1, 1)]),  # about an adult's head at 1 m
-            turns_for_step(frame.step),
-            frame.depthmap.width,
-            frame.depthmap.height,
-        )
+        corners = _to_picture(view, at + 0.7 * _HEAD_APART * _CORNERS)  # about an adult's head at 1 m
         values = np.zeros(kp.COUNT)
         values[list(kp.HEAD)] = score
-        head = _person(frame, np.tile(at, (kp.COUNT, 1)), values, score)
-        low, high = np.sort(frame.view.to_picture(corners), axis=0)
+        head = _person(view, np.tile(at, (kp.COUNT, 1)), values, score)
+        low, high = corners.min(axis=0), corners.max(axis=0)
         found.append(replace(head, box=(float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
     return found
 
@@ -221,13 +223,17 @@ def _head_at(at: FloatArray, pixels: FloatArray, scores: FloatArray) -> tuple[Fl
     return points, values
 
 
-def _person(frame: Frame, points: FloatArray, scores: FloatArray, box_score: float) -> Person:
-    depthmap = frame.depthmap
-    in_depth = input_to_picture(points, turns_for_step(frame.step), depthmap.width, depthmap.height)
-    keypoints = frame.view.to_picture(in_depth)
+def _person(view: TurnedFrame, points: FloatArray, scores: FloatArray, box_score: float) -> Person:
+    keypoints = _to_picture(view, points)
     seen = keypoints[scores > 0.1] if (scores > 0.1).any() else keypoints
     low, high = seen.min(axis=0), seen.max(axis=0)
     margin = 0.08 * float((high - low).max()) + 1
-    width, height = frame.picture_size
+    width, height = view.frame.picture_size
     box = np.clip(np.concatenate([low - margin, high + margin]), 0, (width - 1, height - 1) * 2)
     return Person(keypoints, scores, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), box_score)
+
+
+def _to_picture(view: TurnedFrame, points: FloatArray) -> FloatArray:
+    """Return where points (..., 2) of the network input are in the picture."""
+    depthmap = view.frame.depthmap
+    return view.frame.view.to_picture(input_to_picture(points, view.turns, depthmap.width, depthmap.height))

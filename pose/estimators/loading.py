@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
@@ -78,6 +79,9 @@ def load_estimator(
     """
     from pose.weights.store import WeightsStore
 
+    for option, file in (("weights", weights), ("detector_weights", detector_weights)):
+        if file is not None:
+            check_type(file, (str, os.PathLike), option)
     store = WeightsStore() if store is None else store
     of_file = name == "auto" and weights is not None
     model = name if of_file else resolve_model(name, store)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,7 +14,8 @@ from pose.checks import check_each
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.detector import MIN_SCORE
 from pose.estimators.topdown import TopDown
-from pose.geometry.orientation import is_known_step, turn_picture, turns_for_step, unturn_points
+from pose.estimators.upright import TurnedFrame, most_confident
+from pose.geometry.orientation import turn_picture, unturn_points
 from pose.scan.frame import Frame
 
 FloatArray = NDArray[np.float64]
@@ -42,16 +45,16 @@ class PersonDetector(Protocol):
 class RGBHRNet(Estimator):
     """Finds people in pictures. Depth maps add low-confidence detections only.
 
-    A picture is turned upright first, as its step says. If the step is unknown, all four turns are tried,
-    and the one whose best person has the highest score is used. If the detector finds nobody, so does this:
-    the whole picture is never taken as a person's box.
+    A picture is turned upright first, as the depth network found out. If that is not certain, all four turns
+    are tried, and the one whose best person has the highest score is used. If the detector finds nobody, so
+    does this: the whole picture is never taken as a person's box.
 
     Args:
         detector: finds the people.
         pose: finds their keypoints.
         name: of the model.
         weights_version: of the weights of `pose`.
-        depth: finds more heads to cover, in depth maps.
+        depth: finds more heads to cover, in depth maps, and which way is up.
 
     Attributes:
         version: everything that affects the result: the weights of both networks, the detector's minimum
@@ -79,38 +82,35 @@ class RGBHRNet(Estimator):
             ValueError: `frames` are no frames.
         """
         check_each(frames, Frame, "frames")
-        in_pictures, in_depth = self._detect_in_pictures(frames), self._detect_in_depth(frames)
+        in_depth = self.depth.detect(frames)
+        in_pictures = self._detect_in_pictures(frames, [_turns(found) for found in in_depth])
         return [
-            Detections(found.people, [*found.low_confidence, *more])
+            replace(
+                found,
+                low_confidence=[*found.low_confidence, *more.people, *more.low_confidence],
+                in_depth=more.people,
+            )
             for found, more in zip(in_pictures, in_depth, strict=True)
         ]
 
-    def _detect_in_depth(self, frames: Sequence[Frame]) -> list[list[Person]]:
-        """All detections of the depth network. It cannot use frames of an unknown step: none there."""
-        found: list[list[Person]] = [[] for _ in frames]
-        usable = [i for i, frame in enumerate(frames) if is_known_step(frame.step)]
-        for i, detected in zip(usable, self.depth.detect([frames[i] for i in usable]), strict=True):
-            found[i] = [*detected.people, *detected.low_confidence]
-        return found
+    def _detect_in_pictures(
+        self, frames: Sequence[Frame], turns: Sequence[Sequence[int]]
+    ) -> list[Detections]:
+        """Return the detections in each frame after the best of the turns that are given for it."""
+        pairs = zip(frames, turns, strict=True)
+        views = [TurnedFrame(frame, turn) for frame, of_frame in pairs for turn in of_frame]
+        tried = zip(views, self._detect_turned(views), strict=True)
+        return [most_confident(list(islice(tried, len(of_frame)))) for of_frame in turns]
 
-    def _detect_in_pictures(self, frames: Sequence[Frame]) -> list[Detections]:
-        views = [(frame, turns) for frame in frames for turns in _turns(frame.step)]
-        pictures = [turn_picture(frame.rgb, turns) for frame, turns in views]
+    def _detect_turned(self, views: Sequence[TurnedFrame]) -> list[Detections]:
+        pictures = [turn_picture(view.frame.rgb, int(view.turns)) for view in views]
         detected = [self._limit(*found) for found in self.detector.detect(pictures)]
         posed = self.pose.predict(pictures, [boxes for boxes, _ in detected])
-        of_views = []
-        for (frame, turns), (boxes, box_scores), (keypoints, scores) in zip(
-            views, detected, posed, strict=True
-        ):
-            people = _people(frame, turns, boxes, box_scores, keypoints, scores)
+        found = []
+        for view, (boxes, box_scores), (keypoints, scores) in zip(views, detected, posed, strict=True):
+            people = _people(view.frame, int(view.turns), boxes, box_scores, keypoints, scores)
             count = self._count_people(box_scores)
-            of_views.append(Detections(people[:count], people[count:]))
-        found: list[Detections] = []
-        first = 0
-        for frame in frames:
-            after = first + len(_turns(frame.step))
-            found.append(max(of_views[first:after], key=lambda of_view: _best_score(of_view.people)))
-            first = after
+            found.append(Detections(people[:count], people[count:]))
         return found
 
     def _count_people(self, scores: FloatArray) -> int:
@@ -123,12 +123,9 @@ class RGBHRNet(Estimator):
         return boxes[:most], scores[:most]
 
 
-def _turns(step: int) -> tuple[int, ...]:
-    return (turns_for_step(step),) if is_known_step(step) else _ALL_TURNS
-
-
-def _best_score(people: list[Person]) -> float:
-    return max((person.score for person in people), default=-1.0)
+def _turns(in_depth: Detections) -> tuple[int, ...]:
+    """Return the turns to try, given what the depth network found."""
+    return _ALL_TURNS if in_depth.turns is None or in_depth.turns_uncertain else (in_depth.turns,)
 
 
 def _people(

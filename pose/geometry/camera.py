@@ -14,11 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose.checks import check_size
+from pose.checks import check_points, check_size
 
 # Cameras have square pixels, fx = fy. If a 4:3 picture was turned, or cropped to 16:9, after the calibration,
 # fx / fy is off by a factor of 1.78 or 1.33.
 MAX_STRETCH: Final = 1.1
+
+# Of the side of the picture: a view of 169 degrees. What is less is a normalised focal length.
+MIN_FOCAL: Final = 0.05
 
 FloatArray = NDArray[np.float64]
 
@@ -35,7 +38,8 @@ class Intrinsics:
         width, height: the picture's size.
 
     Raises:
-        ValueError: a number is not finite, a focal length is not positive, or a side is less than a pixel.
+        ValueError: a number is not finite, a focal length is not positive or not in pixels, or a side is less
+            than a pixel.
     """
 
     fx: float
@@ -54,6 +58,11 @@ class Intrinsics:
         if not right:
             came = f"fx, fy, cx, cy = {self.fx!r:.20}, {self.fy!r:.20}, {self.cx!r:.20}, {self.cy!r:.20}"
             raise ValueError(f"{came}, expected finite numbers of pixels, fx and fy above 0")
+        if self.fx < MIN_FOCAL * self.width or self.fy < MIN_FOCAL * self.height:
+            raise ValueError(
+                f"fx, fy = {self.fx:g}, {self.fy:g} in a picture of {self.width} x {self.height}, expected "
+                "pixels; multiply the numbers of a calibration file by width and height"
+            )
 
     @property
     def is_square(self) -> bool:
@@ -107,7 +116,7 @@ class Intrinsics:
         >>> float(u), float(v)
         (82.0, 24.0)
         """
-        local = np.asarray(points, np.float64)
+        local = check_points(points, 3)
         ahead: FloatArray = np.where(local[..., 2] < 0, -local[..., 2], np.nan)
         return local[..., 0] / ahead * self.fx + self.cx, self._rows(local[..., 1] / ahead)
 
@@ -126,7 +135,7 @@ class Intrinsics:
         >>> small.reproject([[10, 47]], small.resized(128, 96))
         array([[20., 95.]])
         """
-        uv = np.asarray(points, np.float64)
+        uv = check_points(points, 2)
         x, y = (uv[..., 0] - self.cx) / self.fx, (self.cy - uv[..., 1]) / self.fy
         return np.stack((x * other.fx + other.cx, other._rows(y)), axis=-1)
 

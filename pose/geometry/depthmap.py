@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pose.checks import check_confidence, check_depth, check_numbers, check_type
+from pose.checks import check_confidence, check_depth, check_numbers, check_points, check_size, check_type
 from pose.geometry.camera import Intrinsics
 from pose.geometry.resample import Sampler
 
@@ -118,7 +118,7 @@ class DepthMap:
             (...,) float64. u and v are NaN for a point that is not in front of the camera (d <= 0).
         """
         # p_world = R p_cam + t, so p_cam = R^T (p_world - t), which in rows is a product with R.
-        local = (np.asarray(points, np.float64) - self.translation) @ self.rotation
+        local = (check_points(points, 3) - self.translation) @ self.rotation
         return *self.intrinsics.project(local), -local[..., 2]
 
     def resized(self, width: int, height: int) -> DepthMap:
@@ -131,10 +131,9 @@ class DepthMap:
         border is repeated.
 
         Raises:
-            ValueError: width or height is less than 1.
+            ValueError: width or height is less than 1, or not whole.
         """
-        if width < 1 or height < 1:
-            raise ValueError(f"size is {width}x{height}, expected at least 1x1")
+        width, height = check_size((width, height), "size")
         columns = np.arange(width) * (self.width / width)
         rows = self.height - 1 - np.arange(height - 1, -1, -1) * (self.height / height)
         sampler = Sampler(columns, rows, self.depth.shape)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose.checks import check_choice, check_each, check_picture, check_type
 from pose.estimators.base import Person
+from pose.geometry.alignment import measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
@@ -23,6 +25,8 @@ from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS, Method, redact
 from pose.privacy.region import HeadRegion, Heads, region_mask
 from pose.scan.pictures import encode_jpeg
+
+MISALIGNED: Final = "it does not show the same view as the depth map"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,8 @@ def anonymise(
             many pictures.
 
     Returns:
-        The redacted picture. The picture is withheld if nobody was found (somebody may have been missed)
-        or if it is not certain where a head is.
+        The redacted picture. The picture is withheld if nobody was found (somebody may have been missed),
+        if it is not certain where a head is, or if it does not show the same view as the depth map.
 
     Raises:
         FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
@@ -92,6 +96,8 @@ def anonymise(
     check_type(depthmap, DepthMap, "depthmap")
     check_choice(method, METHODS, "method")
     view = View.of(depthmap, (width, height), color)
+    if view.fits and measure_alignment(rgb, view).misaligned:
+        return Anonymised(None, MISALIGNED)
     detector = load_face_detector() if face_detector is None else face_detector
     return redact_heads(rgb, find_all_heads(people, bystanders, view), view, detector, method, turns)
 
@@ -108,7 +114,7 @@ def redact_heads(
 
     Args:
         rgb, face_detector, method, turns: see `anonymise`.
-        heads: all heads of the frame.
+        heads: all heads of the frame. Its picture and depth map must be aligned (`Frame.misaligned`).
         view: the picture, by its camera, and its depth map, which tells how large a detected face is.
     """
     if heads.reason is not None:

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.checks import check_each, check_picture, check_type
+from pose.checks import check_each, check_picture, check_type, check_whole
+from pose.geometry.alignment import Alignment, measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
-from pose.geometry.orientation import STANDING_STEPS, is_known_step
+from pose.geometry.orientation import posture_for_step
 from pose.geometry.view import View
 from pose.scan.calibration import Calibration
 
@@ -28,9 +29,13 @@ class Frame:
         rgb: (H, W, 3) uint8 RGB. Its size and aspect ratio can differ from those of the depth map.
         depthmap: the depth, with its camera and pose.
         calibration: of both cameras; None means that they have one view.
+        exif_orientation: what was applied to the stored picture to get `rgb`, 1 to 8. It is 1 if the picture
+            is used as it is stored, whatever its EXIF says.
+        orientation_known: False if it is not certain whether to apply the picture's EXIF orientation.
 
     Raises:
-        ValueError: the picture is not (H, W, 3) uint8, or an argument is of another type.
+        ValueError: the picture is not (H, W, 3) uint8, order or step is not a whole number, or an argument is
+            of another type.
     """
 
     order: int
@@ -38,8 +43,12 @@ class Frame:
     rgb: NDArray[np.uint8]
     depthmap: DepthMap
     calibration: Calibration | None = None
+    exif_orientation: int = 1
+    orientation_known: bool = True
 
     def __post_init__(self) -> None:
+        check_whole(self.order, "order", (0, np.inf))
+        check_whole(self.step, "step")
         check_picture(self.rgb)
         check_type(self.depthmap, DepthMap, "depthmap")
         if self.calibration is not None:
@@ -61,6 +70,16 @@ class Frame:
     def view(self) -> View:
         """The depth map and the colour camera: they map between the pixels of picture and depth map."""
         return View(self.depthmap, self.color)
+
+    @cached_property
+    def alignment(self) -> Alignment | None:
+        """How well picture and depth map agree; None if they do not fit their calibration (`View.fits`)."""
+        return measure_alignment(self.rgb, self.view) if self.view.fits else None
+
+    @property
+    def misaligned(self) -> bool:
+        """Whether the picture shows another view than the depth map, or its orientation is not certain."""
+        return not self.orientation_known or (self.alignment is not None and self.alignment.misaligned)
 
     @cached_property
     def floor(self) -> float | None:
@@ -90,7 +109,7 @@ class Scan:
             folder and the same bytes in memory have the same digest.
 
     Raises:
-        ValueError: `frames` are no frames.
+        ValueError: `frames` are no frames, or `broken` no broken ones.
     """
 
     step: int
@@ -101,10 +120,9 @@ class Scan:
 
     def __post_init__(self) -> None:
         check_each(self.frames, Frame, "frames")
+        check_each(self.broken, BrokenFrame, "broken")
 
     @property
     def declared(self) -> Literal["standing", "lying"] | None:
         """The child's posture according to the scan's step; None if the step is unknown."""
-        if not is_known_step(self.step):
-            return None
-        return "standing" if self.step in STANDING_STEPS else "lying"
+        return posture_for_step(self.step)

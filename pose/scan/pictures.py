@@ -56,8 +56,8 @@ def is_picture(data: bytes) -> bool:
 def decode_picture(data: bytes, file: str = "picture") -> NDArray[np.uint8]:
     """Decode a JPEG or PNG picture.
 
-    EXIF is ignored, also its orientation: the pictures of a scan are used as the sensor saw them. What
-    stands behind the picture is ignored too, and the end marker may be missing while all pixels are there.
+    EXIF is ignored, also its orientation: `scan.orient` decides whether to apply it. What stands behind the
+    picture is ignored too, and the end marker may be missing while all pixels are there.
     Transparent pixels of a PNG are mixed with white: what a viewer does not show is not in the result.
 
     Args:

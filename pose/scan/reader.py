@@ -14,9 +14,12 @@ from pose.scan import calibration, depth_file, pictures, record
 from pose.scan.calibration import is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
+from pose.scan.exif import exif_orientation
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.names import fold, is_system_file
+from pose.scan.orient import choose_orientation
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
 
@@ -56,7 +59,10 @@ def read_scan_files(files: Mapping[str, bytes], *, xor_key: bytes | None = None)
         ValueError: the files are not bytes by their names, or the key is not bytes, or is empty.
     """
     check_type(files, Mapping, "files", "read_scan reads a folder")
-    contents = {name: check_bytes(data, "the content of a file") for name, data in files.items()}
+    contents = {
+        check_type(name, str, "the name of a file"): check_bytes(data, "the content of a file")
+        for name, data in files.items()
+    }
     return _read(MemoryFiles(contents), xor_key)
 
 
@@ -104,13 +110,22 @@ class _Reader:
         self._scrambling = Scrambling.of(listed.version, xor_key)
         self._bytes = 0
         self._pixels = 0
-        name = files.find(CALIBRATION)
+        name = self._calibration_name()
         data = self._bytes_of(name, calibration.MAX_BYTES, "calibration", InvalidCalibration)
         data = self._scrambling.undo(
             data, is_calibration, "labels of the cameras", "calibration", InvalidCalibration
         )
         self._hash(f"calibration {self._encoding}", data)
         self._calibration = parse_calibration(data)
+
+    def _calibration_name(self) -> str:
+        name = self._files.find(CALIBRATION)
+        if name is None:
+            names = (each for each in self._files.names() if not is_system_file(each))
+            similar = any("calibration" in fold(each) for each in names)
+            problem = "not found by its name; there is one of a similar name" if similar else "missing"
+            raise InvalidCalibration("calibration", "file", problem, f"{CALIBRATION} in the scan's folder")
+        return name
 
     def note(self, line: str) -> None:
         """Hash what the result says, beside what follows from the bytes of its files."""
@@ -138,7 +153,8 @@ class _Reader:
             problem = "too many pixels in all frames before it"
             raise InvalidPicture(rgb_name, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
         rgb = pictures.decode_picture(rgb_data, rgb_name)
-        return Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
+        frame = Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
+        return choose_orientation(frame, exif_orientation(rgb_data))
 
     def _unscrambled_depth(self, data: bytes, file: str, *, picture_is_plain: bool) -> bytes:
         """Return the plain bytes of a depth file.
@@ -157,6 +173,8 @@ class _Reader:
         if name is None:
             raise error(file, "file", "missing")
         data = self._files.read(name, limit, file, error)
+        if not data:
+            raise error(file, "size", "0 bytes", "a file with content")
         self._bytes += len(data)
         if self._bytes > MAX_SCAN_BYTES:
             raise error(file, "size", "too many bytes in all files before it", f"at most {MAX_SCAN_BYTES}")

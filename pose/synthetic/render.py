@@ -45,6 +45,7 @@ def render(
     careful: bool = True,
     second_person: bool | None = None,
     identity: int | None = None,
+    roll: float = 0.0,
 ) -> Rendering:
     """Render a frame of the scan with this seed. The same arguments give the same bytes.
 
@@ -54,7 +55,14 @@ def render(
     (180, 240)
     """
     scene = sample_scene(
-        seed, posture, size, frame=frame, careful=careful, second_person=second_person, identity=identity
+        seed,
+        posture,
+        size,
+        frame=frame,
+        careful=careful,
+        second_person=second_person,
+        identity=identity,
+        roll=roll,
     )
     hits = cast_rays(scene.camera, scene.shapes)
     scan_rng, frame_rng = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])

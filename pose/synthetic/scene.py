@@ -51,6 +51,7 @@ def sample_scene(
     careful: bool = True,
     second_person: bool | None = None,
     identity: int | None = None,
+    roll: float = 0.0,
 ) -> Scene:
     """Return the scene of a seed. Frames of one seed share child, room and phone; pose and view change.
 
@@ -65,6 +66,8 @@ def sample_scene(
             nine has one, in two thirds of its frames).
         identity: number that decides stature, measures, skin, hair and face of the child in place of the
             seed, so that the same child appears in several scans, in clothes of other colours.
+        roll: degrees by which the phone is turned clockwise, as its holder sees it, from how it is held for
+            this posture.
 
     Raises:
         ValueError: the posture is unknown, or a number is negative.
@@ -101,7 +104,11 @@ def sample_scene(
     shapes += sample_room(scan_rng, camera, middle, careful, crowded=posture == "empty")
     for person in people:
         shapes += person.shapes
-    camera = replace(camera, intrinsics=to_intrinsics(intrinsics, *size))
+    camera = replace(
+        camera,
+        intrinsics=to_intrinsics(intrinsics, *size),
+        rotation=camera.rotation @ rotation_about("z", -roll),
+    )
     return Scene(posture, step, camera, people, shapes, intrinsics, identity)
 
 

@@ -118,6 +118,8 @@ def test_the_worker_may_do_in_the_s3_of_the_compose_file_what_its_policy_says(se
         "s3:GetObject": "Read",
         "s3:PutObject": "Write",
         "s3:DeleteObject": "Write",
+        "s3:ListBucketVersions": "List",
+        "s3:DeleteObjectVersion": "Write",
     }
     allowed = {
         f"{words[action]}:{resource.removeprefix('arn:aws:s3:::').removesuffix('/*')}"

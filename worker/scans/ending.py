@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, NoReturn
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.ledger.base import LeaseLost, Ledger, LedgerError
+from worker.scans.cancel import write_cancelled
+from worker.scans.completeness import ScanIncomplete
 from worker.scans.events import Events
 from worker.scans.failures import ALIKE, ErrorPolicy, Fault, ProcessEnds, ScanFailed, classify_error
 from worker.scans.final_event import emit_final_event
 from worker.scans.job import Job
-from worker.scans.retry import RetryLater, retry_after_error, retry_after_lock, retry_unwritten
+from worker.scans.retry import (
+    RetryLater,
+    retry_after_error,
+    retry_after_lock,
+    retry_incomplete,
+    retry_unwritten,
+)
 from worker.scans.self_check import OwnProcess, ProcessUnfit
 from worker.scans.status import ScanStatus, Status, StatusRecord
+from worker.scans.tombstones import refuse_erased
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.time_limit import TimeLimitReached
 
@@ -58,10 +67,32 @@ class Ending:
 
     def hand_back(self, record: StatusRecord, reason: str) -> None:
         """Leave the scan to another process. The message itself goes back into the queue."""
-        with suppress(LeaseLost):
-            if record.status.status is not Status.COMPLETED:
+        with suppress(LeaseLost, RetryLater):
+            if self._is_cancel_asked():
+                self.write_cancelled(record)
+            elif record.status.status is not Status.COMPLETED:
                 record.retrying(reason, self._settings.queue_lease_s)
                 self.try_ledger(lambda: self.set_deadline(self._settings.queue_lease_s))
+
+    def write_cancelled(self, record: StatusRecord) -> None:
+        """Write that the scan is cancelled, unless it is final.
+
+        Raises:
+            RetryLater: That could not be written. The next attempt does it.
+            LeaseLost: Another worker may have the scan.
+        """
+        try:
+            write_cancelled(self._job.scan_id, self._ledger, self._events, record.storage)
+        except LeaseLost:
+            raise
+        except (LedgerError, StorageError) as error:
+            raise retry_unwritten(self._job.retry_state, str(error), self._settings) from None
+
+    def _is_cancel_asked(self) -> bool:
+        try:
+            return self._ledger.is_cancel_asked(self._job.scan_id)
+        except LedgerError:
+            return False
 
     def retry_or_fail(self, error: BaseException, record: StatusRecord | None) -> NoReturn:
         """Decide whose fault an error is, and end the attempt. `record` is None if the lock was not taken."""
@@ -71,7 +102,7 @@ class Ending:
         if policy.fault in (Fault.MACHINE, Fault.UNKNOWN):
             self._check_process(policy.reason, record)
         if policy.fault is not Fault.SCAN and not self._is_proven(policy, record):
-            retry = self.retry(policy.reason)
+            retry = self._wait_for_files(error) if policy.fault is Fault.UPLOAD else self.retry(policy.reason)
             if retry is not None:
                 self._note_retry(retry, record, error)
                 raise retry from None
@@ -93,6 +124,7 @@ class Ending:
         job = self._job
         record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
         try:
+            refuse_erased(self._results, job.scan_id)
             earlier = record.read_earlier()
             written = earlier is not None and earlier.status.final
             if not written:
@@ -118,7 +150,7 @@ class Ending:
         """Count the scan as overdue after so many seconds."""
         self._ledger.set_deadline(self._job.scan_id, self._clock() + seconds)
 
-    def try_ledger(self, step: Callable[[], None]) -> None:
+    def try_ledger(self, step: Callable[[], object]) -> None:
         """Go on if the ledger is away: that costs a superfluous message or a crash counted too many."""
         try:
             step()
@@ -127,6 +159,11 @@ class Ending:
 
     def retry(self, reason: str) -> RetryLater | None:
         return retry_after_error(self._job.retry_state, reason, self._settings, self._clock())
+
+    def _wait_for_files(self, error: BaseException) -> RetryLater | None:
+        wait_s = error.wait_s if isinstance(error, ScanIncomplete) else None
+        state, settings = self._job.retry_state, self._settings
+        return retry_incomplete(state, str(error), settings, self._clock(), wait_s)
 
     def _check_process(self, reason: str, record: StatusRecord | None) -> None:
         """Go on if this process works. If it does not, end it: the error says nothing about the scan."""
@@ -177,6 +214,8 @@ class Ending:
                 # Keep the message until its status is written.
                 raise retry_unwritten(self._job.retry_state, policy.reason, self._settings) from None
             self.close(record.status)
+        else:
+            record.keep_earlier()
         log.error("scan_failed", reason=policy.reason)
         # Do not chain the error: Celery would store and log its text, which may hold anything.
         raise ScanFailed(policy.reason) from None

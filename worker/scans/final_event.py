@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.scans.events import Events, EventType
+from worker.scans.events import Events, EventType, event_id
 from worker.scans.status import ScanStatus, Status
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def emit_final_event(
     events: Events, status: ScanStatus, results: Storage, result: ScanResult | None = None
 ) -> bool:
-    """Send the event that a scan is completed or has failed.
+    """Send the event that a scan is completed, has failed or was cancelled.
 
     Args:
         events: Where the event goes.
@@ -31,9 +31,15 @@ def emit_final_event(
         StorageUnavailable: The result cannot be read.
     """
     scan_id, end = status.scan_id, f"{status.finished_at}"
+    # Only a scan that ended before has it.
+    earlier = {} if status.supersedes is None else {"supersedes": status.supersedes}
     if status.status is Status.FAILED:
-        data = {"reason": status.reason, "attempt": status.attempt}
+        data = {"reason": status.reason, "attempt": status.attempt, **earlier}
         return events.emit(EventType.FAILED, scan_id, idempotency_key=end, **data)
+    if status.status is Status.CANCELLED:
+        return events.emit(
+            EventType.CANCELLED, scan_id, idempotency_key=end, attempt=status.attempt, **earlier
+        )
     result = result or read_result(results, scan_id)
     if result is None:
         return True
@@ -50,4 +56,11 @@ def emit_final_event(
         frames=len(result.frames),
         frames_used=result.frames_used,
         attempt=status.attempt,
+        **earlier,
     )
+
+
+def final_event_id(status: ScanStatus) -> str:
+    """Return the id of the event that says how a scan with this final status ended."""
+    types = {Status.FAILED: EventType.FAILED, Status.CANCELLED: EventType.CANCELLED}
+    return event_id(types.get(status.status, EventType.COMPLETED), status.scan_id, f"{status.finished_at}")

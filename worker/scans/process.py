@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 from worker.config.logs import get_logger
 from worker.keys import ScanId
+from worker.scans.completeness import check_complete, digest_of
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_scan, is_complete, publish, read_result
+from worker.scans.transfer import (
+    Limits,
+    check_sizes,
+    fetch_files,
+    is_complete,
+    list_scan,
+    publish,
+    read_result,
+)
 from worker.storage.base import Storage
 from worker.time_limit import blamed_on
 
@@ -44,6 +53,8 @@ def process(
     face_detector: FaceDetector | None = None,
     force: bool = False,
     xor_key: bytes | None = None,
+    quiet_s: float = 0.0,
+    note_files: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Analyse a scan and store its results. Running it twice stores the same objects.
 
@@ -57,11 +68,14 @@ def process(
         compare_with: A second estimator, which is only compared with the first.
         face_detector: Finds the faces of people whom the estimator misses; None: the default one.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
+        quiet_s: See `worker.scans.completeness`.
+        note_files: Called with the digest of the list of files.
         xor_key: Undoes the scrambling of artefacts, see `pose.read_scan`.
 
     Raises:
         pose.InvalidScan: The files are not a valid scan.
         ScanMissing: The scan has no files.
+        ScanIncomplete: Not all its files are there.
         ScanTooLarge: The scan is above the limits.
         StorageUnavailable: One of the storages cannot be used.
         TimeLimitReached: The time limit struck. It names the storage if that took the time.
@@ -72,7 +86,11 @@ def process(
     report(Stage.FETCH, 0, None)
     with _step("scan_fetched") as fields:
         with blamed_on(scans.name):
-            files = fetch_scan(scans, scan_id, limits)
+            listed = list_scan(scans, scan_id, limits)
+            note_files(digest_of(listed))
+            check_sizes(scans, listed, limits)
+            check_complete(scans, scan_id, listed, quiet_s)
+            files = fetch_files(scans, scan_id, listed)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
 
     scan = pose.read_scan_files(files, xor_key=xor_key)

@@ -1,5 +1,7 @@
 """Send overdue scans again: scans without a final status that no worker reported on before their deadline.
 
+The sweep also sends finished scans whose files have changed since.
+
 A broker can lose a message; Redis does when a worker is killed between taking and noting it. A message too
 many costs little: it does nothing if the scan is finished by then.
 """
@@ -20,10 +22,14 @@ from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
+from worker.scans.cancel import write_cancelled
+from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
-from worker.storage.base import Storage, StorageUnavailable
+from worker.scans.tombstones import is_erased
+from worker.scans.transfer import limits_of, list_scan
+from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
@@ -69,12 +75,16 @@ def reconcile(
     with lease:
         overdue: Iterable[ScanId] = ledger.overdue(math.inf if restart else clock(), BATCH_SIZE)
         failures = 0
-        for scan_id in chain(overdue, _find_overdue(settings, scans, results, clock) if sweep else ()):
+        found = _find_overdue(settings, ledger, scans, results, clock) if sweep else ()
+        for scan_id, changed in chain(((each, False) for each in overdue), found):
             lease.check()
             if scan_id in sent:
                 continue
             try:
-                if _send_again(scan_id, settings, ledger, results, send, clock):
+                if changed:
+                    _analyse_again(scan_id, settings, ledger, send, clock)
+                    sent[scan_id] = None
+                elif _send_again(scan_id, settings, ledger, results, send, clock):
                     sent[scan_id] = None
                 failures = 0
             except StorageUnavailable as error:
@@ -88,18 +98,49 @@ def reconcile(
 
 
 def _find_overdue(
-    settings: Settings, scans: Storage, results: Storage, clock: Callable[[], float]
-) -> Iterator[ScanId]:
-    """Yield the scans in storage that are overdue by their status, or by their files if they have none."""
+    settings: Settings, ledger: Ledger, scans: Storage, results: Storage, clock: Callable[[], float]
+) -> Iterator[tuple[ScanId, bool]]:
+    """Yield the scans in storage that are overdue by their status, or by their files if they have none.
+
+    Yield with True the finished scans whose files have changed since, unless they were sent for that already.
+    """
     for scan_id in scan_ids_in(scans.folders()):
         if _holds_results(scan_id, settings):
             continue
         try:
-            deadline = _deadline(scan_id, settings, scans, results)
+            status = read_status(results, scan_id)
+            if status is not None and status.status.final:
+                if _has_changed(status, settings, scans) and not ledger.is_open(scan_id):
+                    yield scan_id, True
+                continue
+            deadline = _deadline(scan_id, status, settings, scans)
         except StorageUnavailable:
             deadline = 0.0  # `_send_again` finds out whether all of the storage is away
         if deadline is not None and deadline <= clock():
-            yield scan_id
+            yield scan_id, False
+
+
+def _has_changed(status: ScanStatus, settings: Settings, scans: Storage) -> bool:
+    """Return whether the files of a finished scan are others than those that were analysed."""
+    if status.files is None:  # of an earlier version of this program
+        return False
+    try:
+        files = list_scan(scans, status.scan_id, limits_of(settings))
+        if not files or digest_of(files) == status.files:
+            return False
+        check_complete(scans, status.scan_id, files, settings.arrivals_quiet_s)
+    except (ScanTooLarge, ScanIncomplete):
+        return False  # Its files are still coming.
+    return True
+
+
+def _analyse_again(
+    scan_id: ScanId, settings: Settings, ledger: Ledger, send: Send, clock: Callable[[], float]
+) -> None:
+    """Send a finished scan whose files have changed. The next final event names the one before."""
+    ledger.set_deadline(scan_id, clock() + settings.queue_lease_s)
+    send(message(scan_id))
+    log.info("scan_changed", scan_id=scan_id)
 
 
 def _holds_results(folder: str, settings: Settings) -> bool:
@@ -112,15 +153,12 @@ def _holds_results(folder: str, settings: Settings) -> bool:
     return False
 
 
-def _deadline(scan_id: ScanId, settings: Settings, scans: Storage, results: Storage) -> float | None:
-    """Return when a scan is overdue, in seconds of the epoch; None if it is final or has no files."""
-    status = read_status(results, scan_id)
+def _deadline(scan_id: ScanId, status: ScanStatus | None, settings: Settings, scans: Storage) -> float | None:
+    """Return when an unfinished scan is overdue, in seconds of the epoch; None if it has no files."""
     if status is None:
         files = scans.objects(scan_id, settings.max_scan_files)
         # Producers announce a scan after its files are stored.
         return max(each.modified or 0.0 for each in files) + settings.queue_lease_s if files else None
-    if status.status.final:
-        return None
     if status.lease_until is not None:
         return status.lease_until.timestamp()
     return status.updated_at.timestamp() + settings.queue_lease_s
@@ -146,6 +184,12 @@ def _send_again(
             # The worker that finished it crashed before it sent the final event, or could not send it.
             if emit_final_event(events, status, results):
                 ledger.close(scan_id)
+            return False
+        if is_erased(results, scan_id):
+            ledger.close(scan_id)
+            return False
+        if ledger.is_cancel_asked(scan_id):
+            write_cancelled(scan_id, ledger, events, results)
             return False
         time_now = now()
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)

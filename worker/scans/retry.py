@@ -55,12 +55,16 @@ class RetryState:
 
 
 class RetryLater(Exception):
-    """Raised when the message is to come again after `delay_s` seconds, and to carry `state`."""
+    """Raised when the message is to come again after `delay_s` seconds, and to carry `state`.
 
-    def __init__(self, reason: str, delay_s: float, state: RetryState) -> None:
+    `waits` is true if nothing went wrong: the scan waits for its files or its lock.
+    """
+
+    def __init__(self, reason: str, delay_s: float, state: RetryState, *, waits: bool = False) -> None:
         self.reason = reason
         self.delay_s = delay_s
         self.state = state
+        self.waits = waits
         super().__init__(reason)
 
 
@@ -80,6 +84,27 @@ def retry_after_error(state: RetryState, reason: str, settings: Settings, now: f
     return RetryLater(reason, delay_s, replace(state, attempt=state.attempt + 1, first_failure=first_failure))
 
 
+def retry_incomplete(
+    state: RetryState, reason: str, settings: Settings, now: float, wait_s: float | None = None
+) -> RetryLater | None:
+    """Return the next look at a scan whose files are not all there, or None after `INCOMPLETE_S`.
+
+    Args:
+        state: Of the attempt that found it incomplete.
+        reason: What is missing.
+        settings: Of this process.
+        now: Seconds of the epoch.
+        wait_s: Seconds after which it may be complete, if that is known.
+    """
+    first = now if state.first_failure is None else state.first_failure
+    left_s = first + settings.incomplete_s - now
+    if left_s <= 0:
+        return None
+    delay_s = retry_delay_s(state.attempt + 1, settings.retry_base_s) if wait_s is None else wait_s
+    later = replace(state, attempt=state.attempt + 1, first_failure=first)
+    return RetryLater(reason, min(delay_s, left_s), later, waits=True)
+
+
 def retry_unwritten(state: RetryState, reason: str, settings: Settings) -> RetryLater:
     """Return the next try to write how a scan ended. There is no limit: its message is kept until then."""
     return RetryLater(reason, retry_delay_s(state.attempt + 1, settings.retry_base_s), state)
@@ -90,7 +115,7 @@ def retry_after_lock(state: RetryState, reason: str, settings: Settings) -> Retr
     if state.lock_waits * MAX_LOCK_WAIT_S > settings.time_limit_s + settings.lock_ttl_s + LOCK_MARGIN_S:
         return None
     delay_s = min(MAX_LOCK_WAIT_S, 0.5 * 2.0 ** min(state.lock_waits, 16))
-    return RetryLater(reason, delay_s, replace(state, lock_waits=state.lock_waits + 1))
+    return RetryLater(reason, delay_s, replace(state, lock_waits=state.lock_waits + 1), waits=True)
 
 
 def retry_delay_s(attempt: int, base_s: float, jitter: Callable[[], float] = random.random) -> float:

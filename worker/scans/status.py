@@ -20,17 +20,18 @@ PROGRESS_EVERY: Final = timedelta(seconds=0.5)
 
 
 class Status(StrEnum):
-    """The state of a scan. `completed` and `failed` are final."""
+    """The state of a scan. `completed`, `failed` and `cancelled` are final."""
 
     QUEUED = "queued"
     STARTED = "started"
     PROGRESS = "progress"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
-        return self in (Status.COMPLETED, Status.FAILED)
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class Stage(StrEnum):
@@ -69,6 +70,12 @@ class ScanStatus(BaseModel):
         default=None, description="after this time the scan is overdue and is sent again"
     )
     finished_at: AwareDatetime | None = None
+    files: str | None = Field(
+        default=None, description="digest of the list of files that was analysed: names, sizes and times"
+    )
+    supersedes: str | None = Field(
+        default=None, description="id of the final event of an earlier analysis of this scan"
+    )
 
 
 def read_status(storage: Storage, scan_id: ScanId) -> ScanStatus | None:
@@ -119,6 +126,7 @@ class StatusRecord:
         clock: Returns the time, in UTC.
 
     Attributes:
+        storage: Of results.
         deferred: Nothing is written yet.
     """
 
@@ -133,10 +141,11 @@ class StatusRecord:
         force: bool = False,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        self._storage = storage
+        self.storage = storage
         self._clock = clock
         self._lease_s = lease_s
         self._written: datetime | None = None
+        self._earlier: ScanStatus | None = None
         self._status = ScanStatus(
             scan_id=scan_id,
             status=Status.QUEUED,
@@ -149,9 +158,9 @@ class StatusRecord:
 
     def read_earlier(self) -> ScanStatus | None:
         """Return the stored status of the scan, or None if there is none."""
-        earlier = read_status(self._storage, self._status.scan_id)
+        earlier = self._earlier = read_status(self.storage, self._status.scan_id)
         if earlier is not None and not earlier.status.final:
-            self._change(queued_at=earlier.queued_at)
+            self._change(queued_at=earlier.queued_at, supersedes=earlier.supersedes)
         return earlier
 
     @property
@@ -162,6 +171,23 @@ class StatusRecord:
     def received(self) -> None:
         """Note that the `received` event was sent. The next write includes it."""
         self._change(queued_at=self._clock())
+
+    def supersede(self, event_id: str) -> None:
+        """Note the final event of the earlier analysis. The next write includes it."""
+        self._change(supersedes=event_id)
+
+    def listed(self, files: str) -> None:
+        """Note which files are analysed (`worker.scans.completeness.digest_of`)."""
+        self._change(files=files)
+
+    def keep_earlier(self) -> None:
+        """Leave the earlier status, but for the files: they were looked at, and changed nothing."""
+        earlier, files = self._earlier, self._status.files
+        if earlier is not None and files is not None and earlier.files != files:
+            try:
+                write_status(self.storage, earlier.model_copy(update={"files": files}))
+            except StorageError as error:
+                log.warning("status_not_written", status=earlier.status, reason=str(error))
 
     def started(self, crashes: int = 0, *, deferred: bool = False) -> None:
         """Write that the attempt started, or defer all writes until the analysis starts."""
@@ -208,7 +234,7 @@ class StatusRecord:
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:
-            self._storage.delete(result_key(self._status.scan_id))
+            self.storage.delete(result_key(self._status.scan_id))
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
             return False
@@ -220,7 +246,7 @@ class StatusRecord:
     def _write(self, lease_s: float | None = None) -> None:
         until = None if lease_s is None else self._clock() + timedelta(seconds=lease_s)
         self._change(lease_until=until)
-        write_status(self._storage, self._status)
+        write_status(self.storage, self._status)
         self._written = self._clock()
 
     def _try_to_write(self, lease_s: float | None = None) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from worker.config.settings import Settings
 from worker.keys import ScanId, artefact_key, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
@@ -28,26 +29,58 @@ class Limits:
     files: int
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits that the settings give."""
+    return Limits(settings.max_object_bytes, settings.max_scan_bytes, settings.max_scan_files)
+
+
 def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:
     """Return the files of a scan by their names (`rgb/….jpg`), without hidden files.
 
+    Raises: as `list_scan`, `check_sizes` and `fetch_files`.
+    """
+    files = list_scan(storage, scan_id, limits)
+    check_sizes(storage, files, limits)
+    return fetch_files(storage, scan_id, files)
+
+
+def list_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> list[StoredObject]:
+    """Return the files of a scan, without hidden files.
+
     Raises:
-        ScanMissing: There are no files.
-        ScanTooLarge: The scan is above the limits.
-        ObjectChanged: A file changed while it was read.
+        ScanTooLarge: There are too many.
         StorageUnavailable: The storage of scans cannot be used.
     """
     found = storage.objects(scan_id, limits.files)
-    if not found:
-        raise ScanMissing(f"{storage.name} holds no files of this scan")
     if len(found) > limits.files:
         raise ScanTooLarge(f"the scan has more than {limits.files} files")
     start = len(scan_id) + 1
-    wanted = [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
-    if any(each.size > limits.object_bytes for each in wanted):
+    return [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
+
+
+def check_sizes(storage: Storage, files: Sequence[StoredObject], limits: Limits) -> None:
+    """Return if the files of a scan can be read.
+
+    Raises:
+        ScanMissing: There are none.
+        ScanTooLarge: They are above the limits.
+    """
+    if not files:
+        raise ScanMissing(f"{storage.name} holds no files of this scan")
+    if any(each.size > limits.object_bytes for each in files):
         raise ScanTooLarge(f"a file of the scan has more than {limits.object_bytes} bytes")
-    if sum(each.size for each in wanted) > limits.scan_bytes:
+    if sum(each.size for each in files) > limits.scan_bytes:
         raise ScanTooLarge(f"the scan has more than {limits.scan_bytes} bytes")
+
+
+def fetch_files(storage: Storage, scan_id: ScanId, wanted: Sequence[StoredObject]) -> dict[str, bytes]:
+    """Return the content of files that `list_scan` listed, by their names.
+
+    Raises:
+        ObjectChanged: A file changed while it was read.
+        StorageUnavailable: The storage of scans cannot be used.
+    """
+    start = len(scan_id) + 1
 
     def read(each: StoredObject) -> bytes:
         # The limits were checked with the listed sizes, so no file may be larger than listed.
@@ -90,6 +123,17 @@ def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Ma
     content = result.model_dump_json(indent=2) + "\n"
     results.write(result_key(scan_id), content.encode(), CONTENT_TYPES["json"])
     return len(old)
+
+
+def remove_results(results: Storage, scan_id: ScanId) -> None:
+    """Delete what an analysis stored, or a part of it: first `result.json`, then the artefacts.
+
+    Raises:
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    results.delete(result_key(scan_id))
+    for each in results.objects(f"{scan_id}/frames", MAX_OBJECTS):
+        results.delete(each.key)
 
 
 def read_result(results: Storage, scan_id: ScanId) -> ScanResult | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +15,7 @@ from typing import Final
 
 from worker.storage.base import (
     ObjectMissing,
+    Purged,
     ScanTooLarge,
     Storage,
     StorageUnavailable,
@@ -70,7 +73,7 @@ class LocalStorage(Storage):
                             break
         return sorted(found, key=lambda each: each.key)
 
-    def folders(self) -> list[str]:
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         with self._errors():
             try:
                 entries = os.scandir(self._root)
@@ -78,9 +81,11 @@ class LocalStorage(Storage):
                 self._check_absent(error)
                 return []
             with entries:
-                return sorted(
+                found = [
                     each.name for each in entries if each.is_dir(follow_symlinks=False) and is_key(each.name)
-                )
+                ]
+        wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
+        return sorted(wanted, key=lambda name: f"{name}/")[:limit]
 
     def read(self, key: str, max_bytes: int) -> bytes:
         *folders, file = split_key(key)
@@ -126,6 +131,25 @@ class LocalStorage(Storage):
                     os.fsync(folder)
             except OSError as error:
                 self._check_absent(error)
+
+    def purge(self, folder: str) -> Purged:
+        *parents, name = split_key(folder)
+        with self._errors():
+            try:
+                with _closed(self._open_folder(parents, make=False)) as parent:
+                    removed = sum(
+                        len(files) for _, _, files, _ in os.fwalk(name, dir_fd=parent, follow_symlinks=False)
+                    )
+                    shutil.rmtree(name, dir_fd=parent)
+                    os.fsync(parent)
+            except PermissionError as error:
+                return Purged(
+                    0, f"{self.name}: not all files may be deleted: {os.strerror(error.errno or 0)}"
+                )
+            except OSError as error:
+                self._check_absent(error)
+                return Purged(0)
+        return Purged(removed)
 
     def _open_folder(self, parts: list[str], make: bool) -> int:
         if make and self._make_root:
@@ -186,4 +210,6 @@ def _stored(key: str, entry: os.DirEntry[str]) -> list[StoredObject]:
         about = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return []
-    return [StoredObject(key, about.st_size, about.st_mtime)]
+    # A file that was copied may keep an old time of change, but not of its entry.
+    age_s = time.time() - max(about.st_mtime, about.st_ctime)
+    return [StoredObject(key, about.st_size, about.st_mtime, age_s)]

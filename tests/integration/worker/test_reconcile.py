@@ -12,9 +12,11 @@ from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
+from worker.scans.completeness import digest_of
 from worker.scans.events import EventType
 from worker.scans.reconcile import REASON, reconcile
 from worker.scans.status import ScanStatus, Status, read_status, write_status
+from worker.scans.transfer import limits_of, list_scan
 from worker.storage.base import Storage, StorageUnavailable
 from worker.storage.opening import open_storages
 
@@ -276,3 +278,37 @@ def test_results_in_the_bucket_of_the_scans_are_no_scan(world, here, scans, resu
     for scan_id in ("new", "results"):
         world.put_files(scan_id, here, age_s=LEASE_S + 1)
     assert world.reconcile(sweep=True) == found
+
+
+@pytest.mark.parametrize("end", [Status.COMPLETED, Status.FAILED])
+def test_a_finished_scan_whose_files_changed_is_sent_once(world, here, end):
+    world.put_files("scan", here, age_s=1000)
+    listed = list_scan(world.scans, ScanId("scan"), limits_of(world.settings))
+    world.put("scan", end, files=digest_of(listed), finished_at=world.time())
+    assert world.reconcile(sweep=True) == []
+    world.scans.write("scan/rgb/2.jpg", b"2", "image/jpeg")
+    assert world.reconcile(sweep=True) == []  # more may come
+    world.settings = world.settings.model_copy(update={"arrivals_quiet_s": 0.0})
+    assert world.reconcile(sweep=True) == ["scan"]
+    assert world.sent == [{"scan_id": "scan"}]
+    assert world.reconcile(sweep=True) == []
+    assert world.reconcile() == []
+    assert world.status("scan").status is end
+    listed = list_scan(world.scans, ScanId("scan"), limits_of(world.settings))
+    world.put("scan", end, files=digest_of(listed), finished_at=world.time())
+    world.ledger.close("scan")
+    assert world.reconcile(sweep=True) == []
+
+
+def test_a_scan_that_failed_without_any_file_is_sent_when_its_files_have_come(world, here):
+    world.put("scan", Status.FAILED, files=digest_of([]), finished_at=world.time())
+    assert world.reconcile(sweep=True) == []
+    world.settings = world.settings.model_copy(update={"arrivals_quiet_s": 0.0})
+    world.put_files("scan", here, age_s=1000)
+    assert world.reconcile(sweep=True) == ["scan"]
+
+
+def test_a_finished_scan_whose_files_were_deleted_is_left_alone(world, here):
+    world.put("scan", Status.COMPLETED, files="some", finished_at=world.time())
+    (here / "scans" / "scan").mkdir()
+    assert world.reconcile(sweep=True) == []

@@ -67,7 +67,7 @@ class Silence:
 def attempt(settings: Settings, before: Callable[[Stage, int], None]) -> Outcome:
     scans, _ = open_storages(settings)
 
-    def work(results: Storage, force: bool, report: Report) -> Outcome:
+    def work(results: Storage, force: bool, report: Report, _: object) -> Outcome:
         def report_first(stage: Stage, done: int, frames: int | None) -> None:
             report(stage, done, frames)
             before(stage, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,14 @@ from worker.storage.base import (
     InvalidKey,
     ObjectChanged,
     ObjectMissing,
+    Purged,
     ScanMissing,
     ScanTooLarge,
     Storage,
     StorageUnavailable,
     StoredObject,
 )
+from worker.storage.local import LocalStorage
 from worker.storage.opening import open_storage, open_storages
 
 SCAN = ScanId("scan")
@@ -98,6 +101,25 @@ def test_folders_in_the_root_are_listed_in_order(storage):
     assert storage.folders() == ["other", "sc", "scan"]
 
 
+def test_folders_after_a_name_are_listed_some_at_a_time(storage):
+    names = ["a", "a-b", "a0", "a_b", "ab", "b"]
+    put(storage, **{f"{name}__x": b"" for name in names})
+    found, last = [], ""
+    while page := storage.folders(last, 2):
+        found += page
+        last = page[-1]
+    # As keys are sorted, where each folder ends in a slash.
+    assert found == storage.folders() == ["a-b", "a", "a0", "a_b", "ab", "b", "other"]
+    assert storage.folders("a1") == ["a_b", "ab", "b", "other"]
+
+
+def test_purge_deletes_all_below_a_folder(storage):
+    put(storage, scan__x=b"1", scan__a__b__c=b"2", scan2__x=b"3")
+    assert storage.purge("scan") == Purged(2)
+    assert storage.folders() == ["other", "scan2"]
+    assert storage.purge("scan") == storage.purge("nothing") == Purged(0)
+
+
 def test_a_new_storage_has_no_folders(open_at):
     assert open_at("nothing here").folders() == []
 
@@ -108,6 +130,19 @@ def test_a_listed_object_has_the_time_of_its_last_change(storage):
     (found,) = storage.objects("scan", MANY)
     assert found.modified is not None
     assert before - 2 <= found.modified <= time.time() + 2  # S3 gives whole seconds
+    assert found.age_s is not None
+    assert -1 <= found.age_s <= time.time() - before + 2
+
+
+def test_a_file_that_keeps_its_old_time_when_it_is_copied_is_new(tmp_path):
+    path = tmp_path / "scan" / "x"
+    path.parent.mkdir()
+    path.write_bytes(b"1")
+    os.utime(path, (0, 0))
+    (found,) = LocalStorage(tmp_path, "scans", make_root=False).objects("scan", MANY)
+    assert found.modified == 0
+    assert found.age_s is not None
+    assert found.age_s < 60
 
 
 def test_reading_a_missing_object_raises(storage):
@@ -134,6 +169,8 @@ def test_keys_outside_of_the_root_are_refused(storage, key):
         storage.objects(key, MANY)
     with pytest.raises(InvalidKey):
         storage.delete(key)
+    with pytest.raises(InvalidKey):
+        storage.purge(key)
 
 
 def test_keys_may_contain_any_other_character(storage):

@@ -34,7 +34,7 @@ PERSON = "Zoe-1234"
 
 @pytest.fixture
 def settings(here, monkeypatch) -> Settings:
-    settings = read_settings(retry_base_s=0, max_attempts=3)
+    settings = read_settings(retry_base_s=0, max_attempts=3, arrivals_quiet_s=0, incomplete_s=0)
     monkeypatch.setattr(tasks, "load_settings", lambda: settings)
     return settings
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose.analysis.quality import QualityLimits, check
+from pose.analysis.quality import QualityLimits, check, counts
+from pose.estimators.base import Detections, Person
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
+from pose.lifting.posture import Posture, PostureEstimate
 from pose.scan.frame import Frame
 from tests.support.estimators import FindsNobody
 
@@ -27,8 +29,25 @@ def frame_of(view, step=100, picture=(200, 20)):
     return Frame(0, step, np.zeros((picture[1], picture[0], 3), np.uint8), view)
 
 
-def codes(step=100, scores=(0.9,), distance=1.0, picture=(200, 20), **camera):
-    return check(LIMITS, frame_of(depthmap(**camera), step, picture), list(scores), distance)
+def found(scores=(0.9,), **turns):
+    at = np.zeros((17, 2))
+    people = [Person(at, np.full(17, score), (0.0, 0.0, 1.0, 1.0), 0.9) for score in scores]
+    return Detections(people, **turns)
+
+
+def codes(
+    step=100,
+    scores=(0.9,),
+    distance=1.0,
+    picture=(200, 20),
+    posture=None,
+    turns=None,
+    uncertain=False,
+    **camera,
+):
+    seen = found(scores, turns=turns, turns_uncertain=uncertain)
+    estimate = posture and PostureEstimate(posture, 1.0)
+    return check(LIMITS, frame_of(depthmap(**camera), step, picture), seen, distance, estimate)
 
 
 def test_a_good_frame_keeps_all_limits():
@@ -72,11 +91,45 @@ def test_a_limit_itself_is_kept(change):
 
 def test_a_lying_child_is_scanned_from_above():
     assert codes(step=200, angle=-80) == ()
+    assert codes(step=200, angle=-80, posture=Posture.LYING) == ()
+
+
+def test_the_body_and_not_the_step_decides_whether_the_angle_is_limited():
+    assert codes(step=100, angle=-80, posture=Posture.LYING) == ("step_mismatch",)
+    assert codes(step=200, angle=-30, posture=Posture.STANDING) == ("step_mismatch", "camera_angle")
+    assert codes(step=200, angle=-30, posture=Posture.UNKNOWN) == ("camera_angle",)
+
+
+@pytest.mark.parametrize(
+    ("seen", "mismatch"),
+    [
+        ({"step": 100, "turns": 1, "posture": Posture.STANDING}, False),
+        ({"step": 200, "turns": 3, "posture": Posture.LYING}, False),
+        ({"step": 200, "turns": 1, "posture": Posture.STANDING}, True),
+        ({"step": 100, "turns": 1, "posture": Posture.LYING}, True),
+        ({"step": 100, "turns": 3, "posture": Posture.STANDING}, True),
+        ({"step": 100, "turns": None}, False),
+        ({"step": 100, "turns": 1, "posture": Posture.UNKNOWN}, False),
+        ({"step": 999, "turns": 3, "posture": Posture.LYING}, False),
+    ],
+)
+def test_a_step_that_contradicts_what_is_seen_is_reported(seen, mismatch):
+    assert codes(**seen) == (("step_mismatch",) if mismatch else ())
+
+
+def test_a_frame_with_a_wrong_step_counts_and_others_do_not():
+    assert counts(()) and counts(("step_mismatch",))
+    assert not counts(("step_mismatch", "score")) and not counts(("orientation",))
+
+
+def test_an_uncertain_turn_is_reported_and_then_the_step_is_not_blamed():
+    assert codes(turns=3, uncertain=True) == ("orientation",)
+    assert codes(turns=3, uncertain=True, scores=()) == ("person_count",)
 
 
 def test_without_a_pose_the_angle_cannot_be_checked():
     unknown = replace(depthmap(), pose_known=False)
-    assert check(LIMITS, frame_of(unknown), [0.9], 1.0) == ("camera_pose",)
+    assert check(LIMITS, frame_of(unknown), found(), 1.0, None) == ("camera_pose",)
 
 
 def test_the_limit_of_the_score_is_the_estimators_if_none_is_set():

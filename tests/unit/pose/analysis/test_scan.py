@@ -31,7 +31,7 @@ def good(posture="standing"):
 
     def fits(truth):
         frame, someone = truth.frame, truth.people[0]
-        if truth.face.sum() < 150 or check(QualityLimits(), frame, [1.0], 1.0):
+        if truth.face.sum() < 150 or check(QualityLimits(), frame, Detections([someone]), 1.0, None):
             return False
         skeleton = pose.lift(frame.depthmap, someone.keypoints, someone.scores, frame.picture_size)
         return skeleton.chain_observed and skeleton.floor is not None
@@ -44,6 +44,15 @@ def scan_of(*truths, broken=(), digest=DIGEST):
     frames = tuple(replace(truth.frame, order=order) for order, truth in enumerate(truths))
     people = {order: truth.people for order, truth in enumerate(truths)}
     return Scan(frames[0].step, frames, tuple(broken), digest), KnowingEstimator(people)
+
+
+def mirrored(truth):
+    """The same frame, with the mirror image as its picture."""
+    return replace(truth, frame=replace(truth.frame, rgb=np.ascontiguousarray(truth.frame.rgb[:, ::-1])))
+
+
+class KnowingByDepth(KnowingEstimator):
+    uses_depth = True
 
 
 def without_pose(truth):
@@ -244,7 +253,7 @@ def test_estimators_get_frames_in_batches(monkeypatch):
 def test_each_stage_is_timed():
     result = pose.analyse_scan(*scan_of(good())).result
     assert set(result.timings_ms) == {"estimate", "frames", "total"}
-    stages = {"estimate", "floor", "lift", "heads", "cover", "draw", "total"}
+    stages = {"estimate", "alignment", "floor", "lift", "heads", "cover", "draw", "total"}
     assert set(result.frames[0].timings_ms) == stages
 
 
@@ -313,26 +322,48 @@ def test_a_second_model_adds_the_drift_and_changes_nothing_else():
     assert [frame.people for frame in result.frames] == [frame.people for frame in alone.frames]
 
 
-def test_a_second_model_that_cannot_use_the_scan_has_no_effect_on_the_result():
-    class Refuses(KnowingEstimator):
-        def detect(self, frames):
-            raise pose.InvalidManifest("scan", "step", "unknown step 999")
+class Turning(KnowingEstimator):
+    """Also tells how the picture must be turned."""
 
-    scan, estimator = scan_of(good())
-    result = pose.analyse_scan(scan, estimator, compare_with=Refuses({})).result
-    assert result.frames_used == 1
-    assert result.drift is not None
-    assert (result.drift.frames, result.drift.distance, result.drift.alarm) == (0, None, False)
+    def __init__(self, people, turns, uncertain=False):
+        super().__init__(people)
+        self.turns, self.uncertain = turns, uncertain
+
+    def detect(self, frames):
+        told = {"turns": self.turns, "turns_uncertain": self.uncertain}
+        return [replace(found, **told) for found in super().detect(frames)]
 
 
-@pytest.mark.parametrize("posture", ["standing", "lying"])
-def test_the_overlay_of_an_unknown_step_is_turned_head_up(posture):
-    truth = good(posture)
-    unknown = replace(truth, frame=replace(truth.frame, step=999))
-    known, guessed = (
-        pose.analyse_scan(*scan_of(each)).artefacts["frames/0/overlay.jpg"] for each in (truth, unknown)
+@pytest.mark.parametrize(("posture", "turns"), [("standing", 1), ("lying", 3)])
+def test_the_overlay_is_turned_as_the_estimator_tells_or_else_head_up(posture, turns):
+    scan, estimator = scan_of(good(posture))
+    told, guessed, upside = (
+        pose.analyse_scan(scan, each).artefacts["frames/0/overlay.jpg"]
+        for each in (Turning(estimator.people, turns), estimator, Turning(estimator.people, turns + 2))
     )
-    assert guessed == known
+    assert guessed == told
+    assert upside != told
+
+
+@pytest.mark.parametrize("wrong", [200, 999])
+def test_a_wrong_step_changes_neither_figures_nor_covering(wrong):
+    scan, estimator = scan_of(good())
+    mistaken = replace(scan, step=wrong, frames=tuple(replace(frame, step=wrong) for frame in scan.frames))
+    right, result = (
+        pose.analyse_scan(each, Turning(estimator.people, 1)).result for each in (scan, mistaken)
+    )
+    kept = ("posture", "posture_confidence", "body_length_m", "frames_used")
+    assert [getattr(result, name) for name in kept] == [getattr(right, name) for name in kept]
+    assert result.frames[0].covering == right.frames[0].covering is not None
+    assert result.frames[0].quality == (("step_mismatch",) if wrong == 200 else ())
+
+
+def test_without_a_certain_turn_the_picture_is_withheld_and_the_frame_does_not_count():
+    scan, estimator = scan_of(good())
+    result = pose.analyse_scan(scan, Turning(estimator.people, 1, uncertain=True)).result
+    assert (result.frames_used, result.frames[0].quality) == (0, ("orientation",))
+    assert result.frames[0].picture is None
+    assert result.frames[0].reason == "picture withheld: it is not certain which way is up"
 
 
 def test_the_plush_scan_has_figures_and_nobody(plush):
@@ -411,3 +442,66 @@ def test_nothing_is_written_to_any_disk(tmp_path, monkeypatch):
         watching = False
     assert opened == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_aligned_frame_says_how_well_its_picture_and_depth_map_agree():
+    frame = pose.analyse_scan(*scan_of(good())).result.frames[0]
+    assert frame.exif_orientation == 1
+    assert frame.alignment is not None
+    assert frame.alignment.margin > frame.alignment.limit
+    assert frame.alignment.score > 5
+
+
+def test_a_misaligned_frame_has_no_picture_and_no_3d_from_its_picture():
+    analysis = pose.analyse_scan(*scan_of(mirrored(good())))
+    frame = analysis.result.frames[0]
+    assert frame.quality == ("misaligned", "no_depth")
+    assert frame.alignment is not None
+    assert frame.alignment.margin < frame.alignment.limit
+    assert frame.alignment.rival == "mirror"
+    assert frame.picture is None
+    assert frame.people[0].skeleton is None
+    assert frame.people[0].body_length_m is None
+    assert frame.reason == (
+        "picture and depth map do not show the same view: no 3D; "
+        "picture withheld: it does not show the same view as the depth map"
+    )
+    assert set(analysis.artefacts) == {"frames/0/pose.json"}
+    assert analysis.result.frames_used == 0
+
+
+def test_a_misaligned_frame_still_counts_where_the_keypoints_are_from_the_depth_map():
+    truth = good()
+    scan, known = scan_of(mirrored(truth))
+    result = pose.analyse_scan(scan, KnowingByDepth(known.people)).result
+    straight = pose.analyse_scan(*scan_of(truth)).result
+    assert result.frames[0].quality == ("misaligned",)
+    assert result.frames[0].picture is None
+    assert result.frames_used == 1
+    assert result.body_length_m == straight.body_length_m
+
+
+def test_a_frame_of_unknown_orientation_has_no_picture():
+    scan, known = scan_of(good())
+    doubtful = replace(scan.frames[0], orientation_known=False)
+    frame = pose.analyse_scan(replace(scan, frames=(doubtful,)), known).result.frames[0]
+    assert frame.picture is None
+    assert "misaligned" in frame.quality
+    assert frame.alignment is not None
+    assert not frame.alignment.orientation_known
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "what the estimator detects is None, expected a list of Detections"),
+        ([[]], "what the estimator detects[0] is list, expected Detections"),
+        ([Detections([])] * 2, "the estimator returned 2 Detections for 1 frames, expected one for each"),
+    ],
+)
+def test_an_estimator_that_returns_something_else_is_told_so(monkeypatch, returned, told):
+    scan, estimator = scan_of(rendered(0, "standing"))
+    monkeypatch.setattr(estimator, "detect", lambda _: returned)
+    with pytest.raises(ValueError) as caught:
+        pose.analyse_scan(scan, estimator)
+    assert str(caught.value) == told

@@ -10,13 +10,13 @@ import torch
 
 from pose import keypoints as kp
 from pose.analysis.quality import QualityLimits
-from pose.estimators.base import RGB_MIN_SCORE, Detections, Person
+from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator, Person
 from pose.estimators.detector import Detector
 from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.estimators.topdown import TopDown
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
-from pose.geometry.orientation import turns_for_step, unturn_points
+from pose.geometry.orientation import unturn_points
 from pose.scan.frame import Frame
 from tests.support.estimators import FindsNobody
 from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
@@ -93,15 +93,25 @@ class Poser:
         return points, scores
 
 
-def estimator(**options: Any) -> RGBHRNet:
+class TellsTurns(FindsNobody):
+    """A depth network that finds nobody, but tells the turns of each frame by its order."""
+
+    def __init__(self, *turns: int | None, uncertain: bool = False) -> None:
+        super().__init__()
+        self.turns, self.uncertain = turns, uncertain
+
+    def detect(self, frames: Any) -> Any:
+        return [Detections([], [], self.turns[frame.order], self.uncertain) for frame in frames]
+
+
+def estimator(depth: Estimator | None = None, **options: Any) -> RGBHRNet:
     pose: Any = Poser(**options)
-    return RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody())
+    return RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth or TellsTurns(1))
 
 
-@pytest.mark.parametrize("step", [100, 104, 200])
-def test_keypoints_and_box_are_in_pixels_of_the_original_picture(step):
-    turns = turns_for_step(step)
-    ((person,),) = estimator().estimate([frame(step, turns)])
+@pytest.mark.parametrize("turns", [1, 3])
+def test_keypoints_and_box_are_in_pixels_of_the_original_picture(turns):
+    ((person,),) = estimator(TellsTurns(turns)).estimate([frame(turns=turns)])
     assert person.keypoints == pytest.approx(in_sensor(turns))
     # The box of the upright picture, in edges: x0 - 2, y0 - 3, x1 + 4, y1 + 5.
     x0, y0 = UPRIGHT.min(axis=0) - (2, 3)
@@ -116,17 +126,25 @@ def test_scores_are_clipped_to_0_to_1():
     assert person.scores.tolist() == [1, 1, 1, 0, *[1] * 13]
 
 
+@pytest.mark.parametrize("depth", [TellsTurns(None), TellsTurns(1, uncertain=True)])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_for_an_unknown_step_the_turn_with_the_best_score_is_used(turns):
-    ((person,),) = estimator().estimate([frame(step=300, turns=turns)])
-    assert person.scores[0] == 1
-    assert person.keypoints == pytest.approx(in_sensor(turns))
+def test_the_turn_with_the_best_score_is_used_if_the_depth_network_is_not_certain(turns, depth):
+    (found,) = estimator(depth).detect([frame(turns=turns)])
+    assert (found.turns, found.turns_uncertain) == (turns, False)
+    assert found.people[0].scores[0] == 1
+    assert found.people[0].keypoints == pytest.approx(in_sensor(turns))
 
 
-def test_for_a_known_step_other_turns_are_not_tried():
-    ((person,),) = estimator().estimate([frame(step=100, turns=3)])
-    assert person.scores[0] == pytest.approx(0.6)
-    assert person.keypoints == pytest.approx(in_sensor(3))
+def test_a_turn_is_uncertain_if_another_one_has_nearly_the_same_score():
+    (found,) = estimator(TellsTurns(None), lying=1.0).detect([frame()])
+    assert found.turns_uncertain
+
+
+def test_other_turns_than_that_of_the_depth_network_are_not_tried():
+    (found,) = estimator(TellsTurns(1)).detect([frame(turns=3)])
+    assert (found.turns, found.turns_uncertain) == (1, False)
+    assert found.people[0].scores[0] == pytest.approx(0.6)
+    assert found.people[0].keypoints == pytest.approx(in_sensor(3))
 
 
 def test_the_person_with_the_highest_score_comes_first():
@@ -136,19 +154,21 @@ def test_the_person_with_the_highest_score_comes_first():
     assert second.keypoints == pytest.approx(in_sensor(1, person=0))
 
 
-@pytest.mark.parametrize("step", [100, 300])
-def test_without_a_person_the_result_is_empty(step):
-    assert estimator().estimate([frame(step, people=0)]) == [[]]
+@pytest.mark.parametrize("turns", [1, None])
+def test_without_a_person_the_result_is_empty(turns):
+    assert estimator(TellsTurns(turns)).estimate([frame(people=0)]) == [[]]
 
 
-def test_frames_of_different_steps_keep_their_people_in_one_batch():
+def test_frames_of_different_turns_keep_their_people_in_one_batch():
     pose: Any = Poser()
-    mixed = [frame(100, 1), frame(300, 2), frame(200, 3, people=0), frame(201, 3, people=2), frame(7, 0)]
-    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", FindsNobody()).estimate(mixed)
+    people, turns = (1, 1, 0, 2, 1), (1, 2, 3, 3, 0)
+    mixed = [frame(100, turns[i], people[i], i) for i in range(5)]
+    depth = TellsTurns(1, None, 3, 3, None)
+    found = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).estimate(mixed)
     assert [len(people) for people in found] == [1, 1, 0, 2, 1]
-    for people, turns in zip(found, (1, 2, 3, 3, 0), strict=True):
-        if people:
-            assert people[-1].keypoints == pytest.approx(in_sensor(turns))
+    for own, turn in zip(found, turns, strict=True):
+        if own:
+            assert own[-1].keypoints == pytest.approx(in_sensor(turn))
     assert pose.calls == 1
 
 
@@ -168,7 +188,7 @@ def test_a_box_is_clipped_to_the_picture():
             return np.zeros((len(boxes), 17, 2)), np.ones((len(boxes), 17))
 
     pose: Any = Anywhere()
-    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1", FindsNobody()).estimate([frame()])
+    ((person,),) = RGBHRNet(Wide(), pose, "hrnet-test", "w1", TellsTurns(1)).estimate([frame()])
     x0, y0, x1, y1 = person.box
     assert (y0, y1) == (0, HEIGHT - 1) and x1 == WIDTH - 1
     assert x0 == UPRIGHT[:, 1].min() - 3
@@ -195,7 +215,7 @@ def test_real_networks_fit_together():
     finder = Detector(random_state(CHEAPEST), CHEAPEST, min_score=0.02)
     picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     depthmap = frame().depthmap
-    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1", FindsNobody()).estimate(
+    (people,) = RGBHRNet(finder, pose, "hrnet-test", "w1", TellsTurns(1)).estimate(
         [Frame(0, 100, picture, depthmap)]
     )
     ((boxes, scores),) = finder.detect([np.rot90(picture, -1)])
@@ -230,12 +250,12 @@ class InDepth(FindsNobody):
     def detect(self, frames: Any) -> Any:
         self.asked += [frame.order for frame in frames]
         someone = Person(np.zeros((17, 2)), np.zeros(17), (0.0, 0.0, 1.0, 1.0), 0.5)
-        return [Detections([someone], [someone]) for _ in frames]
+        return [Detections([someone], [someone], turns=1) for _ in frames]
 
 
 def test_boxes_with_low_scores_are_low_confidence_detections():
     pose: Any = Poser()
-    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", FindsNobody())
+    doubting = RGBHRNet(Doubting(), pose, "hrnet-test", "w1", TellsTurns(1))
     (found,) = doubting.detect([frame(people=2)])
     assert [len(found.people), len(found.low_confidence)] == [1, 1]
     assert found.low_confidence[0].keypoints == pytest.approx(in_sensor(1, 0))
@@ -250,16 +270,16 @@ def test_low_confidence_boxes_are_limited_in_number():
             return [(np.repeat(box, 20, axis=0), np.array([0.95, *[0.5] * 19]))]
 
     pose: Any = Poser()
-    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1", FindsNobody()).detect([frame()])
+    (found,) = RGBHRNet(Many(), pose, "hrnet-test", "w1", TellsTurns(1)).detect([frame()])
     assert [len(found.people), len(found.low_confidence)] == [1, 4]
 
 
-def test_detections_in_depth_maps_are_added_if_the_step_is_known():
+def test_detections_in_depth_maps_are_added():
     pose: Any = Poser()
     depth = InDepth()
     seen = RGBHRNet(Finder(), pose, "hrnet-test", "w1", depth).detect(
         [frame(order=0), frame(step=300, order=1), frame(order=2)]
     )
-    assert depth.asked == [0, 2]
-    assert [len(found.low_confidence) for found in seen] == [2, 0, 2]
+    assert depth.asked == [0, 1, 2]
+    assert [len(found.low_confidence) for found in seen] == [2, 2, 2]
     assert [len(found.people) for found in seen] == [1, 1, 1]

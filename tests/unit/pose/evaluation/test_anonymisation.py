@@ -14,6 +14,7 @@ from pydantic import BaseModel
 import pose
 from pose.evaluation import anonymisation as evaluation
 from pose.evaluation.anonymisation import FIRST_SEED, Tally, measure, redaction_mask, sample_scan, tally_scan
+from pose.evaluation.handling import PLAIN, Handling
 from pose.evaluation.harness import FRAMES
 from pose.privacy.cascades import Cascades
 from pose.results import RedactionResult
@@ -23,8 +24,8 @@ from tests.support.rendered import person
 cached_scan = cache(sample_scan)
 
 
-def scan(number, *, careful=True, first_seed=FIRST_SEED):
-    return cached_scan(number, careful=careful, first_seed=first_seed)
+def scan(number, *, careful=True, first_seed=FIRST_SEED, handling=PLAIN):
+    return cached_scan(number, careful=careful, first_seed=first_seed, handling=handling)
 
 
 class Tells(BaseModel):
@@ -97,7 +98,9 @@ def test_a_face_is_redacted_if_the_head_is_known():
     assert tally.frames == FRAMES
     assert tally.faces > 0 or tally.withheld
     assert tally.redacted == tally.faces
-    assert tally.shown == []
+    assert (tally.shown, tally.open_faces) == ([], 0)
+    assert tally.postures == 1
+    assert max(tally.lengths) < 0.05
     assert len(tally.area_ratios) == FRAMES - tally.withheld
 
 
@@ -119,7 +122,7 @@ def test_an_unredacted_face_is_counted(monkeypatch):
     number = next(n for n in range(20) if n % 3 and sum(p.face.sum() for p in scan(n)[1]) > 500)
     tally = tallied(number)
     assert tally.redacted < 0.1 * tally.faces
-    assert tally.shown
+    assert len(tally.shown) >= tally.open_faces > 0
     assert tally.shown[0]["covered"] < 0.1
 
 
@@ -143,6 +146,16 @@ def test_regions_beyond_the_border_count_inside_the_picture():
     assert mask.shape == (10, 20)
     assert mask.sum() == 4 * 5
     assert mask[:5, :4].all()
+
+
+def test_picture_and_depth_map_are_those_of_the_phone_as_it_was_held():
+    plain, upside = scan(5), scan(5, handling=Handling(roll=180, other_posture=True))
+    assert {frame.step for frame in upside[0].frames} == {plain[0].step - 100}
+    face, turned = plain[1][0].face, upside[1][0].face[::-1, ::-1]
+    assert face.sum() > 100
+    assert (face & turned).sum() > 0.7 * (face | turned).sum()  # the principal point is beside the middle
+    a, b = plain[0].frames[0].depthmap.rotation, upside[0].frames[0].depthmap.rotation
+    assert b == pytest.approx(a @ np.diag([-1, -1, 1]))
 
 
 def test_a_report_contains_shares_and_counts(monkeypatch):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -88,6 +89,17 @@ def test_a_separate_colour_camera_scales_the_region():
     camera = frame.depthmap.intrinsics
     slopes = (rays - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
     uv = slopes * (wider.fx, wider.fy) + (wider.cx, wider.cy)
-    there = pose.anonymise(frame.rgb, [person(uv)], frame.depthmap, color=wider)
+    # Twice the view: what the camera shows is half as large, about its middle.
+    shrink = np.array([[0.5, 0, wider.cx / 2], [0, 0.5, wider.cy / 2]])
+    seen = cv2.warpAffine(frame.rgb, shrink, frame.picture_size, borderMode=cv2.BORDER_REFLECT)
+    there = pose.anonymise(np.asarray(seen, np.uint8), [person(uv)], frame.depthmap, color=wider)
     here = pose.anonymise(frame.rgb, truth.people, frame.depthmap)
     assert there.regions[0].radius_px == pytest.approx(here.regions[0].radius_px / 2, rel=0.05)
+
+
+def test_a_picture_of_another_view_than_the_depth_map_is_withheld():
+    truth = with_face()
+    mirrored = np.ascontiguousarray(truth.frame.rgb[:, ::-1])
+    redacted = pose.anonymise(mirrored, truth.people, truth.frame.depthmap)
+    assert redacted.picture is None
+    assert redacted.reason == "it does not show the same view as the depth map"

@@ -15,12 +15,13 @@ import torch
 from pose.errors import DeviceUnavailable, InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_thread_left
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.attempt import FAILED_HERE, Attempt
+from worker.scans.completeness import ScanIncomplete
 from worker.scans.ending import Ending
 from worker.scans.events import FileEvents
 from worker.scans.failures import TOO_LONG, ProcessEnds, ScanFailed
@@ -65,10 +66,14 @@ class Work:
         self.error = error
         self.repeated = repeated
         self.withheld = False
+        self.files = "files"
         self.at_work: Callable[[Storage], object] = lambda _: None
 
-    def __call__(self, results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+    def __call__(
+        self, results: Storage, force: bool, report: Callable[..., None], note_files: Callable[[str], None]
+    ) -> Outcome:
         self.calls += 1
+        note_files(self.files)
         self.force.append(force)
         report(Stage.FETCH, 0, None)
         result = result_of(withheld=self.withheld)
@@ -87,7 +92,7 @@ class Work:
 
 @pytest.fixture
 def settings(here) -> Settings:
-    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3)
+    return read_settings(retry_base_s=2, max_attempts=4, retry_total_s=100, max_deaths=3, incomplete_s=30)
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def put(results: Storage, status: Status, **fields: object) -> None:
 
 
 def complete(results: Storage) -> None:
-    put(results, Status.COMPLETED)
+    put(results, Status.COMPLETED, files="files")
     results.write(RESULT, result_of().model_dump_json().encode(), "application/json")
 
 
@@ -224,6 +229,40 @@ def test_new_files_for_a_finished_scan_are_analysed(attempt, results, here):
     assert told(here) == ["received", "started", "progress", "completed"]
 
 
+def test_the_final_event_of_another_analysis_names_the_one_that_it_supersedes(attempt, results, here):
+    attempt(Work())
+    first = events_of(here)[-1]
+    assert "supersedes" not in first["data"]
+    assert status(results).files == "files"
+    work = Work(StorageUnavailable("away"))
+    work.files = "others"
+    with pytest.raises(RetryLater):
+        attempt(work)
+    work.error = None
+    attempt(work, RetryState(attempt=2, first_failure=NOW))
+    second = events_of(here)[-1]
+    assert (second["type"], second["data"]["supersedes"]) == (first["type"], first["id"])
+    assert second["id"] != first["id"]
+    assert status(results).files == "others"
+    with pytest.raises(ScanFailed):
+        attempt(Work(InvalidScan("scan", "frames", "none")))
+    assert events_of(here)[-1]["data"]["supersedes"] == second["id"]
+
+
+def test_files_that_changed_nothing_are_noted_and_no_event_is_sent(attempt, results, here):
+    attempt(Work())
+    before, sent = status(results), told(here)
+    work = Work(repeated=True)
+    work.files = "touched"
+    attempt(work)
+    assert status(results) == before.model_copy(update={"files": "touched"})
+    work.files, work.error, work.repeated = "gone", ScanMissing("no files"), False
+    with pytest.raises(ScanFailed):
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30))
+    assert status(results) == before.model_copy(update={"files": "gone"})
+    assert told(here) == sent
+
+
 def test_force_reaches_the_work_and_the_status(attempt, results):
     complete(results)
     work, seen = Work(), []
@@ -313,16 +352,15 @@ def test_an_invalid_scan_fails_and_its_earlier_result_is_deleted(attempt, ledger
 def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(
     attempt, ledger, results, here, error
 ):
-    def work(results: Storage, force: bool, report: Callable[..., None]) -> Outcome:
+    def work(results: Storage, force: bool, report: Callable[..., None], _: object) -> Outcome:
         report(Stage.FETCH, 0, None)
         raise error
 
     complete(results)
-    if not isinstance(error, ScanMissing):
-        with pytest.raises(RetryLater):
-            attempt(work)
+    with pytest.raises(RetryLater):
+        attempt(work)
     with pytest.raises(ScanFailed):
-        attempt(work, process=OTHER)
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30), OTHER)
     assert status(results).status is Status.COMPLETED
     assert results.objects("scan", 10)[0].key == RESULT
     assert told(here) == []
@@ -370,6 +408,29 @@ def test_a_failure_that_cannot_be_written_keeps_its_message(attempt, ledger, res
     with pytest.raises(ScanFailed, match="away"):
         attempt(Work(StorageUnavailable("away")), again.value.state)
     assert status(results).status is Status.FAILED
+
+
+@pytest.mark.parametrize("error", [ScanMissing("no files"), ScanIncomplete("incomplete: 3 of 18 files")])
+def test_a_scan_waits_for_its_files_and_fails_if_they_do_not_come(attempt, results, here, error):
+    state = RetryState()
+    for _ in range(8):  # more often than MAX_ATTEMPTS
+        with pytest.raises(RetryLater) as again:
+            attempt(Work(error), state)
+        assert again.value.waits
+        state = again.value.state
+    assert (status(results).status, status(results).reason) == ("queued", str(error))
+    state = RetryState(attempt=9, first_failure=NOW - 30)
+    with pytest.raises(ScanFailed):
+        attempt(Work(error), state)
+    assert (status(results).status, status(results).reason) == ("failed", str(error))
+    assert told(here)[-1] == "failed"
+
+
+def test_a_scan_that_becomes_complete_is_looked_at_again_when_it_may_be(attempt):
+    with pytest.raises(RetryLater) as again:
+        attempt(Work(ScanIncomplete("its files are still coming", wait_s=7.5)))
+    assert again.value.delay_s == 7.5
+    attempt(Work(), again.value.state)
 
 
 def test_crashes_are_counted_and_after_the_third_the_scan_is_in_quarantine(attempt, ledger, results, here):
