@@ -120,7 +120,8 @@ def run(
                 messages.print(f"pose run: {error_text(error)}")
                 raise typer.Exit(2) from None
             messages.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}")
-            messages.print(f"face detector: {faces.name} {faces.version}")
+            better = "; `pose weights pull yunet` brings a better one" if faces.name == "haar" else ""
+            messages.print(f"face detector: {faces.name} {faces.version}{better}")
             analyse_all = Run(out, models, Options(cover=method), table, interrupts, faces, xor_key)
             failed = analyse_all(scans, list(scan_names(scans, scan_id)), messages)
     except Interrupted as stop:

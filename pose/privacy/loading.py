@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pose.privacy.cascades import Cascades
@@ -31,11 +33,20 @@ def load_face_detector(name: str = "auto", store: WeightsStore | None = None) ->
         raise ValueError(f"unknown face detector {name!r}, expected one of {', '.join(FACE_DETECTORS)}")
     if name == HAAR:
         return Cascades()
-    # These import torch.
-    from pose.privacy.yunet import YuNet
-    from pose.weights.store import WeightsStore
+    from pose.weights.store import WeightsStore  # it imports torch
 
     store = WeightsStore() if store is None else store
     if name == "auto" and not store.has(FACE_DETECTOR):
         return Cascades()
-    return YuNet(store.load(FACE_DETECTOR))
+    path = store.path(FACE_DETECTOR)
+    written = path.stat().st_mtime_ns if path.is_file() else 0
+    return _yunet(store.folder, written)
+
+
+@lru_cache(maxsize=1)
+def _yunet(folder: Path, written: int) -> FaceDetector:
+    """Load YuNet once, as long as its file is not written again."""
+    from pose.privacy.yunet import YuNet
+    from pose.weights.store import WeightsStore
+
+    return YuNet(WeightsStore(folder).load(FACE_DETECTOR))

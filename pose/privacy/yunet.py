@@ -53,7 +53,7 @@ class Plan:
     long_side: int = 1216
     small: float = 0.04
     large: float = 0.12
-    most: int = 40
+    most: int = 80
 
 
 class YuNet(FaceDetector):

@@ -57,7 +57,11 @@ def get_face_detector(settings: Settings) -> FaceDetector:
         if key not in _face_detectors:
             detector = pose.load_face_detector(settings.face_detector, open_store(settings))
             _face_detectors[key] = detector
-            log.info("face_detector_loaded", face_detector=detector.name, version=detector.version)
+            told = {"face_detector": detector.name, "version": detector.version}
+            if settings.face_detector == "auto" and detector.name == "haar":
+                log.warning("face_detector_loaded", **told, better="run: pose weights pull yunet")
+            else:
+                log.info("face_detector_loaded", **told)
         return _face_detectors[key]
 
 
