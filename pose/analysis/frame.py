@@ -29,7 +29,9 @@ from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import MISALIGNED, Anonymised, redact_heads
+from pose.privacy.face_detector import FaceDetector
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.region import Heads
@@ -114,6 +116,7 @@ def analyse_frame(
     options: Options | None = None,
     estimate_ms: float = 0.0,
     from_depth: bool = False,
+    face_detector: FaceDetector | None = None,
 ) -> FrameAnalysis:
     """Analyse one frame by itself, given the people in it.
 
@@ -128,18 +131,20 @@ def analyse_frame(
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
         from_depth: the estimator's `uses_depth`: whether the people's keypoints are from the depth map.
+        face_detector: finds the faces of people who are not among these; None loads the default one.
 
     Raises:
-        FaceDetectorMissing: this OpenCV has no cascades.
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
         ValueError: an argument is of another type.
     """
     check_type(frame, Frame, "frame")
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
     options = check_type(options or Options(), Options, "options")
+    detector = load_face_detector() if face_detector is None else face_detector
     found = Detections(list(people), list(bystanders), turns, turns_uncertain)
     located = locate_heads(frame, found, estimate_ms, from_depth=from_depth)
-    return finish_frame(located, located.placed.heads, options, scan_id)
+    return finish_frame(located, located.placed.heads, detector, options, scan_id)
 
 
 def locate_heads(
@@ -161,13 +166,19 @@ def locate_heads(
     return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings, misaligned, lifts)
 
 
-def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
+def finish_frame(
+    located: LocatedFrame,
+    heads: Heads,
+    face_detector: FaceDetector,
+    options: Options,
+    scan_id: str | None,
+) -> FrameAnalysis:
     """Lift, classify, redact and draw: the second half of `analyse_frame`.
 
     Args:
         located: the frame and its people.
         heads: all heads to redact, with those that other frames added.
-        options, scan_id: see `analyse_frame`.
+        face_detector, options, scan_id: see `analyse_frame`.
     """
     frame, found, watch = located.frame, located.found, Stopwatch(located.timings_ms)
     people = found.people
@@ -185,7 +196,7 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
         if located.misaligned:
             redacted = Anonymised(None, MISALIGNED)
         else:
-            redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, found.turns)
+            redacted = redact_heads(frame.rgb, heads, frame.view, face_detector, options.cover, found.turns)
     with watch("draw"):
         artefacts = _pictures(frame, found, redacted)
     if skeleton is not None and is_complete(skeleton):
