@@ -137,8 +137,8 @@ def _reason_of_machine(error: BaseException) -> str | None:
         and frame is not None
         and _package_of(frame) in ("torch", "torchvision")
     ):
-        # So does torch if it lacks memory, or if a library of the GPU fails. Its inputs have the same shape in
-        # all scans, so no scan makes its networks fail.
+        # So does torch if it lacks memory, or if a library of the GPU fails. Its inputs have the same shape
+        # in all scans, so no scan makes its networks fail.
         return "the model's network cannot be run at the moment"
     return None
 
