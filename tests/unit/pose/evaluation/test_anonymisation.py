@@ -193,7 +193,7 @@ def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch,
 def test_the_table_has_a_row_for_each_kind_of_scans(monkeypatch, capsys):
     asked = []
 
-    def measured(estimator, scans, **options):
+    def measured(estimator, face_detector, scans, **options):
         asked.append(options)
         return {
             "frames": 3 * scans,
@@ -204,7 +204,7 @@ def test_the_table_has_a_row_for_each_kind_of_scans(monkeypatch, capsys):
         }
 
     monkeypatch.setattr(evaluation, "measure", measured)
-    evaluation.print_table(Knowing(), 4)
+    evaluation.print_table(Knowing(), Cascades(), 4)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == "| plain | 12 | 25.0% | 1 | 99.800% | 2.5 |"
     rows = [line.split("|")[1].strip() for line in lines[2:]]
