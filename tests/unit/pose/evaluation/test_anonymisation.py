@@ -188,3 +188,25 @@ def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch,
     evaluation.main(scans=1, careless=careless)
     report = json.loads(capsys.readouterr().out)
     assert (report["careful"], report["measured"]) == (not careless, not careless)
+
+
+def test_the_table_has_a_row_for_each_kind_of_scans(monkeypatch, capsys):
+    asked = []
+
+    def measured(estimator, face_detector, scans, **options):
+        asked.append(options)
+        return {
+            "frames": 3 * scans,
+            "withheld": 0.25,
+            "published_frames_with_more_than_2_percent_open": 1,
+            "face_pixels_covered": 0.998,
+            "covered_area_over_heads": 2.5,
+        }
+
+    monkeypatch.setattr(evaluation, "measure", measured)
+    evaluation.print_table(Knowing(), Cascades(), 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| plain | 12 | 25.0% | 1 | 99.800% | 2.5 |"
+    rows = [line.split("|")[1].strip() for line in lines[2:]]
+    assert {"upside", "step:other", "mirror", "mirror:exif", "crop80", "fresh seeds", "careless"} <= set(rows)
+    assert [options["careful"] for options in asked].count(False) == 1
