@@ -57,7 +57,7 @@ class Attempt:
         job: What the message asks for.
         settings: Of this process.
         work: Analyses the scan.
-        report: Called with each step of progress, after status and event are written.
+        report: Called with steps of progress, once a second at most within a stage.
         process: This process.
         clock: Returns seconds of the epoch.
     """
@@ -131,7 +131,7 @@ class Attempt:
         with ExitStack() as on_exit:
             try:
                 with self._limit.interrupting():
-                    self._refuse_erased()
+                    self._refuse_erased(results)
                     earlier = record.read_earlier()
                     self._refuse_cancelled(earlier)
                     final = earlier is not None and earlier.status.final
@@ -163,9 +163,9 @@ class Attempt:
 
     # The steps of `_run_locked`, in their order.
 
-    def _refuse_erased(self) -> None:
+    def _refuse_erased(self, results: Storage) -> None:
         try:
-            refuse_erased(self._results, self._job.scan_id)
+            refuse_erased(results, self._job.scan_id)
         except ScanErased:
             self._ending.try_ledger(lambda: self._ledger.forget(self._job.scan_id))
             raise
@@ -254,14 +254,14 @@ class Attempt:
             self._limit.check()
             self._check_not_cancelled()
             was_deferred = record.deferred
-            written = record.progress(stage, done, frames)
+            due = record.progress(stage, done, frames)
             if was_deferred and not record.deferred:
                 self._emit_started(record)
-            if written:
+            if due:
                 self._events.emit(
                     EventType.PROGRESS, self._job.scan_id, stage=stage.value, frame=done, frames=frames
                 )
-            self._report(stage, done, frames)
+                self._report(stage, done, frames)
 
         return report
 
