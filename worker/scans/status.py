@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.config.logs import get_logger
-from worker.keys import ScanId, parse_scan_id, result_key, status_key
+from worker.keys import ScanId, parse_scan_id, status_key
+from worker.scans.transfer import remove_results
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
@@ -236,14 +237,14 @@ class StatusRecord:
             self._write()
 
     def failed(self, reason: str) -> bool:
-        """Delete an earlier result, which belongs to other files, and write that the scan failed.
+        """Delete an earlier result, or a part of one, and write that the scan failed.
 
         Returns:
             Whether both were done.
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:
-            self.storage.delete(result_key(self._status.scan_id))
+            remove_results(self.storage, self._status.scan_id)
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
             return False
