@@ -28,6 +28,7 @@ from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import HeartbeatStep
+from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
 from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.runtime.shutdown import GracefulShutdown
@@ -75,7 +76,7 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
-app.steps["worker"].update((WaitForModels, InboxStep))
+app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
 app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
 
 

@@ -59,6 +59,7 @@ class SqliteLedger(Ledger):
         token, asked_at = new_token(), time.monotonic()
         with self._transaction() as tables:
             now = self._clock()
+            tables.execute("DELETE FROM locks WHERE until <= ?", (now,))  # of killed workers
             query = "SELECT token FROM locks WHERE scan_id = ? AND until > ?"
             row = tables.execute(query, (scan_id, now)).fetchone()
             if row and not has_died(row[0]):

@@ -57,7 +57,7 @@ class Attempt:
         job: What the message asks for.
         settings: Of this process.
         work: Analyses the scan.
-        report: Called with each step of progress, after status and event are written.
+        report: Called with steps of progress, once a second at most within a stage.
         process: This process.
         clock: Returns seconds of the epoch.
     """
@@ -254,14 +254,14 @@ class Attempt:
             self._limit.check()
             self._check_not_cancelled()
             was_deferred = record.deferred
-            written = record.progress(stage, done, frames)
+            due = record.progress(stage, done, frames)
             if was_deferred and not record.deferred:
                 self._emit_started(record)
-            if written:
+            if due:
                 self._events.emit(
                     EventType.PROGRESS, self._job.scan_id, stage=stage.value, frame=done, frames=frames
                 )
-            self._report(stage, done, frames)
+                self._report(stage, done, frames)
 
         return report
 

@@ -10,13 +10,14 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.config.logs import get_logger
-from worker.keys import ScanId, parse_scan_id, result_key, status_key
+from worker.keys import ScanId, parse_scan_id, status_key
+from worker.scans.transfer import remove_results
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
-PROGRESS_EVERY: Final = timedelta(seconds=0.5)
+PROGRESS_EVERY: Final = timedelta(seconds=1)
 
 
 class Status(StrEnum):
@@ -144,7 +145,9 @@ class StatusRecord:
         self.storage = storage
         self._clock = clock
         self._lease_s = lease_s
-        self._written: datetime | None = None
+        self._told: datetime | None = None
+        self._told_stage: Stage | None = None
+        self._half_written = False
         self._earlier: ScanStatus | None = None
         self._status = ScanStatus(
             scan_id=scan_id,
@@ -191,25 +194,32 @@ class StatusRecord:
 
     def started(self, crashes: int = 0, *, deferred: bool = False) -> None:
         """Write that the attempt started, or defer all writes until the analysis starts."""
-        self._change(status=Status.STARTED, deaths=crashes, started_at=self._clock())
+        self._change(status=Status.STARTED, stage=Stage.FETCH, deaths=crashes, started_at=self._clock())
         self.deferred = deferred
         if not deferred:
             self._write(self._lease_s)
 
     def progress(self, stage: Stage, frames_done: int, frames: int | None) -> bool:
-        """Write a step of progress: at once for a new stage, every half second within one.
+        """Note a step of progress. Write it for a new stage, and once about in the middle of the analysis.
+
+        Each write is a request to S3. Events, which cost less, tell the other steps.
 
         Returns:
-            Whether the step was due to be written.
+            Whether the step is to be told: at once for a new stage, every second within one.
         """
-        new_stage = stage is not self._status.stage
-        due = self._written is None or self._clock() - self._written >= PROGRESS_EVERY
+        new_stage = stage is not self._told_stage
+        due = self._told is None or self._clock() - self._told >= PROGRESS_EVERY
         self._change(status=Status.PROGRESS, stage=stage, frames_done=frames_done, frames=frames)
         if stage is not Stage.FETCH:  # the files are new, or the work would have ended after the fetch
             self.deferred = False
         if self.deferred or not (new_stage or due):
             return False
-        self._try_to_write(self._lease_s)
+        self._told, self._told_stage = self._clock(), stage
+        # `started` has said already that the files are fetched.
+        half_done = not self._half_written and frames is not None and 2 * frames_done >= frames
+        if stage is not Stage.FETCH and (new_stage or half_done):
+            self._half_written = half_done or self._half_written
+            self._try_to_write(self._lease_s)
         return True
 
     def retrying(self, reason: str, lease_s: float) -> None:
@@ -227,14 +237,14 @@ class StatusRecord:
             self._write()
 
     def failed(self, reason: str) -> bool:
-        """Delete an earlier result, which belongs to other files, and write that the scan failed.
+        """Delete an earlier result, or a part of one, and write that the scan failed.
 
         Returns:
             Whether both were done.
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:
-            self.storage.delete(result_key(self._status.scan_id))
+            remove_results(self.storage, self._status.scan_id)
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
             return False
@@ -247,7 +257,6 @@ class StatusRecord:
         until = None if lease_s is None else self._clock() + timedelta(seconds=lease_s)
         self._change(lease_until=until)
         write_status(self.storage, self._status)
-        self._written = self._clock()
 
     def _try_to_write(self, lease_s: float | None = None) -> bool:
         try:

@@ -151,6 +151,24 @@ class LocalStorage(Storage):
                 return Purged(0)
         return Purged(removed)
 
+    def remove_drafts(self, older_than_s: float) -> int:
+        """Remove what killed processes had begun to write. Return the number of files.
+
+        Raises:
+            OSError: The root cannot be read.
+        """
+        removed, oldest = 0, time.time() - older_than_s
+        if not self._root.is_dir():
+            return 0
+        for _, _, files, folder in os.fwalk(self._root, follow_symlinks=False):
+            for name in files:
+                # The file may be renamed or removed meanwhile.
+                with suppress(FileNotFoundError):
+                    if name.startswith(DRAFT) and os.stat(name, dir_fd=folder).st_mtime < oldest:
+                        os.unlink(name, dir_fd=folder)
+                        removed += 1
+        return removed
+
     def _open_folder(self, parts: list[str], make: bool) -> int:
         if make and self._make_root:
             self._root.mkdir(parents=True, exist_ok=True)
