@@ -51,6 +51,7 @@ def announce(
     if force:
         ledger.release_quarantine(scan_id)
     ledger.set_deadline(scan_id, time.time() + settings.queue_lease_s)
+    ledger.forget_cancel(scan_id)
     time_now = now()
     status = ScanStatus(
         scan_id=scan_id,

@@ -91,6 +91,15 @@ class Ledger(Protocol):
     def close(self, scan_id: ScanId) -> None:
         """Record that a scan has its final status and that its final event was sent."""
 
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        """Record that a scan is to be cancelled. The record is kept as long as crashes are."""
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        """Return whether a scan is to be cancelled."""
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        """Record that a scan is cancelled, or is not to be cancelled any more."""
+
     def forget(self, scan_id: ScanId) -> int:
         """Remove all entries of a scan but its lock, and return how many there were.
 

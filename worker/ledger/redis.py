@@ -52,8 +52,8 @@ return alike
 
 
 class RedisLedger(Ledger):
-    """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, the sorted set `pose:open`, and for
-    regular work `pose:began:<name>` and the hash `pose:cursors`.
+    """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, `pose:cancel:<scan_id>`, the sorted set
+    `pose:open`, and for regular work `pose:began:<name>` and the hash `pose:cursors`.
 
     Fields of the hash: `deaths`, `aside` (why the scan is in quarantine), and `failure:<process>`.
 
@@ -124,9 +124,21 @@ class RedisLedger(Ledger):
         with _errors():
             self._client.zrem(OPEN, scan_id)
 
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        with _errors():
+            self._client.set(_cancel_key(scan_id), 1, ex=int(CRASHES_KEPT_S))
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        with _errors():
+            return bool(self._client.exists(_cancel_key(scan_id)))
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        with _errors():
+            self._client.delete(_cancel_key(scan_id))
+
     def forget(self, scan_id: ScanId) -> int:
         with _errors(), self._client.pipeline(transaction=True) as transaction:
-            transaction.delete(_crashes_key(scan_id))
+            transaction.delete(_crashes_key(scan_id), _cancel_key(scan_id))
             transaction.zrem(OPEN, scan_id)
             removed = sum(transaction.execute())
             for name, cursor in cast("dict[str, str]", self._client.hgetall(CURSORS)).items():
@@ -166,6 +178,10 @@ class RedisLedger(Ledger):
 
 def _lock_key(scan_id: LockName) -> str:
     return f"pose:lock:{scan_id}"
+
+
+def _cancel_key(scan_id: ScanId) -> str:
+    return f"pose:cancel:{scan_id}"
 
 
 def _crashes_key(scan_id: ScanId) -> str:

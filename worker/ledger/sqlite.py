@@ -35,6 +35,7 @@ _TABLES: Final = (
     " (scan_id TEXT NOT NULL, process TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL,"
     " PRIMARY KEY (scan_id, process))",
     "CREATE TABLE IF NOT EXISTS open (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS cancels (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS began (name TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, scan_id TEXT NOT NULL)",
 )
@@ -139,11 +140,24 @@ class SqliteLedger(Ledger):
     def close(self, scan_id: ScanId) -> None:
         self._execute("DELETE FROM open WHERE scan_id = ?", scan_id)
 
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        until = self._clock() + CRASHES_KEPT_S
+        with self._transaction() as tables:
+            tables.execute("DELETE FROM cancels WHERE until <= ?", (self._clock(),))
+            tables.execute("INSERT OR REPLACE INTO cancels VALUES (?, ?)", (scan_id, until))
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        return bool(self._execute("SELECT 1 FROM cancels WHERE scan_id = ?", scan_id))
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM cancels WHERE scan_id = ?", scan_id)
+
     def forget(self, scan_id: ScanId) -> int:
         statements = (
             "DELETE FROM deaths WHERE scan_id = ?",
             "DELETE FROM failures WHERE scan_id = ?",
             "DELETE FROM open WHERE scan_id = ?",
+            "DELETE FROM cancels WHERE scan_id = ?",
             "UPDATE cursors SET scan_id = '' WHERE scan_id = ?",
         )
         with self._transaction() as tables:

@@ -52,6 +52,7 @@ class EventType(StrEnum):
     PROGRESS = "org.pose-worker.scan.progress"
     COMPLETED = "org.pose-worker.scan.completed"
     FAILED = "org.pose-worker.scan.failed"
+    CANCELLED = "org.pose-worker.scan.cancelled"
     ERASED = "org.pose-worker.scan.erased"
     WITHHELD = "org.pose-worker.picture.withheld"
 

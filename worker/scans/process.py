@@ -25,7 +25,7 @@ from worker.storage.base import Storage
 from worker.time_limit import blamed_on
 
 if TYPE_CHECKING:
-    from pose import Estimator, ScanResult
+    from pose import Estimator, FaceDetector, ScanResult
 
 log = get_logger(__name__)
 
@@ -50,6 +50,7 @@ def process(
     report: Report,
     *,
     compare_with: Estimator | None = None,
+    face_detector: FaceDetector | None = None,
     force: bool = False,
     xor_key: bytes | None = None,
     quiet_s: float = 0.0,
@@ -65,6 +66,7 @@ def process(
         limits: Largest scan that is read.
         report: Called with each step of progress.
         compare_with: A second estimator, which is only compared with the first.
+        face_detector: Finds the faces of people whom the estimator misses; None: the default one.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
         quiet_s: See `worker.scans.completeness`.
         note_files: Called with the digest of the list of files.
@@ -94,7 +96,9 @@ def process(
     scan = pose.read_scan_files(files, xor_key=xor_key)
     if scan.ignored:
         log.warning("files_ignored", reasons=scan.ignored)
-    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
+    if face_detector is None:
+        face_detector = pose.load_face_detector()
+    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with, face_detector=face_detector)
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
@@ -109,6 +113,7 @@ def process(
             scan,
             estimator,
             compare_with=compare_with,
+            face_detector=face_detector,
             scan_id=scan_id,
             fingerprint=fingerprint,
             progress=frame_done,

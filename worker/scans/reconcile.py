@@ -22,6 +22,7 @@ from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
+from worker.scans.cancel import write_cancelled
 from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
@@ -186,6 +187,9 @@ def _send_again(
             return False
         if is_erased(results, scan_id):
             ledger.close(scan_id)
+            return False
+        if ledger.is_cancel_asked(scan_id):
+            write_cancelled(scan_id, ledger, events, results)
             return False
         time_now = now()
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)

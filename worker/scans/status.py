@@ -20,17 +20,18 @@ PROGRESS_EVERY: Final = timedelta(seconds=0.5)
 
 
 class Status(StrEnum):
-    """The state of a scan. `completed` and `failed` are final."""
+    """The state of a scan. `completed`, `failed` and `cancelled` are final."""
 
     QUEUED = "queued"
     STARTED = "started"
     PROGRESS = "progress"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
-        return self in (Status.COMPLETED, Status.FAILED)
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class Stage(StrEnum):
@@ -125,6 +126,7 @@ class StatusRecord:
         clock: Returns the time, in UTC.
 
     Attributes:
+        storage: Of results.
         deferred: Nothing is written yet.
     """
 
@@ -139,7 +141,7 @@ class StatusRecord:
         force: bool = False,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        self._storage = storage
+        self.storage = storage
         self._clock = clock
         self._lease_s = lease_s
         self._written: datetime | None = None
@@ -156,7 +158,7 @@ class StatusRecord:
 
     def read_earlier(self) -> ScanStatus | None:
         """Return the stored status of the scan, or None if there is none."""
-        earlier = self._earlier = read_status(self._storage, self._status.scan_id)
+        earlier = self._earlier = read_status(self.storage, self._status.scan_id)
         if earlier is not None and not earlier.status.final:
             self._change(queued_at=earlier.queued_at, supersedes=earlier.supersedes)
         return earlier
@@ -183,7 +185,7 @@ class StatusRecord:
         earlier, files = self._earlier, self._status.files
         if earlier is not None and files is not None and earlier.files != files:
             try:
-                write_status(self._storage, earlier.model_copy(update={"files": files}))
+                write_status(self.storage, earlier.model_copy(update={"files": files}))
             except StorageError as error:
                 log.warning("status_not_written", status=earlier.status, reason=str(error))
 
@@ -232,7 +234,7 @@ class StatusRecord:
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:
-            self._storage.delete(result_key(self._status.scan_id))
+            self.storage.delete(result_key(self._status.scan_id))
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
             return False
@@ -244,7 +246,7 @@ class StatusRecord:
     def _write(self, lease_s: float | None = None) -> None:
         until = None if lease_s is None else self._clock() + timedelta(seconds=lease_s)
         self._change(lease_until=until)
-        write_status(self._storage, self._status)
+        write_status(self.storage, self._status)
         self._written = self._clock()
 
     def _try_to_write(self, lease_s: float | None = None) -> bool:

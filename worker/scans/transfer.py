@@ -125,6 +125,17 @@ def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Ma
     return len(old)
 
 
+def remove_results(results: Storage, scan_id: ScanId) -> None:
+    """Delete what an analysis stored, or a part of it: first `result.json`, then the artefacts.
+
+    Raises:
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    results.delete(result_key(scan_id))
+    for each in results.objects(f"{scan_id}/frames", MAX_OBJECTS):
+        results.delete(each.key)
+
+
 def read_result(results: Storage, scan_id: ScanId) -> ScanResult | None:
     """Return the stored result of a scan, or None if there is none that this version can read.
 

@@ -345,3 +345,11 @@ def test_regular_work_begins_once_within_its_time(workers):
     time.sleep(0.01)
     workers.expire("scan")  # lets the clock of the ledger in a file go on
     assert workers.ledger.begins("another", 600.0)
+
+
+def test_the_wish_to_cancel_is_kept_until_it_is_forgotten(workers):
+    assert not workers.ledger.is_cancel_asked("scan")
+    workers.ledger.ask_cancel("scan")
+    assert (workers.other.is_cancel_asked("scan"), workers.other.is_cancel_asked("other")) == (True, False)
+    workers.other.forget_cancel("scan")
+    assert not workers.ledger.is_cancel_asked("scan")
