@@ -16,22 +16,29 @@ from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
+from worker.broker import purging
 from worker.config.celery import celery_config, make_folders
 from worker.config.logs import get_logger
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings
+from worker.erasure.mentions import scans_named
 from worker.intake.inbox import InboxStep
-from worker.models.loading import get_estimator, limit_threads
+from worker.keys import scan_ids_in
+from worker.ledger.base import LedgerError
+from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import HeartbeatStep
+from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
 from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels
+from worker.scans.cancel import cancel
 from worker.scans.self_check import ProcessUnfit, check_process
 from worker.scans.services import wait_for_services
 from worker.storage.base import StorageError
+from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 
@@ -44,6 +51,21 @@ TRANSPORT_ALIASES["filesystem"] = "worker.broker.filesystem:Transport"
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker.redis:Transport"
 
 
+def _cancel_purged(messages: list[bytes]) -> None:
+    """Cancel the scans of messages that were purged. Reconcile would send them again."""
+    settings = load_settings()
+    _, results = open_storages(settings)
+    found = set[str]().union(*map(scans_named, messages))
+    for scan_id in scan_ids_in(sorted(found)):
+        try:
+            cancel(scan_id, settings, results)
+        except (LedgerError, StorageError) as error:
+            log.error("purged_scan_not_cancelled", scan_id=scan_id, reason=str(error))
+
+
+purging.on_purge = _cancel_purged
+
+
 class Loader(AppLoader):
     """Makes Celery's configuration when it is first needed, so that importing the app reads no setting."""
 
@@ -54,7 +76,7 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
-app.steps["worker"].update((WaitForModels, InboxStep))
+app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
 app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
 
 
@@ -102,6 +124,7 @@ def _start_process(**_: Any) -> None:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
         model = get_estimator(settings).name
+        get_face_detector(settings)
         check_process(settings)
         if not _Started.ready:
             wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))

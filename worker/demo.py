@@ -175,7 +175,7 @@ def analysis_state(folder: Path, scan: DemoScan) -> tuple[str, int]:
 def is_finished(folder: Path, scan: DemoScan) -> bool:
     """Return whether a scan is completed. Raise `DemoFailed` if it failed."""
     status = status_of(folder, scan)
-    if status and status.status is Status.FAILED:
+    if status and status.status in (Status.FAILED, Status.CANCELLED):
         raise DemoFailed(f"{scan.scan_id}: {status.reason}")
     return bool(status and status.status.final)
 

@@ -12,10 +12,11 @@ from celery.exceptions import Reject, Retry
 from worker.app import app
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
+from worker.erasure.retention import erase_old_results
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
-from worker.models.loading import get_comparison_estimator, get_estimator
+from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
 from worker.queue import NAME, sender
 from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.scans.attempt import Attempt
@@ -26,12 +27,14 @@ from worker.scans.reconcile import reconcile
 from worker.scans.retry import HEADER, RetryLater, RetryState, retry_unwritten
 from worker.scans.self_check import OwnProcess, ProcessUnfit, check_process
 from worker.scans.status import Stage
+from worker.scans.tombstones import ScanErased
 from worker.scans.transfer import limits_of
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
 
 log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
+RETENTION: Final = "worker.retention"
 RECONCILE_LIMIT_S: Final = 600
 KEEP_PAUSE_S: Final = 1.0  # the message comes again at once
 PROGRESS_PAUSE_S: Final = 10.0  # after progress could not be reported
@@ -68,7 +71,12 @@ def process_scan(
     state = RetryState.from_header((self.request.headers or {}).get(HEADER))
     job = Job(scan_id, self.request.id, force, resent, state)
     with task_context(scan_id=scan_id, attempt=state.attempt, task_id=self.request.id):
-        outcome = _attempt_or_retry(self, job, load_settings())
+        try:
+            outcome = _attempt_or_retry(self, job, load_settings())
+        except ScanErased:
+            # Celery stores the arguments beside the reason, and with them the id of the scan.
+            self.request.update(args=[], kwargs={})
+            raise
         log.info("scan_completed", repeated=outcome.repeated)
         return _summary(scan_id, outcome)
 
@@ -81,6 +89,16 @@ def reconcile_scans(sweep: bool = False, restart: bool = False) -> None:
     settings = load_settings()
     with task_context():
         reconcile(settings, *open_storages(settings), sender(app), sweep=sweep, restart=restart)
+
+
+@app.task(
+    name=RETENTION, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
+)
+def erase_expired() -> None:
+    """Erase results that are older than `RETENTION_DAYS`; see `worker.erasure.retention`."""
+    settings = load_settings()
+    with task_context():
+        erase_old_results(settings, *open_storages(settings), app)
 
 
 @signals.worker_ready.connect
@@ -124,6 +142,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             limits_of(settings),
             report,
             compare_with=get_comparison_estimator(settings),
+            face_detector=get_face_detector(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
             quiet_s=settings.arrivals_quiet_s,

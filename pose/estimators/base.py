@@ -65,12 +65,14 @@ class Detections:
 
     Raises:
         ValueError: something in the lists is no Person.
+        in_depth: the people in the depth map, if those of `people` are from the picture.
     """
 
     people: list[Person]
     low_confidence: list[Person] = field(default_factory=list)
     turns: int | None = None
     turns_uncertain: bool = False
+    in_depth: list[Person] = field(default_factory=list)
 
     @property
     def score(self) -> float:

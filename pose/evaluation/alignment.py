@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import process_time
 from typing import Annotated, Final
 
 import cv2
@@ -52,10 +53,13 @@ class Measured:
     margins: dict[str, list[float]] = field(default_factory=dict)
     ssims: dict[str, list[float]] = field(default_factory=dict)
     scores: dict[str, list[float]] = field(default_factory=dict)
+    milliseconds: list[float] = field(default_factory=list)
 
     def add(self, change: str, picture: RGB, view: View) -> None:
         """Measure a picture."""
+        started = process_time()
         alignment = measure_alignment(picture, view)
+        self.milliseconds.append((process_time() - started) * 1000)
         self.margins.setdefault(change, []).append(alignment.margin)
         self.scores.setdefault(change, []).append(alignment.score)
         self.ssims.setdefault(change, []).append(ssim_of_edges(picture, view.depthmap))
@@ -207,6 +211,8 @@ def main(
     print(
         f"Rendered, {'careless' if careless else 'careful'}:\n\n{table(rendered)}\n\n{exif_table(rendered)}"
     )
+    width, height = _PICTURE
+    print(f"\n{np.median(rendered.milliseconds):.1f} ms of processor time a picture of {width}x{height}")
     limits = limit_for(rendered.margins[UNCHANGED]), limit_for(rendered.ssims[UNCHANGED])
     for each in folder or []:
         print(f"\n{each.name}, with the limits of the rendered pictures:")

@@ -40,7 +40,7 @@ _LOWER: Final = tuple(range(kp.LEFT_HIP, kp.COUNT))  # hips, knees, ankles
 
 
 def is_known_step(step: int) -> bool:
-    """Whether the step is a known one: it then tells the posture, and which way is up in the picture.
+    """Return whether the step is a known one, that means a posture and a way to hold the phone.
 
     >>> is_known_step(104), is_known_step(111)
     (True, False)
@@ -80,7 +80,8 @@ class ExpectedTurns:
     """What step and gravity say about how a frame must be turned.
 
     Attributes:
-        turns: quarter turns clockwise, at least 0 and less than 4; a fraction if the phone was held aslant.
+        turns: quarter turns clockwise, at least 0 and less than 4. It is a fraction if a phone that looks
+            straight ahead was held aslant.
         confirmed: whether the phone's pose and the step say the same.
     """
 
@@ -104,8 +105,8 @@ def expected_turns(step: int, depthmap: DepthMap) -> ExpectedTurns:
     if by_gravity is not None and (level or step not in LYING_STEPS):
         agree = by_step is not None and turns_between(by_step, by_gravity) <= 0.5
         nearest = round(by_gravity)
-        turns = nearest if abs(by_gravity - nearest) <= _MAX_TILT else by_gravity
-        return ExpectedTurns(turns % 4, confirmed=level and agree)
+        aslant = level and abs(by_gravity - nearest) > _MAX_TILT
+        return ExpectedTurns((by_gravity if aslant else nearest) % 4, confirmed=level and agree)
     return ExpectedTurns(_STANDING_TURNS if by_step is None else by_step, confirmed=False)
 
 

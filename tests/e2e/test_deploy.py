@@ -118,6 +118,8 @@ def test_the_worker_may_do_in_the_s3_of_the_compose_file_what_its_policy_says(se
         "s3:GetObject": "Read",
         "s3:PutObject": "Write",
         "s3:DeleteObject": "Write",
+        "s3:ListBucketVersions": "List",
+        "s3:DeleteObjectVersion": "Write",
     }
     allowed = {
         f"{words[action]}:{resource.removeprefix('arn:aws:s3:::').removesuffix('/*')}"
@@ -196,7 +198,8 @@ def test_buckets_are_made_once_by_who_may(tmp_path):
 
 def test_the_dockerfile_calls_what_is_tried_here():
     runs = re.findall(r"^RUN (?:--mount=\S+ )?((?:.*\\\n)*.*)$", DOCKERFILE, flags=re.M)
-    assert len(runs) == 4
+    assert len(runs) == 5
+    assert runs[-1].endswith("pose weights pull $FACES")
     assert [run for run in runs if "dependencies.sh /build/requirements.lock" in run] == runs[:1]
     assert [run.split("/")[-1] for run in runs if "image-steps.sh" in run] == [
         "image-steps.sh wheel",

@@ -19,6 +19,7 @@ from typer.main import get_command
 import pose
 import pose.cli.main
 import worker.cli.main
+from pose.analysis import quality
 from pose.analysis.drift import LIMIT
 from pose.estimators.loading import ESTIMATORS
 from pose.results import FrameResult, FrameStatus, PersonResult, ScanResult
@@ -194,7 +195,9 @@ def test_its_fields_of_a_result_are_there():
 
 def test_its_limits_of_quality_are_all_that_there_are():
     source = (ROOT / "pose" / "analysis" / "quality.py").read_text()
-    assert set(first_column("`quality`")) == set(re.findall(r'codes\.append\("(\w+)"\)', source))
+    appended = re.findall(r'codes\.append\(("?)(\w+)"?\)', source)
+    codes = {name if quoted else getattr(quality, name) for quoted, name in appended}
+    assert set(first_column("`quality`")) == codes
 
 
 def test_its_fields_of_a_status_are_all_that_there_are():

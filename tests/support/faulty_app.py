@@ -7,6 +7,7 @@ By default all do.
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,8 @@ def _process_with_fault(scan_id: ScanId, *arguments: Any, **options: Any) -> Any
         _broken[os.getpid()] = _is_next()
         if _broken[os.getpid()] and os.environ["FAULT"] == "threads":
             threading.stack_size(1 << 46)  # the system refuses each new thread from here on
+        if _broken[os.getpid()] and os.environ["FAULT"] == "descriptors":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # and here each new file and connection
     if _broken.get(os.getpid()) and os.environ["FAULT"] == "device":
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
     return _process(scan_id, *arguments, **options)

@@ -10,7 +10,7 @@ from typing import Final
 
 from tools.chaos.malformed import ARRIVALS, MESSAGES
 from tools.chaos.proxy import Weather
-from tools.chaos.scans import BROKEN, ENDLESS, GOOD, LETHAL
+from tools.chaos.scans import BROKEN, ENDLESS, GOOD, KINDS, LETHAL
 from tools.chaos.settings import BROKEN_DEVICE, NO_THREADS
 
 WORKERS: Final = ("a", "b", "c")
@@ -113,6 +113,8 @@ def _arrivals(chance: random.Random, scans: tuple[PlannedScan, ...], seconds: fl
         # Bursts: a phone back on a network uploads a whole day of work.
         at = 0.7 * seconds * (number - number % 5) / len(scans) + chance.uniform(0, 1)
         yield Step(at, "bring", (scan.scan_id, scan.kind))
+        if KINDS[scan.kind].late:
+            yield Step(at + chance.uniform(0.5, 5), "bring_rest", (scan.scan_id, scan.kind))
         for form in scan.forms:
             if form is not Form.NONE:
                 yield Step(at, "announce", (scan.scan_id, form, chance.random()))

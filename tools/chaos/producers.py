@@ -48,10 +48,19 @@ class Producer:
         getattr(self, step.name)(*step.arguments)
 
     def bring(self, scan_id: str, kind: str) -> None:
-        """Upload a scan."""
-        files = KINDS[kind].files
-        self._keys[scan_id] = [f"{scan_id}/{name}" for name in files]
-        for name, data in files.items():
+        """Upload a scan; the first half of its files if the others come late."""
+        names = list(KINDS[kind].files)
+        self._keys[scan_id] = [f"{scan_id}/{name}" for name in names]
+        self._put(scan_id, kind, names[: len(names) // 2] if KINDS[kind].late else names)
+
+    def bring_rest(self, scan_id: str, kind: str) -> None:
+        """Upload the files of a scan that come late."""
+        names = list(KINDS[kind].files)
+        self._put(scan_id, kind, names[len(names) // 2 :])
+
+    def _put(self, scan_id: str, kind: str, names: Sequence[str]) -> None:
+        for name in names:
+            data = KINDS[kind].files[name]
             put = {"Bucket": SCANS, "Key": f"{scan_id}/{name}", "Body": data}
             self._persist(partial(self._servers.s3.put_object, **put))
 

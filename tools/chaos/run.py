@@ -146,6 +146,8 @@ def _quiet_run(servers: Servers, producer: Producer) -> dict[str, findings.Publi
     for name, scan_id in ids.items():
         producer.bring(scan_id, name)
         producer.announce(scan_id, Form.TASK)
+        if KINDS[name].late:
+            producer.bring_rest(scan_id, name)
     deadline = time.monotonic() + START_S
     while len(findings.final_scans(servers, list(ids.values()))) < len(ids):
         if time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ Files = dict[str, bytes]
 SIZE: Final = (240, 180)
 DEPTH_SIZE: Final = (120, 90)
 FRAMES: Final = 2
+STEP: Final = 104  # of all rendered scans here that have a record
 CALIBRATION: Final = """Color camera intrinsic:
 {line}
 Depth camera intrinsic:
@@ -44,6 +46,7 @@ class Kind:
     failure: str | tuple[str, ...] | None = None
     prefix: str = "scan"
     quiet: bool = True
+    late: bool = False
 
     @property
     def files(self) -> Files:
@@ -76,6 +79,17 @@ def _broken(change: Callable[[Files], Files]) -> Callable[[], Files]:
     return lambda: change(dict(RENDERED[0].files))
 
 
+def _with_record(files: Files) -> Files:
+    """With a `scan.json` that names the other files, as the first of them."""
+    artefacts = [
+        {"format": role, "order": order, "file": name}
+        for role in ("rgb", "depth")
+        for order, name in enumerate(sorted(name for name in files if name.startswith(f"{role}/")))
+    ]
+    record = json.dumps({"type": STEP, "artifacts": artefacts}).encode()
+    return {"scan.json": record, **files}
+
+
 def _without(start: str) -> Callable[[Files], Files]:
     return lambda files: {name: data for name, data in files.items() if not name.startswith(start)}
 
@@ -90,7 +104,11 @@ RENDERED: Final = tuple(
     Kind(f"{posture} {seed}", _rendered(seed, posture))
     for seed, posture in ((1, "standing"), (7, "lying"), (12, "standing"), (15, "lying"), (3, "empty"))
 )
-GOOD: Final = (*RENDERED, Kind("one depth map cut", _broken(lambda files: _cut(files, 1))))
+GOOD: Final = (
+    *RENDERED,
+    Kind("one depth map cut", _broken(lambda files: _cut(files, 1))),
+    Kind("half uploaded", _broken(_with_record), late=True),
+)
 BROKEN: Final = (
     Kind("no calibration", _broken(_without("camera_calibration")), "calibration: file: missing"),
     Kind(
@@ -98,7 +116,7 @@ BROKEN: Final = (
         _broken(
             lambda files: files | {"camera_calibration.txt": CALIBRATION.format(line="a b c d").encode()}
         ),
-        "calibration: color: not numbers",
+        "calibration: color: missing",
     ),
     Kind("no depth", _broken(_without("depth/")), "scan: frames: none can be read"),
     Kind("depth cut", _broken(lambda files: _cut(files, FRAMES)), "scan: frames: none can be read"),

@@ -23,7 +23,8 @@ ENVIRONMENT: Final = {
     "RESULTS_URL": f"s3://{RESULTS}/pose",
     "ARRIVALS_LIST": ARRIVALS,
     "ARRIVALS_QUIET_S": "2",
-    "INCOMPLETE_S": "3",
+    # Longer than the other half of an upload takes while S3 is stopped.
+    "INCOMPLETE_S": "20",
     "EVENTS_STREAM": EVENTS,
     "MAX_MESSAGE_BYTES": str(MAX_MESSAGE_BYTES),
     "MAX_OBJECT_BYTES": str(MAX_OBJECT_BYTES),

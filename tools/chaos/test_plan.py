@@ -23,7 +23,8 @@ def test_equal_seeds_give_equal_plans_and_others_give_others():
 def test_every_plan_has_every_fault_every_form_and_every_bad_entry(plan):
     faults = {step.name for step in plan.faults}
     assert faults == {name for name in vars(Faults) if name[0] != "_"} - {"do", "mend"}
-    assert {step.name for step in plan.arrivals} == {"bring", "announce", "bad_message", "bad_arrival"}
+    names = {"bring", "bring_rest", "announce", "bad_message", "bad_arrival"}
+    assert {step.name for step in plan.arrivals} == names
     assert {form for scan in plan.scans for form in scan.forms} >= {*Form} - {Form.NONE}
     for name, samples in (("bad_message", MESSAGES), ("bad_arrival", ARRIVALS)):
         bad = [step.arguments for step in plan.arrivals if step.name == name]

@@ -37,6 +37,7 @@ from kombu.transport import filesystem, virtual
 from kombu.utils.json import dumps
 
 from worker.broker.envelope import InvalidMessage, check_envelope
+from worker.broker.purging import is_task_queue, tell_purged
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +122,29 @@ class Channel(filesystem.Channel):
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def _purge(self, queue: str) -> int:
+        """See kombu."""
+        messages: list[bytes] = []
+        for path in self._messages.glob("*.msg"):
+            if path.name.partition(".")[2] != f"{queue}.msg":
+                continue
+            purged = path.with_name(f".purged-{path.name}")
+            try:
+                os.rename(path, purged)
+            except FileNotFoundError:  # a worker was faster
+                continue
+            messages.append(purged.read_bytes())
+            purged.unlink()
+        if is_task_queue(queue):
+            tell_purged(messages)
+        return len(messages)
+
     def prune(self, older_than_s: float = ABANDONED_AFTER_S) -> None:
         """Drop the queues of listeners that are gone, with their messages. Leave the queues of tasks."""
         oldest: dict[str, float] = {}
         for entry in os.scandir(self._messages):
             queue = entry.name.partition(".")[2].removesuffix(".msg")
-            if not queue.startswith("celeryev.") and not queue.endswith(".celery.pidbox"):
+            if is_task_queue(queue):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 oldest[queue] = min(entry.stat().st_mtime, oldest.get(queue, float("inf")))

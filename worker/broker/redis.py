@@ -14,6 +14,7 @@ from kombu.transport import redis
 
 from worker.broker.dead_letters import add_dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope
+from worker.broker.purging import is_task_queue, tell_purged
 from worker.config.logs import get_logger
 
 log = get_logger(__name__)
@@ -57,6 +58,19 @@ class Channel(redis.Channel):
         except (redis_py.RedisError, OSError) as error:
             log.error("message_not_kept", queue=queue, error=type(error).__name__)
 
+    def _purge(self, queue: str) -> int:
+        """See kombu. Take the messages away in one step, so that no worker has one that is told as purged."""
+        messages: list[bytes] = []
+        with self.conn_or_acquire() as client:
+            for key in {self._q_for_pri(queue, priority) for priority in self.priority_steps}:
+                with client.pipeline(transaction=True) as transaction:
+                    transaction.lrange(key, 0, -1)
+                    transaction.delete(key)
+                    messages += transaction.execute()[0]
+        if is_task_queue(queue):
+            tell_purged(messages)
+        return len(messages)
+
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)
         if asynchronous:
@@ -73,9 +87,7 @@ class Channel(redis.Channel):
             key, entry = answer
             queue = key.decode().rsplit(self.sep, 1)[0]
             # Events and answers to `inspect` have no limit.
-            limit = (
-                None if queue.startswith("celeryev.") or queue.endswith(".pidbox") else self.max_message_bytes
-            )
+            limit = self.max_message_bytes if is_task_queue(queue) else None
             try:
                 check_envelope(entry, limit)
             except InvalidMessage as error:

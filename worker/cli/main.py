@@ -21,7 +21,9 @@ from worker.keys import InvalidRequest, ScanId, parse_scan_id, scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
+from worker.scans.cancel import Cancelling, cancel
 from worker.scans.status import Status, now, read_status
+from worker.scans.tombstones import ScanErased
 from worker.storage.base import Storage, StorageError
 from worker.storage.opening import open_storages
 
@@ -30,6 +32,7 @@ EXIT_UNHEALTHY: Final = 1
 EXIT_UNUSABLE: Final = 2  # an argument, a setting or a server
 EXIT_UNKNOWN: Final = 3  # nothing is known about the scan
 REFRESH_S: Final = 0.5
+CANCEL_WAIT_S: Final = 30.0
 
 _HELP: Final = (
     "Put scans into the queue, and show what becomes of them. The settings are those of the worker and come"
@@ -50,7 +53,7 @@ def _exit_on_error() -> Iterator[None]:
         yield
     except SettingsError as error:
         _fail(error.message)
-    except (InvalidRequest, StorageError, LedgerError) as error:
+    except (InvalidRequest, StorageError, LedgerError, ScanErased) as error:
         _fail(str(error))
     except OperationalError:
         _fail("the broker cannot be reached (CELERY_BROKER_URL)")
@@ -63,12 +66,13 @@ def enqueue(
     force: Annotated[
         bool, typer.Option("--force", help="Analyse scans again that are completed or in quarantine.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Take scans that were erased.")] = False,
 ) -> None:
     """Put scans into the queue. If one of the ids is wrong, none is put there."""
     settings, _, results = _open()
     send = _sender()
     for scan_id in _parse(scan_ids):
-        announce(scan_id, settings, results, send, force=force)
+        announce(scan_id, settings, results, send, force=force, again=again)
         typer.echo(f"{scan_id}: queued")
 
 
@@ -108,20 +112,72 @@ def reconcile(
         typer.echo("no scan had to be sent again")
 
 
+@cli.command("cancel")
+@_exit_on_error()
+def cancel_scans(scan_ids: ScanIds) -> None:
+    """Cancel scans that wait, are worked on or are to be tried again. Announce them again to take it back.
+
+    A worker ends a scan at its next step; the command waits for that. The exit code is 1 if it takes longer.
+    """
+    settings, _, results = _open()
+    asked = []
+    for scan_id in _parse(scan_ids):
+        match cancel(scan_id, settings, results):
+            case Cancelling.ASKED:
+                asked.append(scan_id)
+            case found:
+                typer.echo(f"{scan_id}: {found.value}{' before' if found is Cancelling.FINISHED else ''}")
+    until = time.monotonic() + CANCEL_WAIT_S
+    while asked and time.monotonic() < until:
+        time.sleep(REFRESH_S)
+        for scan_id in asked[:]:
+            status = read_status(results, scan_id)
+            if status is not None and status.status.final:
+                typer.echo(f"{scan_id}: {status.status.value}")
+                asked.remove(scan_id)
+    for scan_id in asked:
+        typer.echo(f"{scan_id}: not yet: its worker ends it at its next step, or the next one does")
+    if asked:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@cli.command()
+@_exit_on_error()
+def erase(scan_ids: ScanIds) -> None:
+    """Erase scans: results, status, messages, events, all that names them. Their own files stay.
+
+    The exit code is 1 if a worker has one of the scans, or if something may be left.
+    """
+    from worker.app import app
+    from worker.erasure.erase import Eraser
+    from worker.erasure.report import describe_erasure
+
+    complete = True
+    eraser = Eraser(*_open(), app)
+    for erasure in eraser.erase(_parse(scan_ids), reason="request"):
+        typer.echo(describe_erasure(erasure))
+        complete &= erasure.complete
+    if not complete:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @cli.command()
 @_exit_on_error()
 def status(
     scan_id: Annotated[str, typer.Argument(metavar="SCAN_ID")],
     as_json: Annotated[bool, typer.Option("--json", help="Print status.json as it is stored.")] = False,
 ) -> None:
-    """Show the status of a scan. The exit code is 1 if the scan failed, 3 if nothing is known about it."""
+    """Show the status of a scan.
+
+    The exit code is 1 if the scan failed or was cancelled, 3 if nothing is known about it.
+    """
     _, _, results = _open()
     found = read_status(results, parse_scan_id(scan_id))
     if found is None:
         errors.print(f"{scan_id}: nothing is known about this scan", markup=False)
         raise typer.Exit(EXIT_UNKNOWN)
     typer.echo(found.model_dump_json(indent=2) if as_json else describe(found))
-    if found.status is Status.FAILED:
+    if found.status in (Status.FAILED, Status.CANCELLED):
         raise typer.Exit(EXIT_FAILED)
 
 

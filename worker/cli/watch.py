@@ -28,7 +28,12 @@ BROKER_AWAY: Final = (
     "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
 )
 _SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
-_STYLES: Final = {Status.COMPLETED: "green", Status.FAILED: "red", Status.QUEUED: "dim"}
+_STYLES: Final = {
+    Status.COMPLETED: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "yellow",
+    Status.QUEUED: "dim",
+}
 
 
 class Board:
@@ -63,7 +68,10 @@ class Board:
         return not self.open_scans()
 
     def failed(self) -> bool:
-        return any(status is not None and status.status is Status.FAILED for _, status in self.scans())
+        return any(
+            status is not None and status.status in (Status.FAILED, Status.CANCELLED)
+            for _, status in self.scans()
+        )
 
 
 class Listener:

@@ -170,6 +170,7 @@ class Settings(BaseSettings):
     model: Estimator = "auto"
     weights_url: WeightsUrl | None = None  # None: the cache of the current user
     detector: Detector = "fasterrcnn-resnet50-fpn"
+    face_detector: Literal["auto", "yunet", "haar"] = "auto"
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
@@ -183,6 +184,7 @@ class Settings(BaseSettings):
     max_deaths: int = Field(default=3, ge=1, le=100)  # crashes after which a scan is quarantined
     lock_ttl_s: float = Field(default=60.0, ge=3, le=3600)
     queue_lease_s: float = Field(default=900.0, ge=1, le=7 * DAY_S)
+    retention_days: float | None = Field(default=None, gt=0)  # None: results are kept for ever
     reconcile_every_s: float = Field(default=60.0, ge=1, le=DAY_S)
     soft_time_limit_s: int = Field(default=120, ge=1)
     time_limit_s: int = Field(default=150, ge=2, le=DAY_S)

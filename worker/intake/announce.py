@@ -11,11 +11,18 @@ from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
 from worker.scans.events import EventType, open_events
 from worker.scans.status import ScanStatus, Status, now, write_status
+from worker.scans.tombstones import ScanErased, is_erased, remove_tombstone
 from worker.storage.base import Storage
 
 
 def announce(
-    scan_id: ScanId, settings: Settings, results: Storage, send: Send, *, force: bool = False
+    scan_id: ScanId,
+    settings: Settings,
+    results: Storage,
+    send: Send,
+    *,
+    force: bool = False,
+    again: bool = False,
 ) -> None:
     """Register a scan in the ledger, write its status `queued`, send its event, and send its message.
 
@@ -28,16 +35,23 @@ def announce(
         results: Storage of results, where the status is.
         send: Puts a message with these keyword arguments into the queue.
         force: Analyse the scan again although it is completed or in quarantine.
+        again: Take the scan although it was erased.
 
     Raises:
+        ScanErased: The scan was erased. Nothing was written or sent.
         LedgerUnavailable: The ledger is away. No message was sent.
         StorageUnavailable: The status could not be written. No message was sent.
         Exception: What `send` raises.
     """
+    if again:
+        remove_tombstone(results, scan_id)
+    elif is_erased(results, scan_id):
+        raise ScanErased
     ledger = open_ledger(settings)
     if force:
         ledger.release_quarantine(scan_id)
     ledger.set_deadline(scan_id, time.time() + settings.queue_lease_s)
+    ledger.forget_cancel(scan_id)
     time_now = now()
     status = ScanStatus(
         scan_id=scan_id,

@@ -29,6 +29,7 @@ from worker.intake.inbox_entry import parse_entry
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
 from worker.ledger.base import LedgerError
 from worker.queue import sender
+from worker.scans.tombstones import ScanErased
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storage
 
@@ -61,6 +62,16 @@ if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('LPUSH', KEYS[2]
 """
 
 
+def work_list(arrivals: str) -> str:
+    """Return the key of the list of entries that workers process at the moment."""
+    return f"{arrivals}:work"
+
+
+def debounced_key(arrivals: str) -> str:
+    """Return the key of the sorted set of scans that wait for more of their objects."""
+    return f"{arrivals}:settling"
+
+
 class Inbox:
     """The list of announced scans in Redis.
 
@@ -81,8 +92,8 @@ class Inbox:
     ) -> None:
         assert settings.arrivals_list is not None
         self._list = settings.arrivals_list
-        self._work = f"{self._list}:work"
-        self._debounced = f"{self._list}:settling"
+        self._work = work_list(self._list)
+        self._debounced = debounced_key(self._list)
         self._client = client
         self._settings = settings
         self._announce = announce
@@ -129,7 +140,7 @@ class Inbox:
         problems: list[Exception] = []
         for scan in due:
             try:
-                self._announce(parse_scan_id(scan.decode()))
+                self._announce_unless_erased(parse_scan_id(scan.decode()))
                 self._client.eval(_FORGET, 1, self._debounced, scan, claim)
             except TRANSIENT as error:
                 # Go on: one scan that cannot be announced must not hold up the others.
@@ -160,8 +171,15 @@ class Inbox:
     def _process(self, raw: bytes) -> None:
         entry = parse_entry(raw, self._settings)
         for scan_id in entry.announced:
-            self._announce(scan_id)
+            self._announce_unless_erased(scan_id)
         self._finish(raw, entry.touched, entry.problem)
+
+    def _announce_unless_erased(self, scan_id: ScanId) -> None:
+        try:
+            self._announce(scan_id)
+        except ScanErased as error:
+            # No dead letter: it would name the scan.
+            log.warning("arrival_of_erased_scan", reason=str(error))
 
     def _finish(self, raw: bytes, touched: tuple[ScanId, ...] = (), problem: str | None = None) -> None:
         """Delete an entry from the work list. Debounce the scans that it touches."""

@@ -91,6 +91,30 @@ class Ledger(Protocol):
     def close(self, scan_id: ScanId) -> None:
         """Record that a scan has its final status and that its final event was sent."""
 
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        """Record that a scan is to be cancelled. The record is kept as long as crashes are."""
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        """Return whether a scan is to be cancelled."""
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        """Record that a scan is cancelled, or is not to be cancelled any more."""
+
+    def forget(self, scan_id: ScanId) -> int:
+        """Remove all entries of a scan but its lock, and return how many there were.
+
+        A cursor that stands at this scan goes back to the start.
+        """
+
+    def begins(self, name: str, every_s: float) -> bool:
+        """Return whether a regular work may begin: False if it began less than `every_s` seconds ago."""
+
+    def cursor(self, name: str) -> str | None:
+        """Return where a regular work stopped: a scan id, "" for the start, or None if it reached its end."""
+
+    def set_cursor(self, name: str, cursor: str | None) -> None:
+        """Record where a regular work stopped."""
+
     def is_open(self, scan_id: ScanId) -> bool:
         """Return whether the scan is open."""
 

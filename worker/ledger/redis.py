@@ -13,6 +13,7 @@ from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
 
 OPEN: Final = "pose:open"
+CURSORS: Final = "pose:cursors"
 
 # Each script compares and changes in one step: between two steps a lock could end, and another process could
 # take it. A renewal also moves the deadline of the scan, if the scan is open.
@@ -51,7 +52,8 @@ return alike
 
 
 class RedisLedger(Ledger):
-    """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, and the sorted set `pose:open`.
+    """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, `pose:cancel:<scan_id>`, the sorted set
+    `pose:open`, and for regular work `pose:began:<name>` and the hash `pose:cursors`.
 
     Fields of the hash: `deaths`, `aside` (why the scan is in quarantine), and `failure:<process>`.
 
@@ -122,6 +124,44 @@ class RedisLedger(Ledger):
         with _errors():
             self._client.zrem(OPEN, scan_id)
 
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        with _errors():
+            self._client.set(_cancel_key(scan_id), 1, ex=int(CRASHES_KEPT_S))
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        with _errors():
+            return bool(self._client.exists(_cancel_key(scan_id)))
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        with _errors():
+            self._client.delete(_cancel_key(scan_id))
+
+    def forget(self, scan_id: ScanId) -> int:
+        with _errors(), self._client.pipeline(transaction=True) as transaction:
+            transaction.delete(_crashes_key(scan_id), _cancel_key(scan_id))
+            transaction.zrem(OPEN, scan_id)
+            removed = sum(transaction.execute())
+            for name, cursor in cast("dict[str, str]", self._client.hgetall(CURSORS)).items():
+                if cursor == scan_id:
+                    self._client.hset(CURSORS, name, "")
+                    removed += 1
+        return removed
+
+    def begins(self, name: str, every_s: float) -> bool:
+        with _errors():
+            return bool(self._client.set(f"pose:began:{name}", 1, nx=True, px=int(every_s * 1000)))
+
+    def cursor(self, name: str) -> str | None:
+        with _errors():
+            return cast("str | None", self._client.hget(CURSORS, name))
+
+    def set_cursor(self, name: str, cursor: str | None) -> None:
+        with _errors():
+            if cursor is None:
+                self._client.hdel(CURSORS, name)
+            else:
+                self._client.hset(CURSORS, name, cursor)
+
     def is_open(self, scan_id: ScanId) -> bool:
         with _errors():
             return self._client.zscore(OPEN, scan_id) is not None
@@ -138,6 +178,10 @@ class RedisLedger(Ledger):
 
 def _lock_key(scan_id: LockName) -> str:
     return f"pose:lock:{scan_id}"
+
+
+def _cancel_key(scan_id: ScanId) -> str:
+    return f"pose:cancel:{scan_id}"
 
 
 def _crashes_key(scan_id: ScanId) -> str:

@@ -35,6 +35,9 @@ _TABLES: Final = (
     " (scan_id TEXT NOT NULL, process TEXT NOT NULL, kind TEXT NOT NULL, until REAL NOT NULL,"
     " PRIMARY KEY (scan_id, process))",
     "CREATE TABLE IF NOT EXISTS open (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS cancels (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS began (name TEXT PRIMARY KEY, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, scan_id TEXT NOT NULL)",
 )
 
 
@@ -56,6 +59,7 @@ class SqliteLedger(Ledger):
         token, asked_at = new_token(), time.monotonic()
         with self._transaction() as tables:
             now = self._clock()
+            tables.execute("DELETE FROM locks WHERE until <= ?", (now,))  # of killed workers
             query = "SELECT token FROM locks WHERE scan_id = ? AND until > ?"
             row = tables.execute(query, (scan_id, now)).fetchone()
             if row and not has_died(row[0]):
@@ -136,6 +140,48 @@ class SqliteLedger(Ledger):
 
     def close(self, scan_id: ScanId) -> None:
         self._execute("DELETE FROM open WHERE scan_id = ?", scan_id)
+
+    def ask_cancel(self, scan_id: ScanId) -> None:
+        until = self._clock() + CRASHES_KEPT_S
+        with self._transaction() as tables:
+            tables.execute("DELETE FROM cancels WHERE until <= ?", (self._clock(),))
+            tables.execute("INSERT OR REPLACE INTO cancels VALUES (?, ?)", (scan_id, until))
+
+    def is_cancel_asked(self, scan_id: ScanId) -> bool:
+        return bool(self._execute("SELECT 1 FROM cancels WHERE scan_id = ?", scan_id))
+
+    def forget_cancel(self, scan_id: ScanId) -> None:
+        self._execute("DELETE FROM cancels WHERE scan_id = ?", scan_id)
+
+    def forget(self, scan_id: ScanId) -> int:
+        statements = (
+            "DELETE FROM deaths WHERE scan_id = ?",
+            "DELETE FROM failures WHERE scan_id = ?",
+            "DELETE FROM open WHERE scan_id = ?",
+            "DELETE FROM cancels WHERE scan_id = ?",
+            "UPDATE cursors SET scan_id = '' WHERE scan_id = ?",
+        )
+        with self._transaction() as tables:
+            return sum(tables.execute(statement, (scan_id,)).rowcount for statement in statements)
+
+    def begins(self, name: str, every_s: float) -> bool:
+        with self._transaction() as tables:
+            now = self._clock()
+            row = tables.execute("SELECT until FROM began WHERE name = ?", (name,)).fetchone()
+            if row and row[0] > now:
+                return False
+            tables.execute("INSERT OR REPLACE INTO began VALUES (?, ?)", (name, now + every_s))
+        return True
+
+    def cursor(self, name: str) -> str | None:
+        rows = self._execute("SELECT scan_id FROM cursors WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def set_cursor(self, name: str, cursor: str | None) -> None:
+        if cursor is None:
+            self._execute("DELETE FROM cursors WHERE name = ?", name)
+        else:
+            self._execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", name, cursor)
 
     def is_open(self, scan_id: ScanId) -> bool:
         return bool(self._execute("SELECT 1 FROM open WHERE scan_id = ?", scan_id))

@@ -27,8 +27,8 @@ MAX_PAUSE_S: Final = 900.0
 class PauseIntake(bootsteps.StartStopStep):
     """A step of Celery's consumer: reads the reports of the processes, and stops taking scans.
 
-    After a pause, and with a process that has passed its check, the worker takes scans again. The first
-    process that cannot work makes the next pause.
+    After a pause, and with a process that has passed its check, the worker takes scans again; at once if one
+    of its processes has finished a scan meanwhile. The first one that cannot work makes the next pause.
     """
 
     requires = (Tasks,)
@@ -60,9 +60,9 @@ class PauseIntake(bootsteps.StartStopStep):
             self._pause_s = min(MAX_PAUSE_S, 2 * self._pause_s)
         if self._until is None:
             return
-        if now >= self._until and self._process_ready:
+        if condition.unfit < MAX_UNFIT or (now >= self._until and self._process_ready):
             self._until = None
-            condition.unfit = MAX_UNFIT - 1
+            condition.unfit = min(condition.unfit, MAX_UNFIT - 1)
             log.warning("worker_takes_scans_again")
             consumer.task_consumer.consume()
         else:

@@ -8,13 +8,15 @@ from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded
 from celery.worker import state
 from celery.worker.request import Request
+from kombu.exceptions import OperationalError
 
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
 from worker.intake.task_call import scan_id_of
-from worker.keys import InvalidRequest
+from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import LedgerError, process_name
 from worker.ledger.opening import open_ledger
+from worker.queue import message, sender
 from worker.scans.failures import ALIKE, TOO_LONG
 
 log = get_logger(__name__)
@@ -27,6 +29,9 @@ class ScanRequest(Request):
     queue. After two processes, quarantine the scan: the next one finds the quarantine and writes `failed`.
     Celery alone would drop the message. Reconcile would send the scan again after its lease, and again, until
     it had killed `MAX_DEATHS` processes.
+
+    Cancel a scan that is revoked or terminated (`worker.scans.cancel`). Celery alone would leave its status,
+    and reconcile would send it again.
 
     Put the message back as well if the process ends itself (`ProcessEnds`), or if it had no memory even for
     Celery's own work. Celery alone would acknowledge the first, and end the worker for the second.
@@ -54,15 +59,52 @@ class ScanRequest(Request):
         else:
             super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _note_time_limit(self) -> None:
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Celery calls this for `revoke(terminate=True)`. The process finds the wish when it hands back."""
+        self._cancel()
+        super().terminate(pool, signal)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Celery calls this for a message that was revoked or has expired, or whose process it killed."""
+        super()._announce_revoked(reason, terminated, signum, expired)
+        if not expired:
+            self._cancel()
+            # A process that takes this message writes that the scan is cancelled.
+            scan_id = self._scan_id()
+            if scan_id is not None:
+                self._send(message(scan_id, resent=True))
+
+    def _cancel(self) -> None:
+        scan_id = self._scan_id()
+        if scan_id is None:
+            return
+        try:
+            open_ledger(load_settings()).ask_cancel(scan_id)
+        except LedgerError as error:
+            log.warning("ledger_not_told", reason=str(error))
+
+    def _send(self, keywords: dict[str, object]) -> None:
+        try:
+            sender(self._app)(keywords)
+        except OperationalError as error:
+            # Reconcile finds the wish when the deadline of the scan has passed.
+            log.warning("cancel_not_sent", error=type(error).__name__)
+
+    def _scan_id(self) -> ScanId | None:
         arguments, keywords = self._args or [None], self._kwargs or {}
         try:
-            scan_id = scan_id_of(arguments[0], keywords.get("scan_id"))
+            return scan_id_of(arguments[0], keywords.get("scan_id"))
+        except InvalidRequest:
+            return None
+
+    def _note_time_limit(self) -> None:
+        scan_id = self._scan_id()
+        if scan_id is None:
+            return
+        try:
             ledger = open_ledger(load_settings())
             if ledger.add_failure(scan_id, process_name(self.worker_pid), TOO_LONG) >= ALIKE:
                 ledger.quarantine(scan_id, TOO_LONG)
-        except InvalidRequest:
-            return
         except LedgerError as error:
             # The killed process is counted, so the scan comes to an end all the same.
             log.warning("ledger_not_told", reason=str(error))

@@ -19,6 +19,7 @@ from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.ledger.base import Lease, LeaseLost, Ledger, LedgerError, LedgerUnavailable
 from worker.ledger.opening import open_ledger
+from worker.scans.cancel import ScanCancelled
 from worker.scans.ending import Ending
 from worker.scans.events import EventType, open_events
 from worker.scans.failures import ProcessEnds, Quarantined, ScanFailed
@@ -28,6 +29,7 @@ from worker.scans.process import Outcome, Report
 from worker.scans.retry import RetryLater, RetryState
 from worker.scans.self_check import OwnProcess
 from worker.scans.status import ScanStatus, Stage, Status, StatusRecord
+from worker.scans.tombstones import ScanErased, refuse_erased
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 from worker.storage.guarded import LockGuardedStorage
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 HANDED_BACK: Final = "handed back: its worker was told to end"
+CANCEL_CHECK_S: Final = 1.0
 FAILED_HERE: Final = "handed on: it failed in this process before, and another one is to try it"
 
 # Analyses the scan. Takes the storage of results, `force`, the function to report progress to, and the
@@ -54,7 +57,7 @@ class Attempt:
         job: What the message asks for.
         settings: Of this process.
         work: Analyses the scan.
-        report: Called with each step of progress, after status and event are written.
+        report: Called with steps of progress, once a second at most within a stage.
         process: This process.
         clock: Returns seconds of the epoch.
     """
@@ -79,6 +82,7 @@ class Attempt:
         _, self._results = open_storages(settings)
         self._ending = Ending(job, settings, self._ledger, self._events, self._results, process, clock)
         self._received_event_due = False
+        self._next_cancel_check = 0.0
 
     def run(self) -> Outcome:
         """Work on the scan, unless another worker has it.
@@ -127,7 +131,9 @@ class Attempt:
         with ExitStack() as on_exit:
             try:
                 with self._limit.interrupting():
+                    self._refuse_erased(results)
                     earlier = record.read_earlier()
+                    self._refuse_cancelled(earlier)
                     final = earlier is not None and earlier.status.final
                     # A scan that is final but still open in the ledger: its final event was not sent.
                     unsent = earlier if final and self._ledger.is_open(job.scan_id) else None
@@ -144,6 +150,9 @@ class Attempt:
                 record.completed()
                 self._finish_completed(unsent if record.deferred else record.status, outcome.result)
                 return outcome
+            except ScanCancelled:
+                self._ending.write_cancelled(record)
+                raise
             except (LeaseLost, ScanFailed):
                 raise
             except SystemExit as end:
@@ -153,6 +162,31 @@ class Attempt:
                 self._ending.retry_or_fail(error, record)
 
     # The steps of `_run_locked`, in their order.
+
+    def _refuse_erased(self, results: Storage) -> None:
+        try:
+            refuse_erased(results, self._job.scan_id)
+        except ScanErased:
+            self._ending.try_ledger(lambda: self._ledger.forget(self._job.scan_id))
+            raise
+
+    def _refuse_cancelled(self, earlier: ScanStatus | None) -> None:
+        """Raise ScanCancelled if the scan is cancelled, or is to be, and was not announced again since."""
+        done = earlier is not None and earlier.status is Status.CANCELLED
+        if done or self._ledger.is_cancel_asked(self._job.scan_id):
+            raise ScanCancelled
+
+    def _check_not_cancelled(self) -> None:
+        """Raise ScanCancelled if the scan is to be cancelled. Ask the ledger once a second at most."""
+        if time.monotonic() < self._next_cancel_check:
+            return
+        self._next_cancel_check = time.monotonic() + CANCEL_CHECK_S
+        try:
+            asked = self._ledger.is_cancel_asked(self._job.scan_id)
+        except LedgerError:
+            return  # the lock and its renewal say what to do
+        if asked:
+            raise ScanCancelled
 
     def _answer_resent(self, earlier: ScanStatus, unsent: ScanStatus | None) -> Outcome:
         """Answer a message that was sent again for a scan that is finished by now."""
@@ -218,15 +252,16 @@ class Attempt:
     def _progress_reporter(self, record: StatusRecord) -> Report:
         def report(stage: Stage, done: int, frames: int | None) -> None:
             self._limit.check()
+            self._check_not_cancelled()
             was_deferred = record.deferred
-            written = record.progress(stage, done, frames)
+            due = record.progress(stage, done, frames)
             if was_deferred and not record.deferred:
                 self._emit_started(record)
-            if written:
+            if due:
                 self._events.emit(
                     EventType.PROGRESS, self._job.scan_id, stage=stage.value, frame=done, frames=frames
                 )
-            self._report(stage, done, frames)
+                self._report(stage, done, frames)
 
         return report
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.ledger.base import LeaseLost, Ledger, LedgerError
+from worker.scans.cancel import write_cancelled
 from worker.scans.completeness import ScanIncomplete
 from worker.scans.events import Events
 from worker.scans.failures import ALIKE, ErrorPolicy, Fault, ProcessEnds, ScanFailed, classify_error
@@ -23,6 +24,7 @@ from worker.scans.retry import (
 )
 from worker.scans.self_check import OwnProcess, ProcessUnfit
 from worker.scans.status import ScanStatus, Status, StatusRecord
+from worker.scans.tombstones import refuse_erased
 from worker.storage.base import Storage, StorageError, StorageUnavailable
 from worker.time_limit import TimeLimitReached
 
@@ -65,10 +67,32 @@ class Ending:
 
     def hand_back(self, record: StatusRecord, reason: str) -> None:
         """Leave the scan to another process. The message itself goes back into the queue."""
-        with suppress(LeaseLost):
-            if record.status.status is not Status.COMPLETED:
+        with suppress(LeaseLost, RetryLater):
+            if self._is_cancel_asked():
+                self.write_cancelled(record)
+            elif record.status.status is not Status.COMPLETED:
                 record.retrying(reason, self._settings.queue_lease_s)
                 self.try_ledger(lambda: self.set_deadline(self._settings.queue_lease_s))
+
+    def write_cancelled(self, record: StatusRecord) -> None:
+        """Write that the scan is cancelled, unless it is final.
+
+        Raises:
+            RetryLater: That could not be written. The next attempt does it.
+            LeaseLost: Another worker may have the scan.
+        """
+        try:
+            write_cancelled(self._job.scan_id, self._ledger, self._events, record.storage)
+        except LeaseLost:
+            raise
+        except (LedgerError, StorageError) as error:
+            raise retry_unwritten(self._job.retry_state, str(error), self._settings) from None
+
+    def _is_cancel_asked(self) -> bool:
+        try:
+            return self._ledger.is_cancel_asked(self._job.scan_id)
+        except LedgerError:
+            return False
 
     def retry_or_fail(self, error: BaseException, record: StatusRecord | None) -> NoReturn:
         """Decide whose fault an error is, and end the attempt. `record` is None if the lock was not taken."""
@@ -100,6 +124,7 @@ class Ending:
         job = self._job
         record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
         try:
+            refuse_erased(self._results, job.scan_id)
             earlier = record.read_earlier()
             written = earlier is not None and earlier.status.final
             if not written:
@@ -125,7 +150,7 @@ class Ending:
         """Count the scan as overdue after so many seconds."""
         self._ledger.set_deadline(self._job.scan_id, self._clock() + seconds)
 
-    def try_ledger(self, step: Callable[[], None]) -> None:
+    def try_ledger(self, step: Callable[[], object]) -> None:
         """Go on if the ledger is away: that costs a superfluous message or a crash counted too many."""
         try:
             step()

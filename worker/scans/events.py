@@ -15,11 +15,13 @@ import os
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import redis
 
@@ -35,6 +37,7 @@ FIELD: Final = "event"
 MAX_EVENTS: Final = 100_000  # in the stream, about 60 MB
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024  # of the file, and of the full one before it
 MAX_TEXT: Final = 1000
+CHUNK: Final = 1000
 TIMEOUT_S: Final = 2.0
 PAUSE_S: Final = 10.0
 
@@ -49,6 +52,8 @@ class EventType(StrEnum):
     PROGRESS = "org.pose-worker.scan.progress"
     COMPLETED = "org.pose-worker.scan.completed"
     FAILED = "org.pose-worker.scan.failed"
+    CANCELLED = "org.pose-worker.scan.cancelled"
+    ERASED = "org.pose-worker.scan.erased"
     WITHHELD = "org.pose-worker.picture.withheld"
 
 
@@ -85,6 +90,15 @@ class Events(ABC):
         return True
 
     @abstractmethod
+    def forget(self, scan_ids: frozenset[ScanId]) -> Counter[str]:
+        """Remove the events about scans, and return how many there were of each.
+
+        Raises:
+            redis.RedisError: Redis cannot be used.
+            OSError: The file cannot be used.
+        """
+
+    @abstractmethod
     def _send(self, event: str) -> None: ...
 
 
@@ -99,6 +113,18 @@ class StreamEvents(Events):
     def _send(self, event: str) -> None:
         self._client.xadd(self._stream, {FIELD: event}, maxlen=MAX_EVENTS, approximate=True)
 
+    def forget(self, scan_ids: frozenset[ScanId]) -> Counter[str]:
+        """See `Events.forget`."""
+        removed: Counter[str] = Counter()
+        first = "-"
+        while entries := cast("list[Any]", self._client.xrange(self._stream, first, count=CHUNK)):
+            for entry, fields in entries:
+                subject = _subject(fields.get(FIELD.encode()))
+                if subject in scan_ids and self._client.xdel(self._stream, entry):
+                    removed[subject] += 1
+            first = f"({entries[-1][0].decode()}"
+        return removed
+
 
 class FileEvents(Events):
     """Events as lines of a file. A full file is renamed to `….1`, in place of the one before it."""
@@ -111,9 +137,7 @@ class FileEvents(Events):
     def _send(self, event: str) -> None:
         line = event.encode() + b"\n"
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Several processes write. They lock a second file, because this one is renamed.
-        with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             with self._path.open("ab") as file:
                 size = file.seek(0, os.SEEK_END)
                 if size == 0 or size + len(line) <= self._max_bytes:
@@ -121,6 +145,31 @@ class FileEvents(Events):
                     return
             os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
             self._path.write_bytes(line)
+
+    def forget(self, scan_ids: frozenset[ScanId]) -> Counter[str]:
+        """See `Events.forget`."""
+        removed: Counter[str] = Counter()
+        if not self._path.parent.is_dir():
+            return removed
+        with self._locked():
+            for path in (self._path, self._path.with_name(f"{self._path.name}.1")):
+                lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+                named = [_subject(line) for line in lines]
+                found = Counter(subject for subject in named if subject in scan_ids)
+                if found:
+                    draft = path.with_name(f".{path.name}.draft")
+                    kept = [line for line, subject in zip(lines, named, strict=True) if subject not in found]
+                    draft.write_bytes(b"".join(kept))
+                    os.replace(draft, path)
+                    removed += found
+        return removed
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        # Several processes write. They lock a second file, because this one is renamed.
+        with self._path.with_name(f".{self._path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def open_events(settings: Settings) -> Events:
@@ -161,6 +210,15 @@ def cloud_event(
         "data": {name: _plain(value) for name, value in data.items()},
     }
     return json.dumps(event, allow_nan=False)
+
+
+def _subject(event: bytes | None) -> str:
+    """Return the scan that an event is about, or an empty text if it cannot be read."""
+    try:
+        subject = json.loads(event or b"null").get("subject")
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    return subject if isinstance(subject, str) else ""
 
 
 def _plain(value: Scalar) -> Scalar:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def emit_final_event(
     events: Events, status: ScanStatus, results: Storage, result: ScanResult | None = None
 ) -> bool:
-    """Send the event that a scan is completed or has failed.
+    """Send the event that a scan is completed, has failed or was cancelled.
 
     Args:
         events: Where the event goes.
@@ -36,6 +36,10 @@ def emit_final_event(
     if status.status is Status.FAILED:
         data = {"reason": status.reason, "attempt": status.attempt, **earlier}
         return events.emit(EventType.FAILED, scan_id, idempotency_key=end, **data)
+    if status.status is Status.CANCELLED:
+        return events.emit(
+            EventType.CANCELLED, scan_id, idempotency_key=end, attempt=status.attempt, **earlier
+        )
     result = result or read_result(results, scan_id)
     if result is None:
         return True
@@ -58,5 +62,5 @@ def emit_final_event(
 
 def final_event_id(status: ScanStatus) -> str:
     """Return the id of the event that says how a scan with this final status ended."""
-    type = EventType.FAILED if status.status is Status.FAILED else EventType.COMPLETED
-    return event_id(type, status.scan_id, f"{status.finished_at}")
+    types = {Status.FAILED: EventType.FAILED, Status.CANCELLED: EventType.CANCELLED}
+    return event_id(types.get(status.status, EventType.COMPLETED), status.scan_id, f"{status.finished_at}")

@@ -22,12 +22,14 @@ from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import RECONCILER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
+from worker.scans.cancel import write_cancelled
 from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.scans.tombstones import is_erased
 from worker.scans.transfer import limits_of, list_scan
-from worker.storage.base import ScanMissing, ScanTooLarge, Storage, StorageUnavailable
+from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
@@ -79,10 +81,10 @@ def reconcile(
             if scan_id in sent:
                 continue
             try:
-                if _send_again(scan_id, settings, ledger, results, send, clock):
-                    sent[scan_id] = None
-                elif changed:
+                if changed:
                     _analyse_again(scan_id, settings, ledger, send, clock)
+                    sent[scan_id] = None
+                elif _send_again(scan_id, settings, ledger, results, send, clock):
                     sent[scan_id] = None
                 failures = 0
             except StorageUnavailable as error:
@@ -124,10 +126,12 @@ def _has_changed(status: ScanStatus, settings: Settings, scans: Storage) -> bool
         return False
     try:
         files = list_scan(scans, status.scan_id, limits_of(settings))
+        if not files or digest_of(files) == status.files:
+            return False
         check_complete(scans, status.scan_id, files, settings.arrivals_quiet_s)
-    except (ScanMissing, ScanTooLarge, ScanIncomplete):
-        return False  # Its files were deleted, or are still coming.
-    return digest_of(files) != status.files
+    except (ScanTooLarge, ScanIncomplete):
+        return False  # Its files are still coming.
+    return True
 
 
 def _analyse_again(
@@ -180,6 +184,12 @@ def _send_again(
             # The worker that finished it crashed before it sent the final event, or could not send it.
             if emit_final_event(events, status, results):
                 ledger.close(scan_id)
+            return False
+        if is_erased(results, scan_id):
+            ledger.close(scan_id)
+            return False
+        if ledger.is_cancel_asked(scan_id):
+            write_cancelled(scan_id, ledger, events, results)
             return False
         time_now = now()
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)

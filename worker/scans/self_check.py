@@ -1,12 +1,13 @@
 """A process checks itself: it analyses a small scan that is known to be good.
 
 After an error that may be the scan's or the process's, this tells the two apart. What can be wrong with a
-process: its device has failed, so that each further call to it fails; it can start no thread; its memory is
-full.
+process: its device has failed, so that each further call to it fails; it can start no thread; it can open no
+file; its memory is full.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zipfile
@@ -21,6 +22,7 @@ from worker.config.logs import get_logger
 from worker.config.settings import Settings
 from worker.keys import parse_scan_id
 from worker.models.loading import get_comparison_estimator, get_estimator
+from worker.scans.failures import has_descriptors
 from worker.scans.transfer import Limits, fetch_scan
 from worker.storage.memory import MemoryStorage
 
@@ -79,6 +81,8 @@ def analyse_known_good(estimator: Estimator, compare_with: Estimator | None = No
     """
     import pose
 
+    if not has_descriptors():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     # `fetch_scan` starts threads. A process that cannot start any must not pass.
     scan = pose.read_scan_files(fetch_scan(MemoryStorage(_known_good()), NAME, _LIMITS))
     analysis = pose.analyse_scan(scan, estimator, compare_with=compare_with, scan_id=NAME)

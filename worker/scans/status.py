@@ -10,27 +10,29 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from worker.config.logs import get_logger
-from worker.keys import ScanId, parse_scan_id, result_key, status_key
+from worker.keys import ScanId, parse_scan_id, status_key
+from worker.scans.transfer import remove_results
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
 log = get_logger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
-PROGRESS_EVERY: Final = timedelta(seconds=0.5)
+PROGRESS_EVERY: Final = timedelta(seconds=1)
 
 
 class Status(StrEnum):
-    """The state of a scan. `completed` and `failed` are final."""
+    """The state of a scan. `completed`, `failed` and `cancelled` are final."""
 
     QUEUED = "queued"
     STARTED = "started"
     PROGRESS = "progress"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
-        return self in (Status.COMPLETED, Status.FAILED)
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
 
 class Stage(StrEnum):
@@ -125,6 +127,7 @@ class StatusRecord:
         clock: Returns the time, in UTC.
 
     Attributes:
+        storage: Of results.
         deferred: Nothing is written yet.
     """
 
@@ -139,10 +142,12 @@ class StatusRecord:
         force: bool = False,
         clock: Callable[[], datetime] = now,
     ) -> None:
-        self._storage = storage
+        self.storage = storage
         self._clock = clock
         self._lease_s = lease_s
-        self._written: datetime | None = None
+        self._told: datetime | None = None
+        self._told_stage: Stage | None = None
+        self._half_written = False
         self._earlier: ScanStatus | None = None
         self._status = ScanStatus(
             scan_id=scan_id,
@@ -156,7 +161,7 @@ class StatusRecord:
 
     def read_earlier(self) -> ScanStatus | None:
         """Return the stored status of the scan, or None if there is none."""
-        earlier = self._earlier = read_status(self._storage, self._status.scan_id)
+        earlier = self._earlier = read_status(self.storage, self._status.scan_id)
         if earlier is not None and not earlier.status.final:
             self._change(queued_at=earlier.queued_at, supersedes=earlier.supersedes)
         return earlier
@@ -183,31 +188,38 @@ class StatusRecord:
         earlier, files = self._earlier, self._status.files
         if earlier is not None and files is not None and earlier.files != files:
             try:
-                write_status(self._storage, earlier.model_copy(update={"files": files}))
+                write_status(self.storage, earlier.model_copy(update={"files": files}))
             except StorageError as error:
                 log.warning("status_not_written", status=earlier.status, reason=str(error))
 
     def started(self, crashes: int = 0, *, deferred: bool = False) -> None:
         """Write that the attempt started, or defer all writes until the analysis starts."""
-        self._change(status=Status.STARTED, deaths=crashes, started_at=self._clock())
+        self._change(status=Status.STARTED, stage=Stage.FETCH, deaths=crashes, started_at=self._clock())
         self.deferred = deferred
         if not deferred:
             self._write(self._lease_s)
 
     def progress(self, stage: Stage, frames_done: int, frames: int | None) -> bool:
-        """Write a step of progress: at once for a new stage, every half second within one.
+        """Note a step of progress. Write it for a new stage, and once about in the middle of the analysis.
+
+        Each write is a request to S3. Events, which cost less, tell the other steps.
 
         Returns:
-            Whether the step was due to be written.
+            Whether the step is to be told: at once for a new stage, every second within one.
         """
-        new_stage = stage is not self._status.stage
-        due = self._written is None or self._clock() - self._written >= PROGRESS_EVERY
+        new_stage = stage is not self._told_stage
+        due = self._told is None or self._clock() - self._told >= PROGRESS_EVERY
         self._change(status=Status.PROGRESS, stage=stage, frames_done=frames_done, frames=frames)
         if stage is not Stage.FETCH:  # the files are new, or the work would have ended after the fetch
             self.deferred = False
         if self.deferred or not (new_stage or due):
             return False
-        self._try_to_write(self._lease_s)
+        self._told, self._told_stage = self._clock(), stage
+        # `started` has said already that the files are fetched.
+        half_done = not self._half_written and frames is not None and 2 * frames_done >= frames
+        if stage is not Stage.FETCH and (new_stage or half_done):
+            self._half_written = half_done or self._half_written
+            self._try_to_write(self._lease_s)
         return True
 
     def retrying(self, reason: str, lease_s: float) -> None:
@@ -225,14 +237,14 @@ class StatusRecord:
             self._write()
 
     def failed(self, reason: str) -> bool:
-        """Delete an earlier result, which belongs to other files, and write that the scan failed.
+        """Delete an earlier result, or a part of one, and write that the scan failed.
 
         Returns:
             Whether both were done.
         """
         self._change(status=Status.FAILED, reason=reason, finished_at=self._clock())
         try:
-            self._storage.delete(result_key(self._status.scan_id))
+            remove_results(self.storage, self._status.scan_id)
         except StorageError as error:
             log.warning("status_not_written", status=self._status.status, reason=str(error))
             return False
@@ -244,8 +256,7 @@ class StatusRecord:
     def _write(self, lease_s: float | None = None) -> None:
         until = None if lease_s is None else self._clock() + timedelta(seconds=lease_s)
         self._change(lease_until=until)
-        write_status(self._storage, self._status)
-        self._written = self._clock()
+        write_status(self.storage, self._status)
 
     def _try_to_write(self, lease_s: float | None = None) -> bool:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,8 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 MAX_OBJECTS: Final = 100_000  # of the results of one scan
 CONTENT_TYPES: Final = {"jpg": "image/jpeg", "json": "application/json", "obj": "model/obj"}
 FETCH_THREADS: Final = 8
+PUBLISH_THREADS: Final = 8
+LAST_CALLS_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,33 +39,40 @@ def limits_of(settings: Settings) -> Limits:
 def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:
     """Return the files of a scan by their names (`rgb/….jpg`), without hidden files.
 
-    Raises: as `list_scan` and `fetch_files`.
+    Raises: as `list_scan`, `check_sizes` and `fetch_files`.
     """
-    return fetch_files(storage, scan_id, list_scan(storage, scan_id, limits))
+    files = list_scan(storage, scan_id, limits)
+    check_sizes(storage, files, limits)
+    return fetch_files(storage, scan_id, files)
 
 
 def list_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> list[StoredObject]:
-    """Return the files of a scan, at least one, without hidden files.
+    """Return the files of a scan, without hidden files.
 
     Raises:
-        ScanMissing: There are no files.
-        ScanTooLarge: The scan is above the limits.
+        ScanTooLarge: There are too many.
         StorageUnavailable: The storage of scans cannot be used.
     """
     found = storage.objects(scan_id, limits.files)
-    if not found:
-        raise ScanMissing(f"{storage.name} holds no files of this scan")
     if len(found) > limits.files:
         raise ScanTooLarge(f"the scan has more than {limits.files} files")
     start = len(scan_id) + 1
-    wanted = [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
-    if not wanted:
+    return [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
+
+
+def check_sizes(storage: Storage, files: Sequence[StoredObject], limits: Limits) -> None:
+    """Return if the files of a scan can be read.
+
+    Raises:
+        ScanMissing: There are none.
+        ScanTooLarge: They are above the limits.
+    """
+    if not files:
         raise ScanMissing(f"{storage.name} holds no files of this scan")
-    if any(each.size > limits.object_bytes for each in wanted):
+    if any(each.size > limits.object_bytes for each in files):
         raise ScanTooLarge(f"a file of the scan has more than {limits.object_bytes} bytes")
-    if sum(each.size for each in wanted) > limits.scan_bytes:
+    if sum(each.size for each in files) > limits.scan_bytes:
         raise ScanTooLarge(f"the scan has more than {limits.scan_bytes} bytes")
-    return wanted
 
 
 def fetch_files(storage: Storage, scan_id: ScanId, wanted: Sequence[StoredObject]) -> dict[str, bytes]:
@@ -109,13 +118,42 @@ def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Ma
     old = [key for key in sorted(stored - set(new)) if key.startswith(f"{scan_id}/frames/")]
     if result_key(scan_id) in stored:
         old.insert(0, result_key(scan_id))
-    for key in old:
-        results.delete(key)
-    for key, data in new.items():
-        results.write(key, data, CONTENT_TYPES[key.rpartition(".")[2]])
+    if old and old[0] == result_key(scan_id):
+        results.delete(old[0])
+
+    def write(key: str) -> None:
+        results.write(key, new[key], CONTENT_TYPES[key.rpartition(".")[2]])
+
+    _in_parallel([(results.delete, key) for key in old if key != result_key(scan_id)])
+    _in_parallel([(write, key) for key in new])
     content = result.model_dump_json(indent=2) + "\n"
     results.write(result_key(scan_id), content.encode(), CONTENT_TYPES["json"])
     return len(old)
+
+
+def _in_parallel(calls: Sequence[tuple[Callable[[str], None], str]]) -> None:
+    """Call functions with a key each, in several threads. Raise the first error."""
+    threads = ThreadPoolExecutor(PUBLISH_THREADS)
+    futures = [threads.submit(function, key) for function, key in calls]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        # After an error or at the time limit: begin no other call, and let those that have begun end, so that
+        # they change nothing after this attempt. Do not wait long for a storage that does not answer.
+        threads.shutdown(wait=False, cancel_futures=True)
+        wait(futures, LAST_CALLS_S)
+
+
+def remove_results(results: Storage, scan_id: ScanId) -> None:
+    """Delete what an analysis stored, or a part of it: first `result.json`, then the artefacts.
+
+    Raises:
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    results.delete(result_key(scan_id))
+    found = results.objects(f"{scan_id}/frames", MAX_OBJECTS)
+    _in_parallel([(results.delete, each.key) for each in found])
 
 
 def read_result(results: Storage, scan_id: ScanId) -> ScanResult | None:

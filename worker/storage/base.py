@@ -55,6 +55,19 @@ class StoredObject:
     age_s: float | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True)
+class Purged:
+    """What `Storage.purge` did.
+
+    Attributes:
+        removed: Number of removed objects, each version counted.
+        problem: What may be left and why, for a person to read; None if nothing is left.
+    """
+
+    removed: int
+    problem: str | None = None
+
+
 class Storage(Protocol):
     """Objects with keys. It may be used from several threads; each call may block for seconds.
 
@@ -70,8 +83,15 @@ class Storage(Protocol):
         If there are more than `limit` objects, return any `limit` + 1 of them.
         """
 
-    def folders(self) -> list[str]:
-        """Return the sorted names of the folders in the root, without names that a key cannot contain."""
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
+        """Return the names of the folders in the root, without names that a key cannot contain.
+
+        They are sorted as their keys are: `a-1/` comes before `a/`.
+
+        Args:
+            after: return only the folders that come after this name.
+            limit: return about this number of folders at most, at least one if there is one.
+        """
 
     def read(self, key: str, max_bytes: int) -> bytes:
         """Return the content of an object. Do not load more than about `max_bytes` into memory.
@@ -86,6 +106,12 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete an object if it exists."""
+
+    def purge(self, folder: str) -> Purged:
+        """Delete all objects below a folder (`scan-1`) with their earlier versions and unfinished writes.
+
+        What may not be deleted is reported, not raised. Nobody may write to the folder meanwhile.
+        """
 
 
 def split_key(key: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worker.storage.base import Storage, StoredObject
+from worker.storage.base import Purged, Storage, StoredObject
 from worker.time_limit import blamed_on
 
 
@@ -30,9 +30,9 @@ class LockGuardedStorage(Storage):
         with blamed_on(self.name):
             return self._storage.objects(folder, limit)
 
-    def folders(self) -> list[str]:
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         with blamed_on(self.name):
-            return self._storage.folders()
+            return self._storage.folders(after, limit)
 
     def read(self, key: str, max_bytes: int) -> bytes:
         with blamed_on(self.name):
@@ -47,3 +47,8 @@ class LockGuardedStorage(Storage):
         self._check()
         with blamed_on(self.name):
             self._storage.delete(key)
+
+    def purge(self, folder: str) -> Purged:
+        self._check()
+        with blamed_on(self.name):
+            return self._storage.purge(folder)

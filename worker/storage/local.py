@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -14,6 +15,7 @@ from typing import Final
 
 from worker.storage.base import (
     ObjectMissing,
+    Purged,
     ScanTooLarge,
     Storage,
     StorageUnavailable,
@@ -71,7 +73,7 @@ class LocalStorage(Storage):
                             break
         return sorted(found, key=lambda each: each.key)
 
-    def folders(self) -> list[str]:
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         with self._errors():
             try:
                 entries = os.scandir(self._root)
@@ -79,9 +81,11 @@ class LocalStorage(Storage):
                 self._check_absent(error)
                 return []
             with entries:
-                return sorted(
+                found = [
                     each.name for each in entries if each.is_dir(follow_symlinks=False) and is_key(each.name)
-                )
+                ]
+        wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
+        return sorted(wanted, key=lambda name: f"{name}/")[:limit]
 
     def read(self, key: str, max_bytes: int) -> bytes:
         *folders, file = split_key(key)
@@ -127,6 +131,43 @@ class LocalStorage(Storage):
                     os.fsync(folder)
             except OSError as error:
                 self._check_absent(error)
+
+    def purge(self, folder: str) -> Purged:
+        *parents, name = split_key(folder)
+        with self._errors():
+            try:
+                with _closed(self._open_folder(parents, make=False)) as parent:
+                    removed = sum(
+                        len(files) for _, _, files, _ in os.fwalk(name, dir_fd=parent, follow_symlinks=False)
+                    )
+                    shutil.rmtree(name, dir_fd=parent)
+                    os.fsync(parent)
+            except PermissionError as error:
+                return Purged(
+                    0, f"{self.name}: not all files may be deleted: {os.strerror(error.errno or 0)}"
+                )
+            except OSError as error:
+                self._check_absent(error)
+                return Purged(0)
+        return Purged(removed)
+
+    def remove_drafts(self, older_than_s: float) -> int:
+        """Remove what killed processes had begun to write. Return the number of files.
+
+        Raises:
+            OSError: The root cannot be read.
+        """
+        removed, oldest = 0, time.time() - older_than_s
+        if not self._root.is_dir():
+            return 0
+        for _, _, files, folder in os.fwalk(self._root, follow_symlinks=False):
+            for name in files:
+                # The file may be renamed or removed meanwhile.
+                with suppress(FileNotFoundError):
+                    if name.startswith(DRAFT) and os.stat(name, dir_fd=folder).st_mtime < oldest:
+                        os.unlink(name, dir_fd=folder)
+                        removed += 1
+        return removed
 
     def _open_folder(self, parts: list[str], make: bool) -> int:
         if make and self._make_root:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StoredObject, split_key
+from worker.storage.base import ObjectMissing, Purged, ScanTooLarge, Storage, StoredObject, split_key
 
 
 class MemoryStorage(Storage):
@@ -24,8 +24,10 @@ class MemoryStorage(Storage):
         found = [StoredObject(key, len(data)) for key, data in self._objects.items() if key.startswith(start)]
         return sorted(found, key=lambda each: each.key)[: limit + 1]
 
-    def folders(self) -> list[str]:
-        return sorted({key.partition("/")[0] for key in self._objects if "/" in key})
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
+        found = {key.partition("/")[0] for key in self._objects if "/" in key}
+        wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
+        return sorted(wanted, key=lambda name: f"{name}/")[:limit]
 
     def read(self, key: str, max_bytes: int) -> bytes:
         split_key(key)
@@ -43,3 +45,9 @@ class MemoryStorage(Storage):
     def delete(self, key: str) -> None:
         split_key(key)
         self._objects.pop(key, None)
+
+    def purge(self, folder: str) -> Purged:
+        keys = [each.key for each in self.objects(folder, len(self._objects))]
+        for key in keys:
+            del self._objects[key]
+        return Purged(len(keys))

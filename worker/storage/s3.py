@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -21,6 +22,7 @@ from worker.config.secrets import s3_keys
 from worker.storage.base import (
     InvalidKey,
     ObjectMissing,
+    Purged,
     ScanTooLarge,
     Storage,
     StorageUnavailable,
@@ -33,6 +35,10 @@ CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_S: Final = 30
 TRIES: Final = 3
 CHUNK: Final = 256 * 1024
+DELETE_THREADS: Final = 8
+_Version = tuple[str, str]  # key and version id
+_Deletable = str | _Version
+_DENIED: Final = ("AccessDenied", "403", "MethodNotAllowed")
 _CUT: Final = "its answer was cut off"
 # Errors that a person can do something about. Others are reported by their code.
 _REASONS: Final = {
@@ -95,18 +101,22 @@ class S3Storage(Storage):
                     return found[: limit + 1]
         return sorted(found, key=lambda each: each.key)
 
-    def folders(self) -> list[str]:
+    def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         found: list[str] = []
+        # "0" comes after "/", so `a0` comes after all keys of the folder `a`.
+        options = {"StartAfter": f"{self._prefix}{after}0"} if after else {}
         with self._errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"
+                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/", **options
             )
             for page in map(self._check_page, pages):
                 for each in page.get("CommonPrefixes", []):
                     name = each["Prefix"][len(self._prefix) :].rstrip("/")
                     if is_key(name):
                         found.append(name)
-        return sorted(found)
+                if limit is not None and len(found) >= limit:
+                    break
+        return sorted(found, key=lambda name: f"{name}/")
 
     def read(self, key: str, max_bytes: int) -> bytes:
         _, chunks = self.stream(key, max_bytes)
@@ -149,6 +159,62 @@ class S3Storage(Storage):
         with self._errors():
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
+    def purge(self, folder: str) -> Purged:
+        start = self._key(folder) + "/"
+        # Without versions first: that needs fewer rights, and is all in a bucket that keeps no versions.
+        with self._errors():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
+            objects = [each for page in map(self._check_page, pages) for each in page.get("Contents", [])]
+        refused = self._delete_each({each["Key"] for each in objects})
+        try:
+            versions, markers = self._versions(start)
+        except _VersionsDenied as error:
+            return Purged(len(objects) - len(refused), f"{self.name}: earlier versions: {error}")
+        refused |= self._delete_each(versions)
+        # Without its delete marker, a version that may not be deleted would be the object again.
+        kept = {each[0] if isinstance(each, tuple) else each for each in refused}
+        refused |= self._delete_each({each for each in markers if each[0] not in kept})
+        count = len(refused)
+        problem = f"{self.name}: {count} objects or versions may not be deleted" if count else None
+        return Purged(max(len(objects), len(versions) - count), problem)
+
+    def _versions(self, start: str) -> tuple[set[_Version], set[_Version]]:
+        """Return the versions and the delete markers of objects whose key starts with `start`."""
+        with self._errors():
+            try:
+                paginator = self._client.get_paginator("list_object_versions")
+                found = paginator.paginate(Bucket=self._bucket, Prefix=start)
+                pages = [self._check_page(page) for page in found]
+            except ClientError as error:
+                if _code(error) in _DENIED:
+                    raise _VersionsDenied("they may not be listed (s3:ListBucketVersions)") from None
+                if _code(error) in ("NotImplemented", "501"):
+                    return set(), set()  # a server without versions
+                raise
+        versions, markers = (
+            {(each["Key"], each["VersionId"]) for page in pages for each in page.get(kind, [])}
+            for kind in ("Versions", "DeleteMarkers")
+        )
+        return versions, markers
+
+    def _delete_each(self, objects: Collection[_Deletable]) -> set[_Deletable]:
+        """Delete objects by their keys, or versions. Return those that may not be deleted."""
+
+        def delete(each: _Deletable) -> bool:
+            key, version = (each, {}) if isinstance(each, str) else (each[0], {"VersionId": each[1]})
+            with self._errors():
+                try:
+                    self._client.delete_object(Bucket=self._bucket, Key=key, **version)
+                except ClientError as error:
+                    if _code(error) not in _DENIED:
+                        raise
+                    return False
+            return True
+
+        with ThreadPoolExecutor(DELETE_THREADS) as threads:
+            done = threads.map(delete, objects)
+            return {each for each, deleted in zip(objects, done, strict=True) if not deleted}
+
     def _check_page(self, page: Any) -> Any:
         """Return a page of a list if it is whole. boto3 reads an answer without a body as an empty page."""
         if "Name" not in page and "KeyCount" not in page:
@@ -177,6 +243,10 @@ class S3Storage(Storage):
         except (BotoCoreError, HTTPError, OSError) as error:
             # Leave out the error's own text: it may contain the object's URL.
             raise StorageUnavailable(f"{self.name}: it cannot be reached ({type(error).__name__})") from None
+
+
+class _VersionsDenied(Exception):
+    """Raised when the versions of objects may not be listed."""
 
 
 def _time_of(answer: Any) -> float:

@@ -55,7 +55,7 @@ def test_a_worker_with_a_broken_device_stops_and_the_other_does_all_scans(world,
         assert not broken.events("scan_failed")
 
 
-@pytest.mark.parametrize("fault", ["device", "threads"])
+@pytest.mark.parametrize("fault", ["device", "threads", "descriptors"])
 def test_a_process_that_does_not_work_any_more_is_replaced(world, make_scan, fault):
     names = put(world, make_scan, 3)
     with start(world, "mended", FAULT=fault, FAULT_PROCESSES="1") as worker:

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from celery import Celery
 
 from tests.support.running import ROOT, World, wait_until
 from tests.support.s3_server import S3Server
@@ -40,6 +41,7 @@ class Buckets:
         for bucket in (self.scans, self.results, self.other):
             self.owner.create_bucket(Bucket=bucket)
             self.owner.put_object(Bucket=bucket, Key="there/already", Body=b"x")
+        self.owner.put_bucket_versioning(Bucket=self.results, VersioningConfiguration={"Status": "Enabled"})
         self.worker = server.add_user("worker")
         text = POLICY.read_text()
         for name, bucket in (("scans", self.scans), ("results", self.results)):
@@ -70,6 +72,9 @@ def test_the_policy_lists_only_the_rights_that_are_needed():
         ("s3:GetObject", "results/*"),
         ("s3:PutObject", "results/*"),
         ("s3:DeleteObject", "results/*"),
+        # To erase a scan in a bucket that keeps versions.
+        ("s3:ListBucketVersions", "results"),
+        ("s3:DeleteObjectVersion", "results/*"),
     }
 
 
@@ -85,6 +90,7 @@ def test_a_worker_with_these_rights_can_do_all_its_work(buckets, tmp_path_factor
             **buckets.worker,
         },
     )
+    producer = Celery(broker=tasks, backend=answers, set_as_current=False)
     for name, data in make_scan(frames=2).items():
         buckets.owner.put_object(Bucket=buckets.scans, Key=f"scan/{name}", Body=data)
     with world.start_worker("-n", "policy@%h") as worker:
@@ -104,8 +110,21 @@ def test_a_worker_with_these_rights_can_do_all_its_work(buckets, tmp_path_factor
         assert world.status("scan")["status"] == "completed"
         swept = world.call("worker", "reconcile", "--all")
         assert swept.returncode == 0, swept.stderr
+        assert "scan/frames/7/blurred.jpg" not in {each.key for each in world.results.objects("scan", 1000)}
+        erased = world.call("worker", "erase", "scan")
+        assert (erased.returncode, "proven: nothing names it any more" in erased.stdout) == (0, True), erased
+        # A program that does not know of the erasure sends the scan again, past all checks.
+        task_id = producer.send_task("worker.process_scan", kwargs={"scan_id": "scan"}).id
+        with redis_server.client(11) as client:
+
+            def answer() -> bytes:
+                return client.get(f"celery-task-meta-{task_id}") or b""
+
+            wait_until(lambda: b"the scan was erased" in answer(), "the refusal")
+            assert b'"scan"' not in answer()
         assert "denied" not in worker.log()
-    assert "scan/frames/7/blurred.jpg" not in {each.key for each in world.results.objects("scan", 1000)}
+    versions = buckets.owner.list_object_versions(Bucket=buckets.results, Prefix="pose/scan/")
+    assert (versions.get("Versions"), versions.get("DeleteMarkers")) == (None, None)
     with pytest.raises(StorageUnavailable, match="scans: access was denied"):
         world.scans.write("scan/more", b"x", "text/plain")
 

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 from tests.support.running import PATIENCE_S
+from worker.config.settings import read_settings
+from worker.keys import ScanId
+from worker.ledger.opening import open_ledger
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,3 +67,36 @@ def test_all_that_is_wrong_with_the_settings_is_said(here):
     assert "DEVICE: must be auto, cpu, cuda or cuda:N" in done.stderr
     assert "SCANS_URL: must start with file:// or s3://" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_erase_says_what_it_removed_and_what_is_left(here):
+    (here / "scans" / "scan-1").mkdir(parents=True)
+    (here / "scans" / "scan-1" / "calibration.txt").write_text("1")
+    command(here, "enqueue", "scan-1")
+    done = command(here, "erase", "scan-1", "scan-2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "scan-1: erased: 1 entries of the ledger, 1 events, 1 messages in the queue,"
+        " 1 objects and versions of results\n"
+        "  proven: nothing names it any more but the event scan.erased\n"
+        "  its own files are still in the storage of scans; no worker takes them\n"
+        "scan-2: erased: nothing was stored\n"
+        "  proven: nothing names it any more but the event scan.erased\n"
+    )
+    for arguments in (["enqueue", "scan-1"], ["enqueue", "--force", "scan-1"], ["replay", "scan-1"]):
+        done = command(here, *arguments)
+        assert done.returncode == 2
+        assert "the scan was erased; `python -m worker enqueue --again` takes it back" in done.stderr
+    assert command(here, "enqueue", "--again", "scan-1").stdout == "scan-1: queued\n"
+
+
+def test_erase_refuses_a_scan_that_a_worker_has(here):
+    settings = read_settings()
+    lease = open_ledger(settings).lock(ScanId("scan-1"))
+    assert lease is not None
+    with lease:
+        done = command(here, "erase", "scan-1")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "scan-1: not erased, as a worker has it: cancel it, or wait for its end\n",
+    )

@@ -316,3 +316,40 @@ def test_the_ledger_is_in_redis_if_one_is_configured_else_in_the_run_dir(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.sqlite"]
     assert open_ledger(settings) is ledger
     assert isinstance(open_ledger(read_settings(redis_url="redis://127.0.0.1:1/0")), RedisLedger)
+
+
+def test_a_forgotten_scan_has_no_entries(workers):
+    workers.ledger.set_deadline("scan", 5.0)
+    workers.ledger.set_deadline("other", 5.0)
+    workers.ledger.quarantine("scan", "poison")
+    workers.ledger.set_cursor("work", "scan")
+    assert workers.other.forget("scan") == 3
+    assert workers.ledger.forget("scan") == 0
+    assert workers.ledger.quarantine_reason("scan") is None
+    assert workers.ledger.overdue(10.0) == ["other"]
+    assert workers.ledger.cursor("work") == ""
+
+
+def test_a_cursor_is_kept_until_the_end_is_reached(workers):
+    assert workers.ledger.cursor("work") is None
+    workers.ledger.set_cursor("work", "scan")
+    assert (workers.other.cursor("work"), workers.other.cursor("another")) == ("scan", None)
+    workers.ledger.set_cursor("work", None)
+    assert workers.other.cursor("work") is None
+
+
+def test_regular_work_begins_once_within_its_time(workers):
+    assert workers.ledger.begins("work", 600.0)
+    assert not workers.other.begins("work", 600.0)
+    assert workers.other.begins("another", 0.001)
+    time.sleep(0.01)
+    workers.expire("scan")  # lets the clock of the ledger in a file go on
+    assert workers.ledger.begins("another", 600.0)
+
+
+def test_the_wish_to_cancel_is_kept_until_it_is_forgotten(workers):
+    assert not workers.ledger.is_cancel_asked("scan")
+    workers.ledger.ask_cancel("scan")
+    assert (workers.other.is_cancel_asked("scan"), workers.other.is_cancel_asked("other")) == (True, False)
+    workers.other.forget_cancel("scan")
+    assert not workers.ledger.is_cancel_asked("scan")

@@ -94,9 +94,9 @@ def test_the_limit_is_heard_in_a_call_to_s3_and_the_scan_is_tried_again(
 
     def before(now: Stage, frames: int) -> None:
         if (now, frames) == (stage, done):
-            silence.begin()
             if stage is Stage.ANALYSE:
-                time.sleep(0.6)  # then the next step of progress is due to be written
+                time.sleep(1.0)  # then the next step of progress is due to be written
+            silence.begin()
 
     with pytest.raises(RetryLater) as again:
         attempt(settings, before)

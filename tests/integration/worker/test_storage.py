@@ -17,6 +17,7 @@ from worker.storage.base import (
     InvalidKey,
     ObjectChanged,
     ObjectMissing,
+    Purged,
     ScanMissing,
     ScanTooLarge,
     Storage,
@@ -100,6 +101,25 @@ def test_folders_in_the_root_are_listed_in_order(storage):
     assert storage.folders() == ["other", "sc", "scan"]
 
 
+def test_folders_after_a_name_are_listed_some_at_a_time(storage):
+    names = ["a", "a-b", "a0", "a_b", "ab", "b"]
+    put(storage, **{f"{name}__x": b"" for name in names})
+    found, last = [], ""
+    while page := storage.folders(last, 2):
+        found += page
+        last = page[-1]
+    # As keys are sorted, where each folder ends in a slash.
+    assert found == storage.folders() == ["a-b", "a", "a0", "a_b", "ab", "b", "other"]
+    assert storage.folders("a1") == ["a_b", "ab", "b", "other"]
+
+
+def test_purge_deletes_all_below_a_folder(storage):
+    put(storage, scan__x=b"1", scan__a__b__c=b"2", scan2__x=b"3")
+    assert storage.purge("scan") == Purged(2)
+    assert storage.folders() == ["other", "scan2"]
+    assert storage.purge("scan") == storage.purge("nothing") == Purged(0)
+
+
 def test_a_new_storage_has_no_folders(open_at):
     assert open_at("nothing here").folders() == []
 
@@ -149,6 +169,8 @@ def test_keys_outside_of_the_root_are_refused(storage, key):
         storage.objects(key, MANY)
     with pytest.raises(InvalidKey):
         storage.delete(key)
+    with pytest.raises(InvalidKey):
+        storage.purge(key)
 
 
 def test_keys_may_contain_any_other_character(storage):

@@ -164,17 +164,16 @@ def test_after_a_restart_only_the_queue_in_files_is_sent_again(here, monkeypatch
 
 def test_progress_is_told_by_state_and_by_event(run, scan, told):
     run(scan_id="scan")
-    state, meta = told[4]
+    state, meta = told[2]
     assert (state, meta) == (
         "PROGRESS",
-        {"scan_id": "scan", "stage": "analyse", "frame": 1, "frames": 2},
+        {"scan_id": "scan", "stage": "analyse", "frame": 0, "frames": 2},
     )
-    assert told[5] == ("task-progress", {"result": "analyse: frame 1 of 2", **meta})
+    assert told[3] == ("task-progress", {"result": "analyse: frame 0 of 2", **meta})
+    # Within a stage it is told once a second.
     assert [fields["result"] for kind, fields in told if kind == "task-progress"] == [
         "fetch",
         "analyse: frame 0 of 2",
-        "analyse: frame 1 of 2",
-        "analyse: frame 2 of 2",
         "publish",
     ]
 

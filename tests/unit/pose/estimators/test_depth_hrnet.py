@@ -48,13 +48,13 @@ def weights(tmp_path):
 
 @pytest.fixture
 def answering(weights):
-    """answering(heatmap, …) → an estimator whose network gives these (19, 56, 48), whatever it is shown."""
+    """answering(heatmap, …) → an estimator whose network gives these (19, 56, 48), and then nobody."""
 
     class Answering(DepthHRNet):
         answers: Iterator[torch.Tensor]
 
         def heatmaps(self, inputs):
-            return torch.stack([next(self.answers) for _ in inputs])
+            return torch.stack([next(self.answers, heat()) for _ in inputs])
 
     def make(*heatmaps, batch_size=16):
         estimator = Answering(weights, batch_size=batch_size)

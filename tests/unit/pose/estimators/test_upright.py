@@ -45,8 +45,9 @@ class Network:
         return [Detections([person(score)] if score else []) for score in scores]
 
 
-def test_one_turn_is_enough_if_step_and_gravity_agree():
-    network = Network(lambda _, turns: 0.36)
+@pytest.mark.parametrize("score", [0.0, 0.51])
+def test_one_turn_is_enough_if_step_and_gravity_agree(score):
+    network = Network(lambda _, turns: score)
     (found,) = detect_upright([frame(level=True)], network)
     assert network.shown == [(0, 1)]
     assert (found.turns, found.turns_uncertain) == (1, False)
@@ -57,6 +58,13 @@ def test_one_turn_is_enough_if_the_score_is_high():
     (found,) = detect_upright([frame(200)], network)
     assert network.shown == [(0, 3)]
     assert (found.turns, found.turns_uncertain) == (3, False)
+
+
+def test_a_low_score_is_doubted_even_if_step_and_gravity_agree():
+    (found,) = detect_upright([frame(level=True)], Network(lambda _, turns: 0.55 if turns == 3 else 0.4))
+    assert (found.turns, found.turns_uncertain) == (3, False)
+    (found,) = detect_upright([frame(level=True)], Network(lambda _, turns: 0.4 if turns == 1 else 0.39))
+    assert (found.turns, found.turns_uncertain) == (1, False)
 
 
 def test_the_half_turn_is_compared_before_the_others():
@@ -83,6 +91,11 @@ def test_nothing_is_certain_if_another_turn_is_as_good():
     (found,) = detect_upright([frame()], Network(lambda _, turns: 0.45 if turns == 1 else 0.41))
     assert (found.turns, found.turns_uncertain) == (1, False)  # the step says so too
     (found,) = detect_upright([frame()], Network(lambda _, turns: 0.0))
+    assert (found.turns, found.turns_uncertain, found.people) == (1, True, [])
+
+
+def test_a_low_score_after_an_unexpected_turn_is_nobody():
+    (found,) = detect_upright([frame()], Network(lambda _, turns: 0.39 if turns == 3 else 0.0))
     assert (found.turns, found.turns_uncertain, found.people) == (1, True, [])
 
 

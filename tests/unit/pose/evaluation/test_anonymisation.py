@@ -16,6 +16,7 @@ from pose.evaluation import anonymisation as evaluation
 from pose.evaluation.anonymisation import FIRST_SEED, Tally, measure, redaction_mask, sample_scan, tally_scan
 from pose.evaluation.handling import PLAIN, Handling
 from pose.evaluation.harness import FRAMES
+from pose.privacy.cascades import Cascades
 from pose.results import RedactionResult
 from pose.synthetic.render import project_keypoints
 from tests.support.rendered import person
@@ -61,7 +62,7 @@ class Knowing(pose.Estimator):
 def tallied(number, away=0.0):
     estimator, tally = Knowing(away), Tally()
     estimator.learn(number)
-    tally_scan(tally, estimator, number, careful=True)
+    tally_scan(tally, estimator, Cascades(), number, careful=True)
     return tally
 
 
@@ -161,7 +162,7 @@ def test_a_report_contains_shares_and_counts(monkeypatch):
     monkeypatch.setattr(evaluation, "count_leaked_metadata", lambda *arguments: 0)
     estimator = Knowing()
     estimator.learn(0)
-    report = measure(estimator, 1, careful=True)
+    report = measure(estimator, Cascades(), 1, careful=True)
     assert report["frames"] == FRAMES
     assert 0 <= report["withheld"] <= 1
     assert 0 <= report["face_pixels_covered"] <= 1
@@ -187,3 +188,25 @@ def test_the_printed_report_says_how_carefully_the_scans_were_taken(monkeypatch,
     evaluation.main(scans=1, careless=careless)
     report = json.loads(capsys.readouterr().out)
     assert (report["careful"], report["measured"]) == (not careless, not careless)
+
+
+def test_the_table_has_a_row_for_each_kind_of_scans(monkeypatch, capsys):
+    asked = []
+
+    def measured(estimator, face_detector, scans, **options):
+        asked.append(options)
+        return {
+            "frames": 3 * scans,
+            "withheld": 0.25,
+            "published_frames_with_more_than_2_percent_open": 1,
+            "face_pixels_covered": 0.998,
+            "covered_area_over_heads": 2.5,
+        }
+
+    monkeypatch.setattr(evaluation, "measure", measured)
+    evaluation.print_table(Knowing(), Cascades(), 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| plain | 12 | 25.0% | 1 | 99.800% | 2.5 |"
+    rows = [line.split("|")[1].strip() for line in lines[2:]]
+    assert {"upside", "step:other", "mirror", "mirror:exif", "crop80", "fresh seeds", "careless"} <= set(rows)
+    assert [options["careful"] for options in asked].count(False) == 1

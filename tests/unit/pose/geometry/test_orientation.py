@@ -126,6 +126,7 @@ def test_gravity_tells_the_turn_unless_the_camera_looks_steeply_down(turns: floa
         (200, held(1), 1, False),  # a standing child, or one who lies and is seen from low above the floor
         (200, held(3, -10), 3, True),
         (999, held(1), 1, False),
+        (100, held(1.4, -40), 1, False),
         (100, held(1, -40), 1, False),  # so steeply, a child who lies could be seen as well
         (200, held(1, -40), 3, False),
         (200, held(1, -80), 3, False),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_thread_left
 from worker.ledger.base import Lease, LedgerUnavailable
 
 

@@ -15,7 +15,7 @@ import torch
 from pose.errors import DeviceUnavailable, InvalidScan
 from pose.lifting.posture import Posture
 from pose.results import FrameResult, ModelInfo, ScanResult
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_thread_left
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Lease, Ledger, LedgerUnavailable
@@ -555,7 +555,7 @@ def test_a_storage_that_is_too_slow_for_the_time_limit_is_tried_again(attempt, r
         with pytest.raises(RetryLater, match="the storage of results: too slow"):
             attempt(Work(TimeLimitReached("the storage of results")), process=process)
     # Nothing more is written to it: the time until the process is killed is short.
-    assert status(results).status is Status.PROGRESS
+    assert status(results).status is Status.STARTED
 
 
 def test_where_no_thread_can_be_started_the_lock_is_given_back_at_once(attempt, ledger, results):

@@ -11,7 +11,7 @@ import torch
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from pose.errors import DeviceUnavailable, InvalidDepthFile, InvalidManifest, InvalidScan, InvalidWeights
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_descriptor_left, no_thread_left
 from worker.ledger.base import LedgerUnavailable
 from worker.models.out_of_memory import OutOfMemory
 from worker.scans.completeness import ScanIncomplete
@@ -54,6 +54,13 @@ def test_a_storage_or_redis_that_is_away_is_no_fault_of_scan_or_process(error):
     assert classify_error(error) == ErrorPolicy(Fault.SERVICE, str(error))
 
 
+@pytest.mark.parametrize("error", [StorageUnavailable("away"), LedgerUnavailable("away")])
+def test_a_process_that_can_open_no_file_only_thinks_that_a_service_is_away(error):
+    with no_descriptor_left():
+        policy = classify_error(error)
+    assert policy == ErrorPolicy(Fault.MACHINE, "the worker's process has too many open files")
+
+
 def start_thread() -> None:
     with no_thread_left():
         threading.Thread(target=print).start()
@@ -65,6 +72,11 @@ def raised_by(fault: Callable[[], object]) -> Exception:
     except Exception as error:
         return error
     raise AssertionError("it raised nothing")
+
+
+def no_memory_for_network() -> None:
+    """Torch raises a plain RuntimeError for it. The result would have 4 petabytes."""
+    torch.nn.Upsample(scale_factor=2**25)(torch.zeros(1, 1, 1, 1))
 
 
 def no_memory_in_opencv() -> None:
@@ -81,6 +93,7 @@ def no_memory_in_opencv() -> None:
         (raised_by(no_memory_in_opencv), "there is not enough memory at the moment"),
         (torch.OutOfMemoryError("CUDA out of memory"), "the GPU's memory is full"),
         (torch.AcceleratorError("CUDA error: unknown error"), "the device of the model has failed"),
+        (raised_by(no_memory_for_network), "the model's network cannot be run at the moment"),
         (raised_by(start_thread), "the worker's machine has no threads left"),
         (OSError(errno.ENOSPC, "full", PERSON), "the worker's machine: No space left on device"),
         (BlockingIOError(errno.EAGAIN, "fork"), "the worker's machine: Resource temporarily unavailable"),

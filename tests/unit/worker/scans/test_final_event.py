@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ class Told(Events):
         return True
 
     def _send(self, event: str) -> None: ...
+
+    def forget(self, scan_ids: frozenset[ScanId]) -> Counter[str]:
+        return Counter()
 
 
 @pytest.fixture

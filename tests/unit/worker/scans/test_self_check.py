@@ -7,7 +7,7 @@ import torch
 
 import pose
 from tests.support.estimators import FindsNobody
-from tests.support.threads import no_thread_left
+from tests.support.exhausted import no_descriptor_left, no_thread_left
 from worker.config.settings import read_settings
 from worker.scans import self_check
 from worker.scans.self_check import ProcessUnfit, analyse_known_good, check_process
@@ -44,6 +44,12 @@ def test_a_process_whose_model_fails_does_not(monkeypatch, error):
 
 def test_a_process_without_threads_does_not(monkeypatch):
     with no_thread_left(), pytest.raises(ProcessUnfit, match="RuntimeError"):
+        checked(monkeypatch, FindsNobody())
+
+
+def test_a_process_without_file_descriptors_does_not(monkeypatch):
+    checked(monkeypatch, FindsNobody())
+    with no_descriptor_left(), pytest.raises(ProcessUnfit, match="OSError"):
         checked(monkeypatch, FindsNobody())
 
 

@@ -134,7 +134,7 @@ def test_the_earlier_result_is_deleted_before_a_failure_is_written(storage, reco
 
     monkeypatch.setattr(storage, "write", look)
     assert record.failed("no files")
-    assert seen == [["scan/frames/0/pose.json"]]
+    assert seen == [[]]
 
 
 def test_no_failure_is_written_if_the_earlier_result_cannot_be_deleted(storage, record, monkeypatch):
@@ -145,7 +145,7 @@ def test_no_failure_is_written_if_the_earlier_result_cannot_be_deleted(storage, 
     assert written(storage).status is Status.STARTED
 
 
-def test_progress_is_written_at_once_for_a_stage_and_rarely_within_it(storage, clock, record, monkeypatch):
+def test_progress_is_written_for_a_stage_and_once_within_it(storage, clock, record, monkeypatch):
     shown = []
     monkeypatch.setattr(storage, "write", lambda key, data, _: shown.append(json.loads(data)))
     record.progress(Stage.FETCH, 0, None)
@@ -154,11 +154,8 @@ def test_progress_is_written_at_once_for_a_stage_and_rarely_within_it(storage, c
         clock.pass_by(0.2)
     record.progress(Stage.PUBLISH, 10, 10)
     assert [(each["stage"], each["frames_done"]) for each in shown] == [
-        ("fetch", 0),
         ("analyse", 0),
-        ("analyse", 3),
-        ("analyse", 6),
-        ("analyse", 9),
+        ("analyse", 5),
         ("publish", 10),
     ]
 
@@ -211,3 +208,12 @@ def test_the_file_has_the_fields_that_others_read(storage, record):
     assert fields["scan_id"] == "scan"
     assert fields["started_at"] == "2026-01-02T03:04:05Z"
     assert {"status", "stage", "frames_done", "frames", "reason", "attempt"} <= set(fields)
+
+
+def test_progress_is_told_for_a_stage_and_every_second_within_it(clock, record):
+    told = [record.progress(Stage.FETCH, 0, None)]
+    for frame in range(10):
+        told.append(record.progress(Stage.ANALYSE, frame, 10))
+        clock.pass_by(0.3)
+    told.append(record.progress(Stage.PUBLISH, 10, 10))
+    assert told == [True, True, False, False, False, True, False, False, False, True, False, True]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from worker.storage.base import ObjectMissing, StorageUnavailable
-from worker.storage.local import LocalStorage
+from worker.storage.local import DRAFT, LocalStorage
 
 SECRET = b"of somebody else"
 
@@ -151,3 +151,15 @@ def test_a_failed_write_leaves_the_old_object_and_no_draft(storage, root, monkey
 def test_the_draft_of_a_killed_process_is_no_object(storage, root):
     (root / "scan" / ".draft-1234").write_bytes(b"half")
     assert storage.objects("scan", 10) == []
+
+
+def test_purge_removes_drafts_of_killed_workers_and_follows_no_links(tmp_path):
+    outside, scan = tmp_path / "outside", tmp_path / "root" / "scan" / "frames"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"1")
+    scan.mkdir(parents=True)
+    (scan / f"{DRAFT}1").write_bytes(b"half")
+    (scan / "link").symlink_to(outside)
+    assert LocalStorage(tmp_path / "root", "results", make_root=True).purge("scan").problem is None
+    assert not scan.parent.exists()
+    assert (outside / "kept").exists()
