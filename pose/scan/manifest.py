@@ -93,22 +93,29 @@ def manifest_from_names(names: Iterable[str]) -> Manifest:
         raise InvalidManifest("scan", "frames", f"none; {unread}" if unread else "none", _EXPECTED)
     check_one_scan(found)
     frames = group_by_name(found)
+    alone = {role for _, files in frames if len(files) == 1 for role in files}
     entries = []
     for order, (key, files) in enumerate(frames):
-        lacking = _lacking(order, files, key.timed, unread)
+        lacking = _lacking(order, files, key.timed, unread, others=len(alone) == len(ROLES))
         entries.append(Entry(order, key.step, files.get("rgb"), files.get("depth"), lacking))
     spare = len(found) - sum(len(files) for _, files in frames)
     return Manifest(tuple(entries), ignored=_lines("scan: files", odd, _spare(spare)))
 
 
-def _lacking(order: int, files: Files, timed: bool, unread: str) -> str | None:
-    """Return why a frame lacks a file; None if it lacks none, or the file is just missing."""
+def _lacking(order: int, files: Files, timed: bool, unread: str, *, others: bool) -> str | None:
+    """Return why a frame lacks a file; None if it lacks none, or the file is just missing.
+
+    Args:
+        others: whether there are files of this kind that belong to no other frame.
+    """
     role = next((role for role in ROLES if role not in files), None)
-    if role is None or not (timed or unread):
+    if role is None or not (timed or unread or others):
         return None
+    (other,) = files
     problem = "not found by its name"
+    if others:
+        problem = f"no {_KINDS[role]} with the time, step and number of the {_KINDS[other]}"
     if timed:
-        (other,) = files
         problem = f"no {_KINDS[role]} within {MAX_GAP_S} s of the {_KINDS[other]}"
     return "; ".join(filter(None, (f"{role} of frame {order}: file: {problem}", unread)))
 

@@ -25,6 +25,13 @@ MAX_BYTES: Final = 24 * 1024 * 1024
 MAX_SIDE: Final = 10_000
 MAX_PIXELS: Final = 24_000_000
 MIN_SIDE: Final = 16
+# What is found under the name of a picture, by where its signature stands.
+_OTHER_FILES: Final = {
+    (4, b"ftyp"): "a HEIC or AVIF picture or a video", (0, b"RIFF"): "a WebP picture",
+    (0, b"GIF8"): "a GIF picture", (0, b"BM"): "a BMP picture", (0, b"II*\0"): "a TIFF or raw picture",
+    (0, b"MM\0*"): "a TIFF or raw picture", (0, b"<"): "HTML or XML", (0, b"PK\x03\x04"): "a ZIP archive",
+    (0, b"\x1f\x8b"): "a gzip file",
+}  # fmt: skip
 
 
 def encode_jpeg(picture: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
@@ -98,7 +105,8 @@ def _parse(data: bytes, file: str) -> JpegFile | PngFile:
     elif data.startswith(png_file.SIGNATURE):
         picture = parse_png(data, file)
     else:
-        raise InvalidPicture(file, "format", "neither JPEG nor PNG", "a JPEG picture")
+        found = (f" but {what}" for (at, sign), what in _OTHER_FILES.items() if data.startswith(sign, at))
+        raise InvalidPicture(file, "format", f"neither JPEG nor PNG{next(found, '')}", "a JPEG picture")
     size = f"{picture.width}x{picture.height}"
     if min(picture.width, picture.height) < MIN_SIDE:
         raise InvalidPicture(file, "size", size, f"at least {MIN_SIDE} pixels a side")

@@ -82,6 +82,16 @@ def test_a_file_that_lies_there_is_not_called_missing():
     assert second.problem == f"rgb of frame 1: file: not found by its name; {told}"
 
 
+def test_a_file_with_other_numbers_in_its_name_is_not_called_missing():
+    found = manifest_from_names(
+        ["rgb/rgb_p_1600000000000_100_1.jpg", "depth/depth_p_1600000000050_100_1.depth"]
+    )
+    assert [entry.problem for entry in found.entries] == [
+        "depth of frame 0: file: no depth map with the time, step and number of the picture",
+        "rgb of frame 1: file: no picture with the time, step and number of the depth map",
+    ]
+
+
 def test_a_file_in_another_folder_is_not_called_missing():
     files = [*names("100_1")[:1], "tof/", "__MACOSX/"]
     told = "depth of frame 0: file: not found by its name; 1 other folder not read"

@@ -109,6 +109,22 @@ def test_a_second_frame_header_is_refused(make_picture: PictureBuilder):
         decode_picture(plain[:at] + header + plain[at:])
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\0\0\0\x18ftypheic", "format: neither JPEG nor PNG but a HEIC or AVIF picture or a video ("),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", "format: neither JPEG nor PNG but a WebP picture ("),
+        (b"<html>404</html>", "format: neither JPEG nor PNG but HTML or XML ("),
+        (bytes(500), "format: neither JPEG nor PNG ("),
+        (b"", "format: neither JPEG nor PNG ("),
+    ],
+)
+def test_another_kind_of_file_is_called_by_its_name(data: bytes, told: str):
+    with pytest.raises(InvalidPicture) as caught:
+        decode_picture(data)
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize("size", [(0, 0), (64, 0), (0, 48), (4, 4)])
 def test_a_picture_that_is_too_small_is_refused(make_picture: PictureBuilder, size: tuple[int, int]):
     with pytest.raises(InvalidPicture, match="at least"):
