@@ -36,6 +36,11 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /work
 USER 10001:10001
+# The face detector, 0.2 MB, into the user's cache. Without the public network give a mirror:
+# --build-arg WEIGHTS_URL=https://…; --build-arg FACES= leaves it out, and OpenCV's cascades look for faces.
+ARG FACES=yunet
+ARG WEIGHTS_URL=
+RUN [ -z "$FACES" ] || WEIGHTS_URL="$WEIGHTS_URL" pose weights pull $FACES
 
 # Liveness: by what it does, not by its being there. Whether it can do scans: `python -m worker health --ready`.
 HEALTHCHECK --interval=30s --timeout=30s --start-period=180s --retries=3 CMD ["python", "-m", "worker", "health"]

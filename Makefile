@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench evaluate faces alignment reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench evaluate faces faces-found alignment reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,11 +52,14 @@ bench: $(RUNTIME) ## Measure the speed of each step
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.evaluation.estimator $(ARGS)
 
-faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures
+faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures (ARGS="--face-detector haar")
 	$(BIN)/python -m pose.evaluation.anonymisation $(or $(ARGS),--table)
 
 alignment: $(RUNTIME) ## Measure how often a picture that does not fit its depth map is noticed
 	$(BIN)/python -m pose.evaluation.alignment $(ARGS)
+
+faces-found: $(DEVELOPMENT) ## Measure which faces the face detector finds, in what size and tilt, and how fast
+	$(BIN)/python -m pose.evaluation.faces_found $(ARGS)
 
 reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 	$(BIN)/python -m pose.evaluation.reidentification $(ARGS)

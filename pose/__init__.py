@@ -28,6 +28,8 @@ from pose.lifting.lift import lift
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, anonymise
+from pose.privacy.face_detector import FaceDetector
+from pose.privacy.loading import load_face_detector
 from pose.results import DriftResult, FrameResult, FrameStatus, PersonResult, ScanResult, result_schema
 from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import parse_depth, write_depth
@@ -48,6 +50,7 @@ __all__ = [
     "DeviceUnavailable",
     "DriftResult",
     "Estimator",
+    "FaceDetector",
     "Frame",
     "FrameAnalysis",
     "FrameResult",
@@ -76,6 +79,7 @@ __all__ = [
     "hrnet",
     "lift",
     "load_estimator",
+    "load_face_detector",
     "load_pair",
     "parse_calibration",
     "parse_depth",

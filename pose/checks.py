@@ -7,7 +7,7 @@ them is an `InvalidScan`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,8 @@ def kind_of(value: object) -> str:
     ('uint16 (2, 3)', 'str', 'None')
     """
     if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape}"
+        masked = "masked " if isinstance(value, np.ma.MaskedArray) else ""
+        return f"{masked}{value.dtype} {value.shape}"
     return "None" if value is None else type(value).__name__
 
 
@@ -47,6 +48,15 @@ def check_each(values: Sequence[T], expected: type[Any], name: str) -> Sequence[
     return values
 
 
+def check_whole(value: int, name: str, limits: tuple[float, float] = (-np.inf, np.inf)) -> int:
+    """Return a whole number within the limits as int."""
+    low, high = limits
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        expected = "" if np.isinf(low) else f" from {low:g}" + ("" if np.isinf(high) else f" to {high:g}")
+        raise ValueError(f"{name} is {value!r:.50}, expected a whole number{expected}")
+    return int(value)
+
+
 def check_choice(value: T, choices: Sequence[T], name: str) -> T:
     """Return the value if it is one of the choices."""
     if value not in choices:
@@ -65,7 +75,7 @@ def check_bytes(data: object, name: str) -> bytes:
 
 def check_picture(rgb: NDArray[np.uint8], name: str = "rgb") -> NDArray[np.uint8]:
     """Return the picture if it is an (H, W, 3) uint8 array."""
-    right = isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
+    right = _is_plain(rgb) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
     if not right or not rgb.size:
         raise ValueError(f"{name} is {kind_of(rgb)}, expected uint8 (H, W, 3): RGB from 0 to 255")
     return rgb
@@ -93,7 +103,7 @@ def check_size(size: tuple[int, int], name: str) -> tuple[int, int]:
 
 def check_shape(array: NDArray[Any], shape: tuple[int, ...], name: str) -> NDArray[Any]:
     """Return the array if it is one, of this shape."""
-    if not isinstance(array, np.ndarray) or array.shape != shape:
+    if not _is_plain(array) or array.shape != shape:
         raise ValueError(f"{name} is {kind_of(array)}, expected an array of shape {shape}")
     return array
 
@@ -103,12 +113,14 @@ def check_numbers(
 ) -> NDArray[np.float64]:
     """Return a float64 array of this shape whose numbers are finite and within the limits."""
     try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        array = None
-    if array is None or array.shape != shape:
-        came = kind_of(values) if array is None else f"of shape {array.shape}"
+        given = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        given = np.asarray(None)
+    is_numbers = given.dtype.kind in "iuf"
+    if not is_numbers or given.shape != shape:
+        came = f"of shape {given.shape}" if is_numbers else kind_of(values)
         raise ValueError(f"{name} is {came}, expected numbers of shape {shape}")
+    array = given.astype(np.float64, copy=False)
     low, high = limits
     if not (array.min() >= low and array.max() <= high and np.isfinite(array).all()):
         expected = "finite numbers" if np.isinf(high) else f"numbers from {low:g} to {high:g}"
@@ -154,8 +166,13 @@ def check_confidence(confidence: NDArray[np.float32], width: int, height: int) -
     return confidence
 
 
-def _is_floating(value: object) -> bool:
-    return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
+def _is_plain(value: object) -> TypeGuard[NDArray[Any]]:
+    """Return whether a value is an array without a mask: nothing here looks at what a mask hides."""
+    return isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
+
+
+def _is_floating(value: object) -> TypeGuard[NDArray[Any]]:
+    return _is_plain(value) and np.issubdtype(value.dtype, np.floating)
 
 
 def _is_whole(value: object) -> bool:

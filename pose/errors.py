@@ -76,7 +76,7 @@ class NoNetwork(DownloadError):
 
 
 class FaceDetectorMissing(PoseError):
-    """Raised when this OpenCV has no Haar cascades. No picture is published without the face detector."""
+    """Raised when this OpenCV lacks the face detector. No picture is published without one."""
 
 
 class DeviceUnavailable(PoseError):

@@ -48,7 +48,7 @@ class _Model(BaseModel):
 
 
 class ModelInfo(_Model):
-    """The estimator that found the people."""
+    """An estimator, which finds people, or a face detector."""
 
     name: str
     version: str
@@ -123,6 +123,12 @@ class AlignmentResult(_Model):
     orientation_known: bool = Field(
         description="false if it is not certain whether the picture's EXIF orientation is to be applied"
     )
+    people_distance: float | None = Field(
+        default=None,
+        ge=0,
+        description="of the person in the picture to the one in the depth map, in torso lengths; null if not"
+        " exactly one was found in each",
+    )
 
 
 class FrameResult(_Model):
@@ -174,6 +180,11 @@ class ScanResult(_Model):
     scan_id: str = Field(pattern=SCAN_ID)
     fingerprint: str = Field(description="of inputs, models and options; equal ones are not analysed again")
     model: ModelInfo
+    face_detector: ModelInfo | None = Field(
+        default=None,
+        description="what looked for faces in the pictures: yunet, or OpenCV's cascades (haar), which miss"
+        " more; null in earlier results",
+    )
     posture: Posture
     posture_confidence: Share
     body_length_m: Metres | None = Field(description="null if no frame counts")

@@ -30,13 +30,13 @@ as_user() {
     exec $no_rights env HOME=/nonexistent "$@"
 }
 
-# A worker that needs no server, until it says itself that it is well.
+# A worker that needs no server, until it says itself that it is ready.
 try_worker() {
     as_user "$venv/bin/python" -m celery -A worker worker >"$root/worker.log" 2>&1 &
     worker=$!
     trap 'kill $worker 2>/dev/null || :' EXIT
     tries=0
-    until (as_user "$venv/bin/python" -m worker health); do
+    until (as_user "$venv/bin/python" -m worker health --ready); do
         tries=$((tries + 1))
         if [ $tries = 60 ] || ! kill -0 $worker 2>/dev/null; then cat "$root/worker.log" >&2; exit 1; fi
         sleep 1

@@ -25,7 +25,7 @@ from worker.erasure.mentions import scans_named
 from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
-from worker.models.loading import get_estimator, limit_threads
+from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
@@ -124,6 +124,7 @@ def _start_process(**_: Any) -> None:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
         model = get_estimator(settings).name
+        get_face_detector(settings)
         check_process(settings)
         if not _Started.ready:
             wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))

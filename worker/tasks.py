@@ -16,7 +16,7 @@ from worker.erasure.retention import erase_old_results
 from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
-from worker.models.loading import get_comparison_estimator, get_estimator
+from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
 from worker.queue import NAME, sender
 from worker.runtime.reports import Kind, is_replaceable, send_report
 from worker.scans.attempt import Attempt
@@ -142,6 +142,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             limits_of(settings),
             report,
             compare_with=get_comparison_estimator(settings),
+            face_detector=get_face_detector(settings),
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
             quiet_s=settings.arrivals_quiet_s,

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pose import keypoints as kp
 from pose.analysis import quality
+from pose.analysis.agreement import is_misaligned
 from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
+from pose.analysis.frame_result import (
+    alignment_result,
+    is_complete,
+    person_result,
+    redaction_result,
+    rounded,
+)
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
-from pose.geometry.alignment import LIMIT
 from pose.geometry.orientation import turns_of_person
 from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
-from pose.lifting.posture import Posture, PostureEstimate, classify_posture
+from pose.lifting.posture import PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import MISALIGNED, Anonymised, redact_heads
+from pose.privacy.face_detector import FaceDetector
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as REDACTION_METHODS
 from pose.privacy.redact import Method as RedactionMethod
-from pose.privacy.redact import redaction_parameters
 from pose.privacy.region import Heads
 from pose.privacy.temporal import FrameHeads
 from pose.results import (
-    AlignmentResult,
     FrameResult,
     FrameStatus,
-    JointResult,
-    KeypointResult,
-    PersonResult,
-    RedactionResult,
 )
 from pose.scan.frame import BrokenFrame, Frame
 from pose.scan.pictures import encode_jpeg
@@ -74,6 +76,7 @@ class LocatedFrame:
         found: what the estimator found in it.
         placed: its people and heads.
         timings_ms: of each stage so far.
+        misaligned: whether picture and depth map show different views.
         lifts: whether the depth map tells where the people's keypoints are in 3D.
     """
 
@@ -81,7 +84,8 @@ class LocatedFrame:
     found: Detections
     placed: FrameHeads
     timings_ms: dict[str, float]
-    lifts: bool = True
+    misaligned: bool
+    lifts: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,7 @@ def analyse_frame(
     options: Options | None = None,
     estimate_ms: float = 0.0,
     from_depth: bool = False,
+    face_detector: FaceDetector | None = None,
 ) -> FrameAnalysis:
     """Analyse one frame by itself, given the people in it.
 
@@ -126,18 +131,20 @@ def analyse_frame(
         options: default ones if not given; set their `min_score` to that of the estimator.
         estimate_ms: how long the estimator took, for the timings.
         from_depth: the estimator's `uses_depth`: whether the people's keypoints are from the depth map.
+        face_detector: finds the faces of people who are not among these; None loads the default one.
 
     Raises:
-        FaceDetectorMissing: this OpenCV has no cascades.
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
         ValueError: an argument is of another type.
     """
     check_type(frame, Frame, "frame")
     check_each(people, Person, "people")
     check_each(bystanders, Person, "bystanders")
     options = check_type(options or Options(), Options, "options")
+    detector = load_face_detector() if face_detector is None else face_detector
     found = Detections(list(people), list(bystanders), turns, turns_uncertain)
     located = locate_heads(frame, found, estimate_ms, from_depth=from_depth)
-    return finish_frame(located, located.placed.heads, options, scan_id)
+    return finish_frame(located, located.placed.heads, detector, options, scan_id)
 
 
 def locate_heads(
@@ -146,7 +153,8 @@ def locate_heads(
     """Place the heads of a frame: the first half of `analyse_frame`."""
     watch = Stopwatch()
     with watch("alignment") as aligning:
-        lifts = not frame.misaligned or from_depth
+        misaligned = is_misaligned(frame, found)
+    lifts = from_depth or not misaligned
     with watch("heads") as placing:
         # The depth at other keypoints is not that of the head: it has no place in 3D for other frames to use.
         heads = (
@@ -155,16 +163,22 @@ def locate_heads(
         if found.turns_uncertain:
             heads = replace(heads, reason=heads.reason or "it is not certain which way is up")
     timings = {"estimate": estimate_ms, "alignment": aligning.milliseconds, "heads": placing.milliseconds}
-    return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings, lifts)
+    return LocatedFrame(frame, found, FrameHeads(found.people, heads, frame.view), timings, misaligned, lifts)
 
 
-def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id: str | None) -> FrameAnalysis:
+def finish_frame(
+    located: LocatedFrame,
+    heads: Heads,
+    face_detector: FaceDetector,
+    options: Options,
+    scan_id: str | None,
+) -> FrameAnalysis:
     """Lift, classify, redact and draw: the second half of `analyse_frame`.
 
     Args:
         located: the frame and its people.
         heads: all heads to redact, with those that other frames added.
-        options, scan_id: see `analyse_frame`.
+        face_detector, options, scan_id: see `analyse_frame`.
     """
     frame, found, watch = located.frame, located.found, Stopwatch(located.timings_ms)
     people = found.people
@@ -179,13 +193,13 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
                 posture = classify_posture(skeleton)
                 distance = _distance(frame, skeleton)
     with watch("cover"):
-        if frame.misaligned:
+        if located.misaligned:
             redacted = Anonymised(None, MISALIGNED)
         else:
-            redacted = redact_heads(frame.rgb, heads, frame.view, options.cover, found.turns)
+            redacted = redact_heads(frame.rgb, heads, frame.view, face_detector, options.cover, found.turns)
     with watch("draw"):
         artefacts = _pictures(frame, found, redacted)
-    if skeleton is not None and _is_complete(skeleton):
+    if skeleton is not None and is_complete(skeleton):
         artefacts[artefact_name(frame.order, SKELETON)] = skeleton_obj(skeleton).encode()
 
     reasons = [_why_no_3d(people, skeleton), redacted.reason and f"picture withheld: {redacted.reason}"]
@@ -195,16 +209,16 @@ def finish_frame(located: LocatedFrame, heads: Heads, options: Options, scan_id:
         order=frame.order,
         status=(FrameStatus.NO_PERSON, FrameStatus.OK, FrameStatus.SEVERAL_PERSONS)[min(len(people), 2)],
         reason="; ".join(filter(None, reasons)) or None,
-        people=tuple(_person(person, skeleton, posture) for person in people),
-        floor_height_m=_rounded(floor),
-        camera_angle_deg=_rounded(angle, 3),
+        people=tuple(person_result(person, skeleton, posture) for person in people),
+        floor_height_m=rounded(floor),
+        camera_angle_deg=rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
-        child_distance_m=_rounded(distance),
+        child_distance_m=rounded(distance),
         exif_orientation=frame.exif_orientation,
-        alignment=_alignment(frame),
+        alignment=alignment_result(frame, found),
         quality=quality.check(options.limits, frame, found, distance, posture),
         picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
-        covering=_redaction(redacted, options.cover),
+        covering=redaction_result(redacted, options.cover),
         timings_ms=watch.timings(),
     )
     artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
@@ -232,11 +246,6 @@ def _pose_json(result: FrameResult) -> bytes:
     return (result.model_dump_json(indent=2, exclude={"timings_ms"}) + "\n").encode()
 
 
-def _is_complete(skeleton: Skeleton) -> bool:
-    """Return whether a skeleton may be published: it has joints, and y is their height above the floor."""
-    return skeleton.measured and skeleton.floor is not None
-
-
 def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | None:
     """Return why no skeleton is published; None if one is."""
     if not people:
@@ -250,19 +259,6 @@ def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | Non
     if not skeleton.gravity_known:
         return "the camera's pose is unknown: no skeleton"
     return "no floor is seen: no skeleton" if skeleton.floor is None else None
-
-
-def _alignment(frame: Frame) -> AlignmentResult | None:
-    found = frame.alignment
-    if found is None:
-        return None
-    return AlignmentResult(
-        margin=round(found.margin, 3),
-        score=round(found.score, 3),
-        limit=LIMIT,
-        rival=found.change,
-        orientation_known=frame.orientation_known,
-    )
 
 
 def _distance(frame: Frame, skeleton: Skeleton) -> float:
@@ -282,54 +278,3 @@ def _pictures(frame: Frame, found: Detections, redacted: Anonymised) -> dict[str
         artefact_name(frame.order, BLURRED): redacted.file,
         artefact_name(frame.order, OVERLAY): encode_jpeg(overlay(redacted.picture, found.people, turns)),
     }
-
-
-def _redaction(redacted: Anonymised, method: RedactionMethod) -> RedactionResult | None:
-    if redacted.picture is None:
-        return None
-    return RedactionResult(
-        method=method,
-        **asdict(redaction_parameters(method)),
-        regions=tuple(
-            tuple((int(u), int(v)) for u, v in region.outline)
-            for region in redacted.regions
-            if len(region.outline)
-        ),
-        second_look=redacted.second_look,
-    )
-
-
-def _person(person: Person, skeleton: Skeleton | None, posture: PostureEstimate | None) -> PersonResult:
-    scores = np.clip(person.scores, 0, 1).round(5).tolist()
-    joints, length = None, None
-    if skeleton is not None and skeleton.measured:
-        length = skeleton.reliable_length
-        if _is_complete(skeleton):
-            joints = tuple(
-                JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=distance, observed=observed)
-                for name, (x, y, z), score, distance, observed in zip(
-                    kp.NAMES,
-                    skeleton.joints.round(5).tolist(),
-                    scores,
-                    skeleton.distance_px.round(3).tolist(),
-                    skeleton.observed.tolist(),
-                    strict=True,
-                )
-            )
-    x0, y0, x1, y1 = (round(float(edge), 2) for edge in person.box)
-    return PersonResult(
-        box=(x0, y0, x1, y1),
-        box_score=round(float(np.clip(person.box_score, 0, 1)), 5),
-        score=round(float(np.clip(person.score, 0, 1)), 5),
-        keypoints=tuple(
-            KeypointResult(name=name, u=u, v=v, score=score)
-            for name, (u, v), score in zip(kp.NAMES, person.keypoints.round(3).tolist(), scores, strict=True)
-        ),
-        skeleton=joints,
-        body_length_m=_rounded(length),
-        posture=Posture.UNKNOWN if posture is None else posture.posture,
-    )
-
-
-def _rounded(value: float | None, digits: int = 5) -> float | None:
-    return None if value is None else round(value, digits)

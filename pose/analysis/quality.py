@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pose.analysis.agreement import is_misaligned
 from pose.checks import MAX_DEPTH, check_numbers
 from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator
 from pose.geometry.orientation import is_known_step, posture_for_step, turns_for_step
@@ -94,7 +95,7 @@ def check(
     codes = []
     if not frame.view.fits:
         codes.append("calibration")
-    if frame.misaligned:
+    if is_misaligned(frame, found):
         codes.append(MISALIGNED)
     if found.people and found.turns_uncertain:
         codes.append("orientation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Final
 
@@ -15,15 +15,16 @@ from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.quality import counts
 from pose.analysis.stopwatch import Stopwatch
-from pose.checks import check_type
-from pose.estimators.base import Estimator, Person
-from pose.privacy.face_detector import load_cascades
+from pose.checks import check_each, check_type
+from pose.estimators.base import Detections, Estimator, Person
+from pose.privacy.face_detector import FaceDetector
+from pose.privacy.loading import load_face_detector
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
-from pose.scan.frame import Scan
+from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 6
+ANALYSIS_VERSION: Final = 7
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -51,6 +52,7 @@ def analyse_scan(
     scan_id: str | None = None,
     fingerprint: str | None = None,
     options: Options | None = None,
+    face_detector: FaceDetector | None = None,
 ) -> Analysis:
     """Analyse all frames of a scan.
 
@@ -67,10 +69,12 @@ def analyse_scan(
             beginning of the scan's digest.
         fingerprint: of everything that decides the result; by default that of `fingerprint_of`.
         options: default ones if not given.
+        face_detector: finds the faces of people whom the estimator does not find; None loads the one that
+            `load_face_detector` takes by default. Load it yourself for many scans.
 
     Raises:
         ValueError: the scan id is invalid (a `pydantic.ValidationError`), or an argument is of another type.
-        FaceDetectorMissing: this OpenCV has no cascades.
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
         PoseError: raised by the estimators.
     """
     # Fail before a long analysis, not after it.
@@ -79,12 +83,15 @@ def analyse_scan(
     check_type(scan, Scan, "scan", "read_scan returns one")
     check_type(estimator, Estimator, "estimator", "load_estimator returns one")
     check_type(compare_with or estimator, Estimator, "compare_with", "load_estimator returns one")
-    load_cascades()
+    detector = load_face_detector() if face_detector is None else face_detector
+    check_type(detector, FaceDetector, "face_detector", "load_face_detector returns one")
     options = check_type(options or Options(), Options, "options")
     watch = Stopwatch()
     scan_id = scan.digest[:32] if scan_id is None else scan_id
     if fingerprint is None:
-        fingerprint = fingerprint_of(scan, estimator, options, compare_with=compare_with)
+        fingerprint = fingerprint_of(
+            scan, estimator, options, compare_with=compare_with, face_detector=detector
+        )
     options = replace(options, limits=options.limits.of(estimator))
     total = len(scan.frames) + len(scan.broken)
     if progress is not None:
@@ -94,7 +101,7 @@ def analyse_scan(
     for first in range(0, len(scan.frames), BATCH):
         batch = scan.frames[first : first + BATCH]
         with watch("estimate") as estimating:
-            detections = estimator.detect(batch)
+            detections = _detect(estimator, batch)
         if compare_with is not None:
             with watch("compare"):
                 others += compare_with.estimate(batch)
@@ -110,7 +117,7 @@ def analyse_scan(
     analyses = [broken_frame(frame) for frame in scan.broken]
     for frame, all_heads in zip(located, heads, strict=True):
         with watch("frames"):
-            analyses.append(finish_frame(frame, all_heads, options, scan_id))
+            analyses.append(finish_frame(frame, all_heads, detector, options, scan_id))
         if progress is not None:
             progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
@@ -132,6 +139,7 @@ def analyse_scan(
         scan_id=scan_id,
         fingerprint=fingerprint,
         model=_model_info(estimator),
+        face_detector=_model_info(detector),
         posture=figures.posture.posture,
         posture_confidence=round(figures.posture.confidence, 4),
         body_length_m=None if length is None else round(length, 5),
@@ -146,14 +154,28 @@ def analyse_scan(
 
 
 def fingerprint_of(
-    scan: Scan, estimator: Estimator, options: Options | None = None, *, compare_with: Estimator | None = None
+    scan: Scan,
+    estimator: Estimator,
+    options: Options | None = None,
+    *,
+    compare_with: Estimator | None = None,
+    face_detector: FaceDetector | None = None,
 ) -> str:
-    """Return the SHA-256 (hex) of all that decides a result: scan, models, options, version of this code."""
+    """Return the SHA-256 (hex) of all that decides a result: scan, models, options, version of this code.
+
+    Args:
+        scan, estimator, options, compare_with, face_detector: as for `analyse_scan`.
+
+    Raises:
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
+    """
+    detector = load_face_detector() if face_detector is None else face_detector
     facts = {
         "analysis": ANALYSIS_VERSION,
         "schema": SCHEMA,
         "scan": scan.digest,
         "model": [estimator.name, estimator.version],
+        "face_detector": [detector.name, detector.version],
         "options": asdict(options or Options()),
     }
     if compare_with is not None:
@@ -161,5 +183,14 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _model_info(estimator: Estimator) -> ModelInfo:
-    return ModelInfo(name=estimator.name, version=estimator.version)
+def _detect(estimator: Estimator, frames: Sequence[Frame]) -> Sequence[Detections]:
+    """Return what an estimator finds, if it says something of each frame."""
+    found = check_each(estimator.detect(frames), Detections, "what the estimator detects")
+    if len(found) != len(frames):
+        problem = f"the estimator returned {len(found)} Detections for {len(frames)} frames"
+        raise ValueError(f"{problem}, expected one for each")
+    return found
+
+
+def _model_info(model: Estimator | FaceDetector) -> ModelInfo:
+    return ModelInfo(name=model.name, version=model.version)

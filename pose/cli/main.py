@@ -22,6 +22,7 @@ from pose.cli.scans import SCAN_ID_TEXT, Run, check_out, open_csv, read_xor_key,
 from pose.errors import PoseError
 from pose.estimators.base import Estimator
 from pose.estimators.loading import EstimatorOptions
+from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as COVERS
 from pose.results import SCAN_ID
 from pose.weights.registry import DEFAULT_DETECTOR
@@ -42,6 +43,7 @@ _MODEL_HELP = (
     "A model of docs/models.md. auto: the best RGB model if it is stored, else depth-hrnet. "
     "both: an RGB model, compared with depth-hrnet."
 )
+_FACE_DETECTOR_HELP = "auto, yunet or haar. auto: yunet if its weights are stored, else OpenCV's cascades."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -75,6 +77,7 @@ def run(
         str | None, typer.Option(help="Id of the scan, if only one is given. Default: its folder's name.")
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
+    face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
     ] = None,
@@ -101,10 +104,12 @@ def run(
                     table = open_csv(csv, out)
                     files.callback(interrupts.held(table.close))
                 xor_key = None if xor_key_file is None else read_xor_key(xor_key_file)
+                store = store_at(weights_url)
+                faces = load_face_detector(face_detector, store)
                 models = load_models(
                     model,
                     device,
-                    store=store_at(weights_url),
+                    store=store,
                     weights=weights,
                     detector=detector,
                     detector_weights=detector_weights,
@@ -115,7 +120,8 @@ def run(
                 messages.print(f"pose run: {error_text(error)}")
                 raise typer.Exit(2) from None
             messages.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}")
-            analyse_all = Run(out, models, Options(cover=method), table, interrupts, xor_key)
+            messages.print(f"face detector: {faces.name} {faces.version}")
+            analyse_all = Run(out, models, Options(cover=method), table, interrupts, faces, xor_key)
             failed = analyse_all(scans, list(scan_names(scans, scan_id)), messages)
     except Interrupted as stop:
         messages.print(f"pose run: ended by {stop}; results of the finished scans are kept")

@@ -22,6 +22,7 @@ from pose.cli.interrupts import Interrupts
 from pose.cli.lines import drift_line, failure, ignored_line, summary
 from pose.cli.output import OutputFile, make_console
 from pose.estimators.base import Estimator
+from pose.privacy.face_detector import FaceDetector
 from pose.results import SCAN_ID, ScanResult
 from pose.scan.scrambling import MAX_KEY_BYTES, parse_xor_key
 from pose.scan.text import decode_text
@@ -78,6 +79,7 @@ class Run:
     options: Options
     table: OutputFile | None
     interrupts: Interrupts
+    face_detector: FaceDetector
     xor_key: bytes | None = field(default=None, repr=False)
 
     def __call__(self, scans: list[Path], names: list[str | ValueError], messages: Console) -> int:
@@ -129,7 +131,14 @@ class Run:
             raise InvalidName("its results would be written into the scan itself; choose another --out")
         try:
             scan = pose.read_scan(folder, xor_key=self.xor_key)
-            analysis = _analyse(scan, name, *self.models, options=self.options, progress=progress)
+            analysis = _analyse(
+                scan,
+                name,
+                *self.models,
+                options=self.options,
+                progress=progress,
+                face_detector=self.face_detector,
+            )
             with self.interrupts.hold():
                 save(self.out / name, analysis.result, analysis.artefacts)
                 self._add_row(analysis.result)
@@ -175,9 +184,16 @@ def _analyse(
     *,
     options: Options | None = None,
     progress: Callable[[int, int], None] | None = None,
+    face_detector: FaceDetector | None = None,
 ) -> pose.Analysis:
     return pose.analyse_scan(
-        scan, estimator, compare_with=compare_with, scan_id=scan_id, options=options, progress=progress
+        scan,
+        estimator,
+        compare_with=compare_with,
+        scan_id=scan_id,
+        options=options,
+        progress=progress,
+        face_detector=face_detector,
     )
 
 

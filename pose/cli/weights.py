@@ -13,13 +13,13 @@ from rich.table import Table
 
 from pose.cli.output import error_text, make_console, one_line
 from pose.errors import PoseError
-from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY, Published, first_published
+from pose.weights.registry import FACE_DETECTOR, PULLED_BY_DEFAULT, REGISTRY, Published, first_published
 
 if TYPE_CHECKING:
     from pose.weights.store import WeightsSource, WeightsStore
 
 app = typer.Typer(
-    help="Download, check and store the published weights of the RGB models.",
+    help="Download, check and store published weights: the face detector's and the RGB models'.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -59,15 +59,20 @@ def list_weights(url: _Url = None) -> None:
     console.print(
         "AP: as published, on COCO val2017: of keypoints with the flip test, or of a detector's boxes"
     )
-    console.print("depth-hrnet is part of the package; all others were trained on COCO")
+    console.print("depth-hrnet is part of the package; yunet was trained on WIDER FACE, all others on COCO")
+    if not store.has(FACE_DETECTOR):
+        console.print(f"the first thing to do for production: pose weights pull {FACE_DETECTOR}")
 
 
 @app.command()
 def pull(names: _Names = None, url: _Url = None) -> None:
-    """Download weights, check and store them. Default: those of the default model and its detector."""
+    """Download weights, check and store them.
+
+    Default: the face detector, which every worker in production needs, the default model, and its detector.
+    """
     from pose.weights.sources import pull as get
 
-    names = names or [DEFAULT_POSE, DEFAULT_DETECTOR]
+    names = names or list(PULLED_BY_DEFAULT)
     store, source = _open("pull", url, names)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bar_console = Console(stderr=True)
@@ -93,7 +98,7 @@ def pull(names: _Names = None, url: _Url = None) -> None:
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .safetensors or .onnx file.")],
     own: Annotated[bool, typer.Option("--own", help="Accept a file that is not a published one.")] = False,
     url: _Url = None,
 ) -> None:

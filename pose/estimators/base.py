@@ -29,7 +29,8 @@ class Person:
         box_score: confidence that a person is there, 0..1.
 
     Raises:
-        ValueError: keypoints or scores are not arrays of these shapes, or the box is not four numbers.
+        ValueError: keypoints or scores are not arrays of these shapes or not finite, or the box is not four
+            numbers.
     """
 
     keypoints: NDArray[np.float64]
@@ -38,8 +39,8 @@ class Person:
     box_score: float
 
     def __post_init__(self) -> None:
-        check_shape(self.keypoints, (kp.COUNT, 2), "keypoints")
-        check_shape(self.scores, (kp.COUNT,), "scores")
+        check_numbers(check_shape(self.keypoints, (kp.COUNT, 2), "keypoints"), (kp.COUNT, 2), "keypoints")
+        check_numbers(check_shape(self.scores, (kp.COUNT,), "scores"), (kp.COUNT,), "scores")
         check_numbers(self.box, (4,), "box")
 
     @property
@@ -64,12 +65,14 @@ class Detections:
 
     Raises:
         ValueError: something in the lists is no Person.
+        in_depth: the people in the depth map, if those of `people` are from the picture.
     """
 
     people: list[Person]
     low_confidence: list[Person] = field(default_factory=list)
     turns: int | None = None
     turns_uncertain: bool = False
+    in_depth: list[Person] = field(default_factory=list)
 
     @property
     def score(self) -> float:

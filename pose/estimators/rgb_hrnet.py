@@ -85,7 +85,11 @@ class RGBHRNet(Estimator):
         in_depth = self.depth.detect(frames)
         in_pictures = self._detect_in_pictures(frames, [_turns(found) for found in in_depth])
         return [
-            replace(found, low_confidence=[*found.low_confidence, *more.people, *more.low_confidence])
+            replace(
+                found,
+                low_confidence=[*found.low_confidence, *more.people, *more.low_confidence],
+                in_depth=more.people,
+            )
             for found, more in zip(in_pictures, in_depth, strict=True)
         ]
 

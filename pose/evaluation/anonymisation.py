@@ -34,7 +34,8 @@ from pose.evaluation.harness import (
 from pose.evaluation.metadata import add_metadata, count_shared_runs
 from pose.evaluation.variants import VARIANTS
 from pose.geometry.orientation import turns_for_step
-from pose.privacy import face_detector
+from pose.privacy.face_detector import FaceDetector, find_uncovered
+from pose.privacy.loading import load_face_detector
 from pose.results import RedactionResult
 from pose.scan.pictures import decode_picture
 from pose.synthetic.dressing import HEAD_PARTS
@@ -129,6 +130,7 @@ def head_mask(rendered: Rendering | Picture) -> NDArray[np.bool_]:
 def tally_scan(
     tally: Tally,
     estimator: pose.Estimator,
+    face_detector: FaceDetector,
     number: int,
     *,
     careful: bool,
@@ -141,13 +143,13 @@ def tally_scan(
         RuntimeError: a picture is published, but the result does not tell what is redacted.
     """
     scan, pictures, about = sample_scan(number, careful=careful, first_seed=first_seed, handling=handling)
-    analysis = pose.analyse_scan(scan, estimator)
+    analysis = pose.analyse_scan(scan, estimator, face_detector=face_detector)
     tally.counted += analysis.result.frames_used
     tally.postures += analysis.result.posture == about["posture"]
     if analysis.result.body_length_m is not None:
         tally.lengths.append(abs(analysis.result.body_length_m - pictures[0].scene.people[0].length))
     upright = round(turns_for_step(pictures[0].scene.step) + handling.roll / 90) % 4
-    for frame, picture in zip(analysis.result.frames, pictures, strict=True):
+    for frame, picture, seen in zip(analysis.result.frames, pictures, scan.frames, strict=True):
         tally.frames += 1
         tally.uncertain += "orientation" in frame.quality
         if frame.picture is None:
@@ -169,8 +171,7 @@ def tally_scan(
             tally.shown.append({**about, "frame": frame.order, "covered": round(redacted / face, 3)})
         tally.open_faces += redacted < (1 - _OPEN) * face
         published = decode_picture(analysis.artefacts[artefact_name(frame.order, BLURRED)])
-        found = face_detector.find_faces(published, upright)
-        tally.unredacted += len(face_detector.unredacted(found, mask))
+        tally.unredacted += len(find_uncovered(face_detector, published, seen.view, mask, upright))
         tally.by_face_detector += frame.covering.second_look
 
 
@@ -202,6 +203,7 @@ def count_leaked_metadata(estimator: pose.Estimator, scans: int, first_seed: int
 
 def measure(
     estimator: pose.Estimator,
+    face_detector: FaceDetector,
     scans: int,
     *,
     careful: bool,
@@ -211,7 +213,9 @@ def measure(
     """Return a record for `json.dumps`: shares of redacted face pixels and withheld pictures, and leaks."""
     tally = Tally()
     for number in progress(scans, "scans"):
-        tally_scan(tally, estimator, number, careful=careful, first_seed=first_seed, handling=handling)
+        tally_scan(
+            tally, estimator, face_detector, number, careful=careful, first_seed=first_seed, handling=handling
+        )
     ratios = tally.area_ratios
     return {
         "scans": scans,
@@ -237,14 +241,14 @@ def measure(
     }
 
 
-def print_table(estimator: pose.Estimator, scans: int) -> None:
+def print_table(estimator: pose.Estimator, face_detector: FaceDetector, scans: int) -> None:
     """Measure several kinds of scans, and print a row of a Markdown table for each as soon as it is there."""
     heads = ("scans", "frames", "withheld", "> 2 % of a face open", "face pixels redacted", "area / heads")
     print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
     rows: dict[str, dict[str, Any]] = {name: {"handling": parse_handling(name)} for name in HANDLED}
     rows |= {"fresh seeds": {"first_seed": FRESH_SEED}, "careless": {"careful": False}}
     for name, options in rows.items():
-        found = measure(estimator, scans, **{"careful": True, **options})
+        found = measure(estimator, face_detector, scans, **{"careful": True, **options})
         cells = (
             name,
             found["frames"],
@@ -265,6 +269,7 @@ def main(
         typer.Option(help=f"plain, upside, or {', '.join(HANDLINGS)}, with commas."),
     ] = "plain",
     table: Annotated[bool, typer.Option(help="All kinds of scans, as a table.")] = False,
+    face_detector: Annotated[str, typer.Option(help="auto, yunet or haar.")] = "auto",
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -274,12 +279,15 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     estimator = load_depth_network(weights, device)
+    detector = load_face_detector(face_detector)
     if table:
-        print_table(estimator, scans)
+        print_table(estimator, detector, scans)
         return
     about = {"model": estimator.name, "version": estimator.version, "careful": not careless}
+    about |= {"face_detector": detector.name, "face_detector_version": detector.version}
     about |= {"first_seed": seed, "handling": handling}
-    print_report(about | measure(estimator, scans, careful=not careless, first_seed=seed, handling=handled))
+    measured = measure(estimator, detector, scans, careful=not careless, first_seed=seed, handling=handled)
+    print_report(about | measured)
 
 
 if __name__ == "__main__":

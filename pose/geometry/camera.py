@@ -20,6 +20,9 @@ from pose.checks import check_points, check_size
 # fx / fy is off by a factor of 1.78 or 1.33.
 MAX_STRETCH: Final = 1.1
 
+# Of the side of the picture: a view of 169 degrees. What is less is a normalised focal length.
+MIN_FOCAL: Final = 0.05
+
 FloatArray = NDArray[np.float64]
 
 
@@ -35,7 +38,8 @@ class Intrinsics:
         width, height: the picture's size.
 
     Raises:
-        ValueError: a number is not finite, a focal length is not positive, or a side is less than a pixel.
+        ValueError: a number is not finite, a focal length is not positive or not in pixels, or a side is less
+            than a pixel.
     """
 
     fx: float
@@ -54,6 +58,11 @@ class Intrinsics:
         if not right:
             came = f"fx, fy, cx, cy = {self.fx!r:.20}, {self.fy!r:.20}, {self.cx!r:.20}, {self.cy!r:.20}"
             raise ValueError(f"{came}, expected finite numbers of pixels, fx and fy above 0")
+        if self.fx < MIN_FOCAL * self.width or self.fy < MIN_FOCAL * self.height:
+            raise ValueError(
+                f"fx, fy = {self.fx:g}, {self.fy:g} in a picture of {self.width} x {self.height}, expected "
+                "pixels; multiply the numbers of a calibration file by width and height"
+            )
 
     @property
     def is_square(self) -> bool:

@@ -39,9 +39,9 @@ _FLAT: Final = 4.0  # squared grey levels; a picture without any edges stays wit
 def depth_edges(depth: _Floats, size: tuple[int, int]) -> Field:
     """Return the edges of a depth map (H, W) in metres, 0 = no measurement.
 
-    The field has `size`, width and height. Narrow holes are filled from the nearest measurements: most lie
-    along the outlines of things, and then the edge is in the middle of the hole. Wide ones are taken for a
-    background out of range. The border of the measured area is no edge.
+    The field has `size`, width and height. Holes are filled from the nearest measurements: most lie along the
+    outlines of things, and then the edge is in the middle of the hole. Wide ones that reach the border are
+    taken for a background out of range. The border of the measured area is no edge.
     """
     measured = cv2.resize((depth > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # The inverse depth of a plane is linear over the picture: it has a slope, but no edges.
@@ -50,7 +50,7 @@ def depth_edges(depth: _Floats, size: tuple[int, int]) -> Field:
     holes = measured <= _MEASURED
     if holes.all():
         return np.zeros((*holes.shape, 2), np.float32)
-    wide = cv2.morphologyEx(holes.astype(np.uint8), cv2.MORPH_OPEN, _WIDE) > 0
+    wide = _wide_at_border(holes)
     filled = _fill_from_nearest(mean.astype(np.float32), holes)
     filled[wide] = np.percentile(mean[~holes], _FAR)
     relative = filled / np.median(mean[~holes])
@@ -129,6 +129,14 @@ def _fill_from_nearest(values: _Floats, holes: NDArray[np.bool_]) -> _Floats:
     of_label = np.zeros(nearest.max() + 1, np.float32)
     of_label[nearest[~holes]] = values[~holes]
     return of_label[nearest]
+
+
+def _wide_at_border(holes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (H, W) bool: the wide parts of holes that reach the border."""
+    _, labels = cv2.connectedComponents(holes.astype(np.uint8), connectivity=4)
+    at_border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    reaching = np.isin(labels, at_border[at_border > 0]).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(reaching, cv2.MORPH_OPEN, _WIDE) > 0)
 
 
 def _border(wide: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ of the original system: for each joint by itself, it takes a depth pixel near th
 
 from __future__ import annotations
 
-import math
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -72,8 +71,8 @@ def lift(
         raise ValueError("keypoints are from 0 to 1, expected u and v in pixels of the picture")
     if floor is None:
         floor = floor_height(depthmap, method="median" if method == "nearest" else "lowest")
-    elif not math.isfinite(floor):
-        raise ValueError(f"floor is {floor}, expected metres, or None if it is unknown")
+    else:
+        check_numbers(floor, (), "floor, metres above the world's zero,")
     return lift_in_view(View.of(depthmap, size, color), uv, score, method, floor)
 
 

@@ -19,14 +19,14 @@ from pose.geometry.alignment import measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
-from pose.privacy.face_detector import find_faces, head_of_face, unredacted
+from pose.privacy.face_detector import FaceDetector, find_uncovered, head_of_face
 from pose.privacy.find_heads import find_all_heads
+from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS, Method, redact
 from pose.privacy.region import HeadRegion, Heads, region_mask
-from pose.scan.pictures import decode_picture, encode_jpeg
+from pose.scan.pictures import encode_jpeg
 
 MISALIGNED: Final = "it does not show the same view as the depth map"
-_MAX_PASSES: Final = 5  # of the face detector: one over the picture, the others over the redacted one
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,7 @@ class Anonymised:
         regions: the redacted heads, those of people first. Some may lie wholly outside the picture.
         mask: (H, W) bool, the redacted pixels; None if withheld.
         second_look: how many of the regions only the face detector found.
-        file: the picture as a JPEG file without any metadata, in which the face detector finds no face
-            outside the redacted regions; None if withheld.
+        file: the picture as a JPEG file without any metadata; None if withheld.
     """
 
     picture: NDArray[np.uint8] | None
@@ -64,6 +63,7 @@ def anonymise(
     *,
     bystanders: Sequence[Person] = (),
     turns: int | None = None,
+    face_detector: FaceDetector | None = None,
 ) -> Anonymised:
     """Redact the heads of all people in a picture.
 
@@ -78,13 +78,15 @@ def anonymise(
         bystanders: low-confidence detections (`pose.Detections.low_confidence`).
         turns: quarter turns clockwise that bring the picture upright. If None, the face detector tries all
             four, which takes four times as long.
+        face_detector: None loads the one that `load_face_detector` takes by default. Load it yourself for
+            many pictures.
 
     Returns:
         The redacted picture. The picture is withheld if nobody was found (somebody may have been missed),
         if it is not certain where a head is, or if it does not show the same view as the depth map.
 
     Raises:
-        FaceDetectorMissing: this OpenCV has no cascades.
+        FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
         ValueError: the picture is not (H, W, 3) uint8, an argument is of another type, `color` is the camera
             of a picture of another size, or there is no such method.
     """
@@ -96,18 +98,22 @@ def anonymise(
     view = View.of(depthmap, (width, height), color)
     if view.fits and measure_alignment(rgb, view).misaligned:
         return Anonymised(None, MISALIGNED)
-    return redact_heads(rgb, find_all_heads(people, bystanders, view), view, method, turns)
+    detector = load_face_detector() if face_detector is None else face_detector
+    return redact_heads(rgb, find_all_heads(people, bystanders, view), view, detector, method, turns)
 
 
 def redact_heads(
-    rgb: NDArray[np.uint8], heads: Heads, view: View, method: Method = "blur", turns: int | None = None
+    rgb: NDArray[np.uint8],
+    heads: Heads,
+    view: View,
+    face_detector: FaceDetector,
+    method: Method = "blur",
+    turns: int | None = None,
 ) -> Anonymised:
     """Redact known heads, and what the face detector finds besides.
 
-    The face detector first sees the picture, then what would be published, as its recipient sees it.
-
     Args:
-        rgb, method, turns: see `anonymise`.
+        rgb, face_detector, method, turns: see `anonymise`.
         heads: all heads of the frame. Its picture and depth map must be aligned (`Frame.misaligned`).
         view: the picture, by its camera, and its depth map, which tells how large a detected face is.
     """
@@ -115,16 +121,10 @@ def redact_heads(
         return Anonymised(None, heads.reason)
     if not view.fits:  # the depth map shows the heads in another place than the picture
         return Anonymised(None, "it or the depth map does not fit the calibration: turned or cropped")
-    regions, mask = list(heads.regions), region_mask(heads.regions, view.picture_size)
-    seen, picture, file = rgb, rgb, b""
-    for _ in range(_MAX_PASSES):
-        faces = unredacted(find_faces(seen, turns), mask)
-        if file and not len(faces):
-            return Anonymised(picture, None, tuple(regions), mask, len(regions) - len(heads.regions), file)
-        more = [head_of_face(face, view) for face in faces]
-        regions += more
+    mask = region_mask(heads.regions, view.picture_size)
+    faces = find_uncovered(face_detector, rgb, view, mask, turns)
+    more = [head_of_face(face, view, face_detector.head_radius) for face in faces]
+    if more:
         mask |= region_mask(more, view.picture_size)
-        picture = redact(rgb, mask, method)
-        file = encode_jpeg(picture)
-        seen = decode_picture(file)
-    return Anonymised(None, "what looks like a face is still seen after it was covered")
+    picture = redact(rgb, mask, method)
+    return Anonymised(picture, None, (*heads.regions, *more), mask, len(more), encode_jpeg(picture))

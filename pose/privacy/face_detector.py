@@ -1,74 +1,76 @@
-"""Detect faces in the picture itself, to redact those that belong to no detected person.
+"""What a face detector is, and what is done with the faces that it finds in a picture.
 
-OpenCV's cascades for frontal faces and profiles (Viola and Jones, "Rapid object detection using a boosted
-cascade of simple features", CVPR 2001) use neither bodies nor depth, so they may find what the networks miss.
-Their threshold is low: a false alarm costs a redacted patch of a wall. They search a smaller copy of the
-picture, for upright faces from 24 of its 640 pixels on: 54 pixels in a picture of 1440.
+A face detector uses neither bodies nor depth, so it may find the faces that the pose networks miss: of people
+whom the depth map does not show, on posters and at the border. `pose.privacy.loading` opens one by its name.
 """
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
+from abc import ABC, abstractmethod
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.errors import FaceDetectorMissing
-from pose.geometry.orientation import turn_picture, unturn_points
 from pose.geometry.view import View
-from pose.lifting.anatomy import MAX_STATURE, Build
-from pose.privacy.place_head import head_radius
 from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
-
-_LONG_SIDE: Final = 640  # pixels of the copy
-_MIN_FACE: Final = 24  # pixels of a face in the copy
-
-_FRONTAL, _PROFILE = "haarcascade_frontalface_alt2.xml", "haarcascade_profileface.xml"
-_SCALE_FACTOR: Final = 1.2  # from one size of faces to the next
-# How many overlapping windows must be taken for a face. 1 is the least that OpenCV allows; with it, profiles
-# would be detected in many folds and corners.
-_MIN_NEIGHBOURS: Final = {_FRONTAL: 1, _PROFILE: 2}
-
-# As shares of the longer side of a face's box.
-_HEAD_RADIUS: Final = 0.72  # the circle then holds the whole box
-_MIN_RADIUS: Final = 0.5  # the circle within the box
 
 # A face is redacted if at least this share of the middle of its box is masked.
 _MIDDLE: Final = 0.5
 _MIN_MASKED: Final = 0.9
 
-_LARGEST_HEAD: Final = head_radius(Build(MAX_STATURE))  # metres
-_STRAY_DEPTHS: Final = 0.05  # share of the depths in a box that may be noise in front of what it shows
-_MIN_WITH_DEPTH: Final = 0.5  # share of a box that must have depth to tell its size in metres
+_LARGEST_FACE: Final = 0.35  # metres; the side of a box around any face with its hair and chin
+_MIN_WITH_DEPTH: Final = 0.5  # share of a box that must have depth to contradict a face
+_BEHIND: Final = 0.06  # metres; what is beside a head lies farther behind it than this,
+_MIN_BEHIND: Final = 0.35  # in at least this share of the ring around the box
+_RING: Final = 0.5  # width of the ring, as a share of the box
 
-_thread = threading.local()  # a cascade must not be used by two threads at a time
+
+class FaceDetector(ABC):
+    """Finds faces in a picture. A subclass sets `name` and `version` and defines `find`.
+
+    Attributes:
+        name, version: part of every result.
+        head_radius: of the region around a face, as a share of the longer side of its box.
+        needs_depth: whether a face counts only where the depth map does not contradict it.
+    """
+
+    name: str
+    version: str
+    head_radius: float
+    needs_depth: bool = False
+
+    @abstractmethod
+    def find(
+        self, rgb: NDArray[np.uint8], turns: int | None = None, mask: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Return boxes (n, 4) of what looks like a face: x0, y0, x1, y1 in pixels of the picture.
+
+        Args:
+            rgb: (H, W, 3) uint8 RGB.
+            turns: quarter turns clockwise that bring the picture upright; if None, all four are tried, which
+                takes four times as long.
+            mask: (H, W) bool. Faces that it covers are not returned.
+        """
 
 
-def find_faces(rgb: NDArray[np.uint8], turns: int | None = None) -> NDArray[np.float64]:
-    """Return sorted boxes (n, 4) of what looks like a face: x0, y0, x1, y1 in pixels of the picture.
+def find_uncovered(
+    detector: FaceDetector,
+    rgb: NDArray[np.uint8],
+    view: View,
+    mask: NDArray[np.bool_],
+    turns: int | None = None,
+) -> NDArray[np.float64]:
+    """Return the boxes (n, 4) of faces that the mask (H, W) does not cover, as far as they count.
 
     Args:
-        rgb: (H, W, 3) uint8 RGB.
-        turns: quarter turns clockwise that bring the picture upright; if None, all four are tried.
-
-    Raises:
-        FaceDetectorMissing: this OpenCV has no cascades.
+        detector, rgb, mask, turns: see `FaceDetector.find`.
+        view: the picture, by its camera, and its depth map.
     """
-    cascades = load_cascades()
-    height, width = rgb.shape[:2]
-    scale = min(1.0, _LONG_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    copy = cv2.cvtColor(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    found: list[NDArray[np.float64]] = []
-    for turn in range(4) if turns is None else (turns % 4,):
-        upright = np.ascontiguousarray(turn_picture(copy, turn))
-        boxes = _detect(cascades, upright).reshape(-1, 2, 2)
-        corners = (unturn_points(boxes, turn, *size) + 0.5) / (size[0] / width, size[1] / height) - 0.5
-        found.append(np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1))
-    return np.asarray(np.unique(np.concatenate(found), axis=0))
+    faces = detector.find(rgb, turns, mask)
+    if detector.needs_depth:
+        faces = faces[[not is_contradicted(face, view) for face in faces]] if len(faces) else faces
+    return faces
 
 
 def unredacted(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -82,76 +84,49 @@ def unredacted(faces: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[n
     return faces[[not _is_redacted(face, mask) for face in faces]] if len(faces) else faces
 
 
-def head_of_face(face: NDArray[np.float64], view: View) -> HeadRegion:
+def head_of_face(face: NDArray[np.float64], view: View, share: float) -> HeadRegion:
     """Return the region of the head around a face's box (4,) in pixels of the picture.
 
-    If the depth map shows that the box is larger than any head, it is a false alarm on a wall or a cloth.
-    Then the region is a head in the middle of the box, but at least the circle within the box: it may be a
-    face on a poster.
+    Args:
+        face: x0, y0, x1, y1.
+        view: the picture, by its camera, and its depth map.
+        share: radius of the region, as a share of the longer side of the box.
     """
     centre = np.array([face[0] + face[2], face[1] + face[3]]) / 2
-    side = float(max(face[2] - face[0], face[3] - face[1]))
-    metres = _side_in_metres(face, view)
-    share = _HEAD_RADIUS
-    if metres is not None:
-        share = float(np.clip(_LARGEST_HEAD / metres, _MIN_RADIUS, _HEAD_RADIUS))
-    radius = side * share
+    radius = share * float(max(face[2] - face[0], face[3] - face[1]))
     outline = hull(disc(centre, radius), view.picture_size)
     return HeadRegion((float(centre[0]), float(centre[1])), radius, outline, PlacedBy.FACE_DETECTOR)
 
 
-def _side_in_metres(face: NDArray[np.float64], view: View) -> float | None:
-    """Return the longer side of a face's box at the nearest depth in it; None if it has too little depth."""
+def is_contradicted(face: NDArray[np.float64], view: View) -> bool:
+    """Return whether the depth map shows that a box (4,) holds no head.
+
+    The box is larger than any face; or what surrounds it on all sides is as near as its middle: it lies on a
+    wall, on a floor or on the trunk of a body. A face on a poster is contradicted too.
+    """
     at = view.to_depth(face.reshape(2, 2))
-    (left, top), (right, bottom) = np.rint(np.maximum(np.sort(at, axis=0), 0)).astype(int)
-    depth = view.depthmap.depth[top : bottom + 1, left : right + 1]
+    low, high = np.sort(at, axis=0)
+    depth = _depths(view, low, high)
     known = depth[depth > 0]
     if known.size == 0 or known.size < _MIN_WITH_DEPTH * depth.size:
-        return None
-    return float(np.ptp(at, axis=0).max() / view.depthmap.intrinsics.fx * np.quantile(known, _STRAY_DEPTHS))
+        return False
+    surface = float(np.median(known))
+    if float((high - low).max()) / view.depthmap.intrinsics.fx * surface > _LARGEST_FACE:
+        return True
+    margin = _RING * (high - low)
+    around = _depths(view, low - margin, high + margin)
+    ring_size, ring_known = around.size - depth.size, int((around > 0).sum()) - known.size
+    if ring_known < _MIN_WITH_DEPTH * ring_size:
+        return False  # the picture or the measured depth ends here
+    behind = int((around > surface + _BEHIND).sum()) - int((known > surface + _BEHIND).sum())
+    return behind < _MIN_BEHIND * ring_known
 
 
-def load_cascades() -> tuple[cv2.CascadeClassifier, cv2.CascadeClassifier]:
-    """Return this thread's cascades for frontal faces and for profiles that look to the left.
-
-    Raises:
-        FaceDetectorMissing: this OpenCV has none: it is version 5, or was packed without them.
-    """
-    cascades: tuple[cv2.CascadeClassifier, cv2.CascadeClassifier] | None
-    cascades = getattr(_thread, "cascades", None)
-    if cascades is None:
-        cascades = _thread.cascades = (_load(_FRONTAL), _load(_PROFILE))
-    return cascades
-
-
-def _load(name: str) -> cv2.CascadeClassifier:
-    folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
-    if not hasattr(cv2, "CascadeClassifier") or folder is None or not (Path(folder) / name).is_file():
-        raise FaceDetectorMissing(
-            f"OpenCV {cv2.__version__} has no {name}, without which no picture is published: "
-            "install opencv-python-headless 4"
-        )
-    cascade = cv2.CascadeClassifier(str(Path(folder) / name))
-    if cascade.empty():
-        raise FaceDetectorMissing(f"OpenCV {cv2.__version__} cannot read its {name}")
-    return cascade
-
-
-def _detect(
-    cascades: tuple[cv2.CascadeClassifier, cv2.CascadeClassifier], grey: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    """Return boxes (n, 4) in an upright picture (H, W)."""
-    frontal, profile = cascades
-    mirrored = _boxes(profile, _PROFILE, np.ascontiguousarray(grey[:, ::-1]))
-    mirrored[:, [0, 2]] = grey.shape[1] - 1 - mirrored[:, [2, 0]]
-    return np.concatenate([_boxes(frontal, _FRONTAL, grey), _boxes(profile, _PROFILE, grey), mirrored])
-
-
-def _boxes(cascade: cv2.CascadeClassifier, name: str, grey: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return boxes (n, 4) that one cascade detects: x0, y0, x1, y1."""
-    found = cascade.detectMultiScale(grey, _SCALE_FACTOR, _MIN_NEIGHBOURS[name], 0, (_MIN_FACE, _MIN_FACE))
-    boxes = np.asarray(found, np.float64).reshape(-1, 4)  # x, y, width, height; OpenCV returns () for none
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
+def _depths(view: View, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the depths (h, w) between two corners in pixels of the depth map, as far as it reaches."""
+    left, top = np.rint(np.maximum(low, 0)).astype(int)
+    right, bottom = np.rint(np.maximum(high, -1)).astype(int)
+    return np.asarray(view.depthmap.depth[top : bottom + 1, left : right + 1])
 
 
 def _is_redacted(face: NDArray[np.float64], mask: NDArray[np.bool_]) -> bool:

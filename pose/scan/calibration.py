@@ -14,8 +14,8 @@ An intrinsic line is fx / width, fy / height, cx / width, cy / height. Here cy c
 
 from __future__ import annotations
 
-import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,7 +30,7 @@ MAX_BYTES: Final = 16 * 1024
 # Of the normalised values. Phones have about 0.7 and 0.5; a value outside these ranges means a damaged file.
 FOCAL_RANGE: Final = (0.1, 10.0)
 CENTRE_RANGE: Final = (0.0, 1.0)
-POSITION_RANGE: Final = (-1.0, 1.0)  # metres between two cameras of one phone
+MAX_POSITION: Final = 1.0  # metres between two cameras of one phone
 
 # What programs save in place of plain text.
 _DOCUMENTS: Final = {
@@ -67,7 +67,7 @@ class Calibration:
     Attributes:
         color, depth: fx / width, fy / height, cx / width, cy / height of each camera; cy from the bottom row.
         position: of the depth camera in metres, as the file gives it: 0, 0, 0 on most devices, and where the
-            file gives none. Not used.
+            file gives none that can be. Nothing uses it.
 
     Raises:
         ValueError: there are not four numbers, or they are not normalised.
@@ -79,6 +79,7 @@ class Calibration:
 
     def __post_init__(self) -> None:
         for name, values in (("color", self.color), ("depth", self.depth)):
+            check_numbers(values, (4,), name)
             check_numbers(values[:2], (2,), f"{name}: fx / width, fy / height", FOCAL_RANGE)
             check_numbers(values[2:], (2,), f"{name}: cx / width, cy / height", CENTRE_RANGE)
 
@@ -105,7 +106,7 @@ def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
     The text may have any encoding of `decode_text`, any line ends, decimal points or commas, spaces, tabs,
     semicolons or commas between the numbers, quotes, brackets, and comments after # or //. Labels are
     recognised in any case, with or without a colon, before or beside their numbers; other labels and what
-    follows them are ignored. The position may be missing.
+    follows them are ignored. The position is taken as 0, 0, 0 if it is missing or cannot be read.
 
     Args:
         data: the bytes of the file.
@@ -132,11 +133,7 @@ def parse_calibration(data: bytes, file: str = "calibration") -> Calibration:
         raise InvalidCalibration(file, "encoding", f"not text: {problem}", "plain text") from None
     found = _sections(text)
     color, depth = (_intrinsic(found[name], name, file) for name in ("color", "depth"))
-    position = _numbers(found["position"], 3, "position", file) or [0.0, 0.0, 0.0]
-    if not all(map(math.isfinite, position)):  # the phone does not know it
-        position = [0.0, 0.0, 0.0]
-    x, y, z = (check_range(value, POSITION_RANGE, InvalidCalibration, file, "position") for value in position)
-    return Calibration(color, depth, (x, y, z))
+    return Calibration(color, depth, _position(found["position"]))
 
 
 def _sections(text: str) -> dict[str, list[str]]:
@@ -175,25 +172,28 @@ def _split_label(line: str) -> tuple[str, str]:
     return "", line
 
 
-def _numbers(sections: list[str], count: int, name: str, file: str) -> list[float]:
-    """Return the numbers of a label; none if the label or its numbers are missing."""
-    expected = "4 numbers: fx fy cx cy" if count == 4 else f"{count} numbers"
-    found = []
-    for section in filter(None, sections):
-        try:
-            found.append(parse_numbers(section, count))
-        except ValueError as problem:
-            raise InvalidCalibration(file, name, str(problem), expected) from None
-    if any(other != found[0] for other in found):
-        raise InvalidCalibration(file, name, "there twice, with other numbers", "one line of numbers")
-    return found[0] if found else []
+def _position(sections: list[str]) -> tuple[float, float, float]:
+    """Return the position, or 0, 0, 0 if there is none that can be. Nothing uses it, so it costs no scan."""
+    for section in sections:
+        with suppress(ValueError):
+            x, y, z = parse_numbers(section, 3)
+            if all(abs(value) <= MAX_POSITION for value in (x, y, z)):  # false for NaN
+                return x, y, z
+    return 0.0, 0.0, 0.0
 
 
 def _intrinsic(sections: list[str], name: str, file: str) -> Normalised:
-    values = _numbers(sections, 4, name, file)
-    if not values:
+    try:
+        found = [parse_numbers(section, 4) for section in sections if section]
+    except ValueError as problem:
+        raise InvalidCalibration(file, name, str(problem), "4 numbers: fx fy cx cy") from None
+    if not found:
+        missing = "no numbers after its label" if sections else "missing"
         expected = f"'{name.capitalize()} camera intrinsic:' and 4 numbers: fx fy cx cy"
-        raise InvalidCalibration(file, name, "missing", expected)
+        raise InvalidCalibration(file, name, missing, expected)
+    values = found[0]
+    if any(other != values for other in found):
+        raise InvalidCalibration(file, name, "there twice, with other numbers", "one line of numbers")
     ranges = ((FOCAL_RANGE, "focal length"),) * 2 + ((CENTRE_RANGE, "centre"),) * 2
     fx, fy, cx, cy = (
         check_range(value, limits, InvalidCalibration, file, f"{name} {what}")

@@ -18,7 +18,7 @@ from typing import IO, Final, Literal, get_args
 
 import numpy as np
 
-from pose.checks import check_bytes, check_choice, check_size, check_type
+from pose.checks import check_bytes, check_choice, check_numbers, check_size, check_type, check_whole
 from pose.errors import InvalidDepthFile
 from pose.geometry.depthmap import DepthMap
 from pose.scan.calibration import Calibration
@@ -117,10 +117,8 @@ def write_depth(depthmap: DepthMap, scale: float = 0.001, levels: int = 7) -> by
         ValueError: a depth is larger than 65535 * scale, or scale or levels is out of range.
     """
     check_type(depthmap, DepthMap, "depthmap")
-    if not SCALE_RANGE[0] <= scale <= SCALE_RANGE[1]:
-        raise ValueError(f"scale is {scale}, expected {SCALE_RANGE[0]:g} to {SCALE_RANGE[1]:g} metres a unit")
-    if not 1 <= levels <= 255:
-        raise ValueError(f"levels is {levels}, expected 1 to 255")
+    check_numbers(scale, (), "scale, metres a unit,", SCALE_RANGE)
+    check_whole(levels, "levels", (1, 255))
     units = np.rint(depthmap.depth / scale)
     if not (units.min() >= 0 and units.max() <= 0xFFFF):
         raise ValueError(f"depth outside 0 to {0xFFFF * scale:g} m")

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.checks import check_each, check_picture, check_type
+from pose.checks import check_each, check_picture, check_type, check_whole
 from pose.geometry.alignment import Alignment, measure_alignment
 from pose.geometry.camera import Intrinsics
 from pose.geometry.depthmap import DepthMap
@@ -34,7 +34,8 @@ class Frame:
         orientation_known: False if it is not certain whether to apply the picture's EXIF orientation.
 
     Raises:
-        ValueError: the picture is not (H, W, 3) uint8, or an argument is of another type.
+        ValueError: the picture is not (H, W, 3) uint8, order or step is not a whole number, or an argument is
+            of another type.
     """
 
     order: int
@@ -46,6 +47,8 @@ class Frame:
     orientation_known: bool = True
 
     def __post_init__(self) -> None:
+        check_whole(self.order, "order", (0, np.inf))
+        check_whole(self.step, "step")
         check_picture(self.rgb)
         check_type(self.depthmap, DepthMap, "depthmap")
         if self.calibration is not None:
@@ -106,7 +109,7 @@ class Scan:
             folder and the same bytes in memory have the same digest.
 
     Raises:
-        ValueError: `frames` are no frames.
+        ValueError: `frames` are no frames, or `broken` no broken ones.
     """
 
     step: int
@@ -117,6 +120,7 @@ class Scan:
 
     def __post_init__(self) -> None:
         check_each(self.frames, Frame, "frames")
+        check_each(self.broken, BrokenFrame, "broken")
 
     @property
     def declared(self) -> Literal["standing", "lying"] | None:

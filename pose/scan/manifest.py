@@ -41,8 +41,8 @@ class Entry:
 
     Attributes:
         order: the frame's number in the scan.
-        step: 0 to `MAX_STEP`, see `geometry.orientation`. It need not be a known step: posture and turn
-            follow from what the frame shows.
+        step: 0 to `MAX_STEP`, see `geometry.orientation`. It need not be a known step: what the frame
+            shows tells posture and turn.
         rgb, depth: the names of the files; None for a missing one.
         problem: why the frame cannot be read, whatever its files contain, or None.
     """

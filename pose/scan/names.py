@@ -22,11 +22,13 @@ MAX_NAME: Final = 512
 MAX_SPREAD_S: Final = 60  # between the times of a scan's first and last file
 
 _TYPES: Final = {"rgb": ("jpg", "jpeg", "png"), "depth": ("depth",)}
-# Matched from the right: a person's code can contain anything, also underscores. Browsers write " (1)" at the
-# end of the name of a file that they download a second time.
+# Matched from the right: a person's code can contain anything, also underscores. A code that ends like a unix
+# time means that something stands behind the frame's number, such as the "_1" of a copy. Browsers write
+# " (1)" at the end of the name of a file that they download a second time.
+_START: Final = r"(?P<role>rgb|depth)_(?P<person>.+)(?<!_\d{13})"
 _END: Final = r"(?P<copy> ?\(\d{1,3}\))?\.(?P<type>[a-z]+)"
 _PATTERNS: Final = tuple(
-    re.compile(r"(?P<role>rgb|depth)_(?P<person>.+)" + numbers + _END, re.ASCII | re.DOTALL | re.IGNORECASE)
+    re.compile(_START + numbers + _END, re.ASCII | re.DOTALL | re.IGNORECASE)
     for numbers in (
         r"_(?P<ms>\d{1,20})_(?P<step>\d{1,9})_(?P<frame>\d{1,20})",
         # Tango devices: the time in seconds of one clock, after another number in the names of depth files.
@@ -72,7 +74,7 @@ class ArtefactName:
 
     Attributes:
         name: with its folder, as it is stored.
-        person: the person's code.
+        person: the person's code, folded.
         ms: the unix time of the scan in milliseconds.
         number: of the frame, or the time in its place.
         seconds: that time, of a clock that starts anywhere, or None.
@@ -117,8 +119,7 @@ def parse_name(name: str) -> ArtefactName | None:
     return ArtefactName(
         name,
         role,
-        # macOS may store "ä" as two characters, and other systems as one.
-        unicodedata.normalize("NFC", match["person"]),
+        fold(match["person"]),
         int(match["ms"]),
         int(match["step"]),
         number,
@@ -191,6 +192,8 @@ def is_system_file(name: str) -> bool:
 
 def fold(name: str) -> str:
     r"""Return a text that is equal for names that people take as the same.
+
+    macOS may store "ä" as two characters, and other systems as one.
 
     >>> fold("RGB\\A.jpg")
     'rgb/a.jpg'

@@ -18,6 +18,7 @@ from pose.scan.exif import exif_orientation
 from pose.scan.files import FolderFiles, MemoryFiles, ScanFiles
 from pose.scan.frame import BrokenFrame, Frame, Scan
 from pose.scan.manifest import CALIBRATION, Entry, Manifest, manifest_from_json, manifest_from_names
+from pose.scan.names import fold, is_system_file
 from pose.scan.orient import choose_orientation
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
@@ -109,13 +110,22 @@ class _Reader:
         self._scrambling = Scrambling.of(listed.version, xor_key)
         self._bytes = 0
         self._pixels = 0
-        name = files.find(CALIBRATION)
+        name = self._calibration_name()
         data = self._bytes_of(name, calibration.MAX_BYTES, "calibration", InvalidCalibration)
         data = self._scrambling.undo(
             data, is_calibration, "labels of the cameras", "calibration", InvalidCalibration
         )
         self._hash(f"calibration {self._encoding}", data)
         self._calibration = parse_calibration(data)
+
+    def _calibration_name(self) -> str:
+        name = self._files.find(CALIBRATION)
+        if name is None:
+            names = (each for each in self._files.names() if not is_system_file(each))
+            similar = any("calibration" in fold(each) for each in names)
+            problem = "not found by its name; there is one of a similar name" if similar else "missing"
+            raise InvalidCalibration("calibration", "file", problem, f"{CALIBRATION} in the scan's folder")
+        return name
 
     def note(self, line: str) -> None:
         """Hash what the result says, beside what follows from the bytes of its files."""
@@ -163,6 +173,8 @@ class _Reader:
         if name is None:
             raise error(file, "file", "missing")
         data = self._files.read(name, limit, file, error)
+        if not data:
+            raise error(file, "size", "0 bytes", "a file with content")
         self._bytes += len(data)
         if self._bytes > MAX_SCAN_BYTES:
             raise error(file, "size", "too many bytes in all files before it", f"at most {MAX_SCAN_BYTES}")

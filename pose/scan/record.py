@@ -169,8 +169,9 @@ def _whole(value: Any) -> Any:
 
 
 def _path(name: str) -> str:
-    """Return a file's name as a path inside the scan: "./rgb\\a.jpg" is "rgb/a.jpg"."""
-    name = "/".join(part for part in name.strip().replace("\\", "/").split("/") if part != ".")
+    """Return a file's name as a path inside the scan: "./rgb\\\\a.jpg" is "rgb/a.jpg"."""
+    name = re.sub("/+", "/", name.strip().replace("\\", "/"))
+    name = "/".join(part for part in name.split("/") if part != ".")
     if not is_safe_path(name):
         raise ValueError("no path inside the scan")
     return name

@@ -27,6 +27,13 @@ MAX_BYTES: Final = 64 * MIB  # of the depth network's file
 MAX_PUBLISHED_BYTES: Final = 512 * MIB  # of other files: the largest, HRNet w48, has 255 MB
 
 
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"  # the first bytes of a pointer file
+LFS_PROBLEM: Final = (
+    "a Git LFS pointer, a text of some 130 bytes in place of the file; run `git lfs pull` where it is from, "
+    "or download the file itself"
+)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights from a file.
@@ -198,6 +205,12 @@ def check_file(path: Path, max_bytes: int) -> None:
             f"weights {path.name}: {size} bytes, expected at most {max_bytes}; a training program's "
             "checkpoint is larger than its weights alone: store the state dict without the optimizer's"
         )
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Return whether a file is the pointer that Git LFS keeps in a repository in place of a large file."""
+    with path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def _reason(error: Exception) -> str:

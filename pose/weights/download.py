@@ -13,6 +13,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
 from pose.errors import DownloadError, NoNetwork, WeightsNotFound
+from pose.weights.checkpoint import LFS_PROBLEM, is_lfs_pointer
 
 CONNECT_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 30.0  # without a byte
@@ -145,6 +146,9 @@ def _download_once(
     with part.path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(sha256):
+        if is_lfs_pointer(part.path):
+            part.delete()
+            raise DownloadError(f"{label}: {LFS_PROBLEM}")
         part.delete()
         problem = f"{label}: SHA-256 {found}, expected {sha256}{'' if len(sha256) == 64 else '…'}"
         # The part may have been of another version: try again from the first byte.

@@ -2,10 +2,11 @@
 
 Its facts, besides name, version and variant:
 
-- `kind`: hrnet or detector;
+- `kind`: hrnet, detector or face;
 - `input_size`: of an HRNet, width x height in pixels ("288x384"); missing if neither the file nor its name
   tells it;
-- `naming`: of the converted tensors, `authors` (of HRNet) or `torchvision`;
+- `naming`: of the converted tensors, `authors` (of HRNet) or `torchvision`; `onnx`: the only tensor, of
+  this name, holds the bytes of an ONNX file;
 - `source_file`, `source_sha256`, `source_size`: of the file.
 
 `version` is the first eight digits of `source_sha256`, after `own-` if the file is not a published one.
@@ -24,9 +25,11 @@ from torch import Tensor
 
 from pose.errors import InvalidWeights
 from pose.weights.checkpoint import (
+    LFS_PROBLEM,
     MAX_PUBLISHED_BYTES,
     Checkpoint,
     check_file,
+    is_lfs_pointer,
     read_pth,
     read_safetensors,
     stated_input_size,
@@ -34,30 +37,34 @@ from pose.weights.checkpoint import (
 from pose.weights.convert import detector_state, hrnet_state
 from pose.weights.registry import REGISTRY, Published, find_published, first_published
 
+ONNX: Final = "onnx"
 DIGEST: Final = "digest"  # SHA-256 over all tensors and all other facts; only in files of a store
 _FACTS: Final = ("version", "variant", "kind", "naming", "source_file", "source_sha256", "source_size")
 
 
 def read_weights_file(path: Path | str, name: str | None = None, *, own: bool = True) -> Checkpoint:
-    """Read weights from a `.pth` file, or a safetensors file, which may be one of a store.
+    """Read weights from a `.pth` file, a published `.onnx` file, or a safetensors file, also one of a store.
 
     Args:
         name: the model that the weights must be of; None: any HRNet of a known width.
         own: accept a file that is not a published one. The hash is checked first.
 
     Returns:
-        The tensors of an HRNet with the authors' names, those of a detector with torchvision's. The model's
-        name is `name`, or else that in the registry for its width and input size, or else "hrnet-w48".
+        The tensors of an HRNet with the authors' names, those of a detector with torchvision's; of an ONNX
+        file its bytes, as the tensor "onnx". The model's name is `name`, or else that in the registry for its
+        width and input size, or else "hrnet-w48".
 
     Raises:
         InvalidWeights: the file is damaged or of another model, or it is not a published one and `own` is
-            false.
+            false; an ONNX file must always be a published one.
         ValueError: there is no such name.
     """
     path = Path(path)
     expected = None if name is None else first_published(name)
     check_file(path, MAX_PUBLISHED_BYTES)
     try:
+        if is_lfs_pointer(path):
+            raise InvalidWeights(f"weights {path.name}: {LFS_PROBLEM}")
         is_safetensors = _is_safetensors(path)
         sha256 = _sha256(path)
     except OSError as error:  # its own text contains the whole path
@@ -67,13 +74,17 @@ def read_weights_file(path: Path | str, name: str | None = None, *, own: bool = 
         if DIGEST in read.facts:
             return _from_store(read, path.name, name, own)
     published = _check_published(path.name, sha256, name, own)
-    tensors, meta = (read.tensors, {}) if is_safetensors else read_pth(path)
     facts = {
         "version": sha256[:8] if published else f"own-{sha256[:8]}",
         "source_file": path.name,
         "source_sha256": sha256,
         "source_size": str(path.stat().st_size),
     }
+    if published is not None and published.kind == "face":
+        return Checkpoint(_bytes_as_tensor(path), facts | {"name": published.name, **_facts_of(published)})
+    if expected is not None and expected.kind == "face":
+        raise InvalidWeights(f"weights {path.name}: expected the published file of {expected.name}")
+    tensors, meta = (read.tensors, {}) if is_safetensors else read_pth(path)
     try:
         if expected is not None and expected.kind == "detector":
             tensors = detector_state(tensors, expected.name)
@@ -114,6 +125,22 @@ def check_stored(checkpoint: Checkpoint, name: str) -> None:
             raise InvalidWeights(f"of another model: its {fact} is {facts.get(fact)!r}, expected {value!r}")
     if digest(checkpoint.tensors, facts) != facts[DIGEST]:
         raise InvalidWeights("damaged: its tensors or its header have changed since they were written")
+    if facts["kind"] == "face":
+        onnx_bytes(checkpoint)
+
+
+def onnx_bytes(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of the ONNX file in a checkpoint.
+
+    Raises:
+        InvalidWeights: they are not there, or not those of the published file.
+    """
+    tensor = checkpoint.tensors.get(ONNX)
+    data = b"" if tensor is None or tensor.dtype != torch.uint8 else tensor.numpy().tobytes()
+    published = find_published(hashlib.sha256(data).hexdigest())
+    if published is None or published.kind != "face":
+        raise InvalidWeights("does not hold the published ONNX file")
+    return data
 
 
 def _from_store(checkpoint: Checkpoint, file: str, name: str | None, own: bool) -> Checkpoint:
@@ -144,6 +171,8 @@ def _check_published(file: str, sha256: str, name: str | None, own: bool) -> Pub
 
 def _facts_of(published: Published) -> dict[str, str]:
     """Return the facts that all weights of a name have in common."""
+    if published.kind == "face":
+        return {"variant": published.name, "kind": published.kind, "naming": ONNX}
     if published.input_size is None:
         return {"variant": published.name, "kind": published.kind, "naming": "torchvision"}
     width, height = published.input_size
@@ -192,6 +221,10 @@ def _is_safetensors(path: Path) -> bool:
     """Check the start of the file: eight bytes with the length of the header, then JSON."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
+
+
+def _bytes_as_tensor(path: Path) -> dict[str, Tensor]:
+    return {ONNX: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)}
 
 
 def _sha256(path: Path) -> str:

@@ -2,8 +2,9 @@
 
 Nothing is downloaded here: `pose.weights.sources` downloads weights and `pose.weights.store` keeps them.
 
-All were trained on COCO, whose pictures have licences of their own (the annotations are CC BY 4.0). The
-licence here is the one under which the file was published.
+The pose models and person detectors were trained on COCO, the face detector on WIDER FACE. The pictures of
+both have licences of their own (COCO's annotations are CC BY 4.0). The licence here is the one under which
+the file was published.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["hrnet", "detector"]
+Kind = Literal["hrnet", "detector", "face"]
 
 _MMPOSE: Final = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco/"
 _TORCHVISION: Final = "https://download.pytorch.org/models/"
+_YUNET: Final = "https://huggingface.co/opencv/face_detection_yunet/resolve/main/"
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Published:
         size: bytes, if known.
         licence: SPDX.
         ap: published average precision on COCO val2017, 0..1: of keypoints, with flip test and the boxes of
-            the authors' detector; or of boxes.
-        kind: "hrnet" or "detector".
+            the authors' detector; or of boxes; None for a face detector.
+        kind: "hrnet", "detector" (of people) or "face" (a detector of faces, an ONNX file).
         width: of an HRNet.
         input_size: of an HRNet, width and height in pixels.
     """
@@ -137,6 +139,17 @@ _ALL: Final = (
         0.213,
         "ssdlite320-mobilenet-v3-large",
     ),
+    # Wu et al., "YuNet: a tiny millisecond-level face detector", 2023; github.com/opencv/opencv_zoo.
+    Published(
+        "yunet",
+        "face_detection_yunet_2026may.onnx",
+        _YUNET + "face_detection_yunet_2026may.onnx",
+        "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+        229_738,
+        "MIT",
+        None,
+        "face",
+    ),
 )
 
 # A model's name -> its files, in the order in which they are tried. Models of a kind are in the order of AP.
@@ -146,8 +159,11 @@ REGISTRY: Final[dict[str, tuple[Published, ...]]] = {
 }
 POSE_MODELS: Final = tuple(name for name, files in REGISTRY.items() if files[0].kind == "hrnet")
 DETECTORS: Final = tuple(name for name, files in REGISTRY.items() if files[0].kind == "detector")
+FACE_DETECTOR: Final = "yunet"
 DEFAULT_POSE: Final = "hrnet-w48-384x288"
 DEFAULT_DETECTOR: Final = "fasterrcnn-resnet50-fpn"
+# What `pose weights pull` downloads. The face detector is first: it is small, and every model uses it.
+PULLED_BY_DEFAULT: Final = (FACE_DETECTOR, DEFAULT_POSE, DEFAULT_DETECTOR)
 
 
 def first_published(name: str) -> Published:

@@ -74,6 +74,8 @@ class WeightsStore:
     def load(self, name: str) -> Checkpoint:
         """Load weights: those of an HRNet with the authors' names, those of a detector with torchvision's.
 
+        Those of a face detector are the bytes of its ONNX file, see `onnx_bytes`.
+
         Raises:
             InvalidWeights: they are not stored, damaged, or of another model.
             ValueError: there is no such name.
@@ -100,9 +102,10 @@ class WeightsStore:
             InvalidWeights, ValueError: as `load`.
         """
         checkpoint = self.load(name)
-        if first_published(name).kind == "detector":
+        kind = first_published(name).kind
+        if kind == "detector":
             detector_state(checkpoint.tensors, name)
-        else:
+        elif kind == "hrnet":
             hrnet_state(checkpoint.tensors)
         return checkpoint.facts
 
@@ -110,7 +113,7 @@ class WeightsStore:
         """Store the weights of a file, in place of those that are stored.
 
         Args:
-            file: a published `.pth`, or a safetensors file, also one of another store.
+            file: a published `.pth` or `.onnx`, or a safetensors file, also one of another store.
             own: accept a file that is not a published one.
 
         Returns:

@@ -221,10 +221,15 @@ def _change_png(rng: random.Random, data: bytes) -> bytes:
     return data[:at] + chunk * rng.choice((1, 2, 20, 23, 24, 300)) + data[at:]
 
 
+# An EXIF segment with the orientation 6.
+_TIFF: Final = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+_EXIF: Final = b"\xff\xe1" + struct.pack(">H", len(_TIFF) + 8) + b"Exif\0\0" + _TIFF
+
 PICTURES: Final = (
     Seed(_JPEG, _change_jpeg),
     Seed(_PROGRESSIVE, _change_jpeg),
     Seed(picture(".jpg", 16, 16)),
+    Seed(_JPEG[:2] + _EXIF + _JPEG[2:]),
     Seed(_PNG, _change_png, fix_png),
     Seed(_PNG),
     Seed(_JPEG + _VIDEO, _change_jpeg),

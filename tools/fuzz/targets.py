@@ -21,6 +21,7 @@ from pose.scan import pictures
 from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import MAX_PIXELS, parse_header
+from pose.scan.exif import exif_orientation
 from pose.scan.frame import Scan
 from pose.scan.manifest import Manifest, manifest_from_json, manifest_from_names
 from pose.scan.names import fold, is_safe_path
@@ -141,6 +142,7 @@ def read_picture(data: bytes) -> None:
     picture = pictures.decode_picture(data)
     width, height = pictures.picture_size(data)
     promise(picture.shape == (height, width, 3) and picture.dtype == np.uint8, "the declared size")
+    promise(1 <= exif_orientation(data) <= 8, "a known orientation")
 
 
 def read_files(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The estimators of a process, loaded once.
+"""The estimators and the face detector of a process, loaded once.
 
 The functions import `pose` only when they are called. The parent of the worker's processes, `inspect`,
 `flower` and `enqueue` do not need it. A parent that never used torch can fork children that use a GPU.
@@ -15,13 +15,14 @@ from worker.config.logs import get_logger
 from worker.config.settings import Settings
 
 if TYPE_CHECKING:
-    from pose import Estimator
+    from pose import Estimator, FaceDetector
     from pose.estimators.loading import EstimatorOptions
 
 log = get_logger(__name__)
 BOTH: Final = "both"
 _lock = threading.Lock()
 _loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
+_face_detectors: dict[tuple[int, Settings], FaceDetector] = {}
 
 
 def get_estimator(settings: Settings) -> Estimator:
@@ -40,6 +41,24 @@ def get_comparison_estimator(settings: Settings) -> Estimator | None:
     Raises: as `get_estimator`.
     """
     return _estimators(settings)[1] if settings.model == BOTH else None
+
+
+def get_face_detector(settings: Settings) -> FaceDetector:
+    """Return the face detector that the settings name.
+
+    Raises:
+        pose.PoseError: Its weights cannot be used, or this OpenCV lacks it.
+    """
+    import pose
+    from worker.models.weights import open_store
+
+    key = (os.getpid(), settings)
+    with _lock:
+        if key not in _face_detectors:
+            detector = pose.load_face_detector(settings.face_detector, open_store(settings))
+            _face_detectors[key] = detector
+            log.info("face_detector_loaded", face_detector=detector.name, version=detector.version)
+        return _face_detectors[key]
 
 
 def _estimators(settings: Settings) -> tuple[Estimator, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worker.config.logs import get_logger
@@ -27,24 +28,25 @@ def open_store(settings: Settings) -> WeightsStore:
 
 
 def fetch_weights(settings: Settings) -> None:
-    """Copy the weights of the model and its detector from the bucket or mirror at WEIGHTS_URL into the cache.
+    """Copy the weights that the settings name from the bucket or mirror at WEIGHTS_URL into the cache.
+
+    They are those of the face detector, of the model, and of its detector.
 
     Weights in the cache are verified and kept. Without WEIGHTS_URL, or if it is a folder, do nothing: a
     worker downloads nothing from the public network unless it is told to.
 
     Raises:
-        pose.errors.DownloadError: The bucket cannot be reached, or does not hold the model that MODEL names.
+        pose.errors.DownloadError: The bucket cannot be reached, or does not hold what MODEL or
+            FACE_DETECTOR names.
         pose.InvalidWeights: The weights do not fit the model.
         ValueError: WEIGHTS_URL or a name cannot be used.
     """
     from pose.errors import WeightsNotFound
-    from pose.weights.registry import DEFAULT_POSE, POSE_MODELS
+    from pose.weights.registry import DEFAULT_POSE, FACE_DETECTOR, POSE_MODELS
     from pose.weights.sources import open_weights, pull
 
     store, source = open_weights(settings.weights_url)
-    # `auto` and `both` take the first of these that the bucket holds.
-    wanted = {"auto": (DEFAULT_POSE,), "both": POSE_MODELS}.get(settings.model, (settings.model,))
-    if source is None or not set(wanted) <= set(POSE_MODELS):
+    if source is None:
         return
 
     def fetch(name: str) -> None:
@@ -53,12 +55,20 @@ def fetch_weights(settings: Settings) -> None:
         seconds = round(time.perf_counter() - started, 1)
         log.info("weights_ready", weights=name, version=facts["version"], seconds=seconds)
 
-    for name in wanted:
-        try:
-            fetch(name)
-        except WeightsNotFound:
-            if settings.model == name:
-                raise
-            log.info("weights_not_there", weights=name)
-        else:
-            return fetch(settings.detector)
+    def fetch_first(names: Sequence[str], demanded: str) -> bool:
+        """Fetch the first of these that the bucket holds, and return whether it holds any of them."""
+        for name in names:
+            try:
+                fetch(name)
+                return True
+            except WeightsNotFound:
+                if demanded == name:
+                    raise
+                log.info("weights_not_there", weights=name)
+        return False
+
+    if settings.face_detector in ("auto", FACE_DETECTOR):
+        fetch_first((FACE_DETECTOR,), settings.face_detector)
+    wanted = {"auto": (DEFAULT_POSE,), "both": POSE_MODELS}.get(settings.model, (settings.model,))
+    if set(wanted) <= set(POSE_MODELS) and fetch_first(wanted, settings.model):
+        fetch(settings.detector)

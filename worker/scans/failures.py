@@ -10,6 +10,7 @@ import os
 import threading
 from dataclasses import dataclass
 from enum import Enum
+from types import FrameType
 from typing import Final
 
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -127,25 +128,38 @@ def _reason_of_machine(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         # All files are read through storages, which have errors of their own.
         return f"the worker's machine: {os.strerror(error.errno) if error.errno else type(error).__name__}"
-    if _raised_by_thread_start(error):
+    frame = _innermost_frame(error)
+    if frame is not None and frame.f_code is threading.Thread.start.__code__:
+        # Python raises a plain RuntimeError if a thread cannot be started.
         return "the worker's machine has no threads left"
+    if (
+        isinstance(error, RuntimeError)
+        and frame is not None
+        and _package_of(frame) in ("torch", "torchvision")
+    ):
+        # So does torch if it lacks memory, or if a library of the GPU fails. Its inputs have the same shape
+        # in all scans, so no scan makes its networks fail.
+        return "the model's network cannot be run at the moment"
     return None
 
 
-def _raised_by_thread_start(error: BaseException) -> bool:
-    """Return whether a thread could not be started. Python raises a plain RuntimeError for it."""
+def _innermost_frame(error: BaseException) -> FrameType | None:
+    """Return the innermost frame of Python that an error came through."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code is threading.Thread.start.__code__
+    return None if trace is None else trace.tb_frame
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _place(error: BaseException) -> str:
     """Return the innermost function of this project that the error came through."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        module = str(trace.tb_frame.f_globals.get("__name__"))
-        if module.partition(".")[0] in ("pose", "worker"):
-            place = f"{module}.{trace.tb_frame.f_code.co_qualname}"
+        if _package_of(trace.tb_frame) in ("pose", "worker"):
+            place = f"{trace.tb_frame.f_globals['__name__']}.{trace.tb_frame.f_code.co_qualname}"
         trace = trace.tb_next
     return place

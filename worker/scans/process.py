@@ -12,12 +12,20 @@ from worker.config.logs import get_logger
 from worker.keys import ScanId
 from worker.scans.completeness import check_complete, digest_of
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, fetch_files, is_complete, list_scan, publish, read_result
+from worker.scans.transfer import (
+    Limits,
+    check_sizes,
+    fetch_files,
+    is_complete,
+    list_scan,
+    publish,
+    read_result,
+)
 from worker.storage.base import Storage
 from worker.time_limit import blamed_on
 
 if TYPE_CHECKING:
-    from pose import Estimator, ScanResult
+    from pose import Estimator, FaceDetector, ScanResult
 
 log = get_logger(__name__)
 
@@ -42,6 +50,7 @@ def process(
     report: Report,
     *,
     compare_with: Estimator | None = None,
+    face_detector: FaceDetector | None = None,
     force: bool = False,
     xor_key: bytes | None = None,
     quiet_s: float = 0.0,
@@ -57,6 +66,7 @@ def process(
         limits: Largest scan that is read.
         report: Called with each step of progress.
         compare_with: A second estimator, which is only compared with the first.
+        face_detector: Finds the faces of people whom the estimator misses; None: the default one.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
         quiet_s: See `worker.scans.completeness`.
         note_files: Called with the digest of the list of files.
@@ -78,6 +88,7 @@ def process(
         with blamed_on(scans.name):
             listed = list_scan(scans, scan_id, limits)
             note_files(digest_of(listed))
+            check_sizes(scans, listed, limits)
             check_complete(scans, scan_id, listed, quiet_s)
             files = fetch_files(scans, scan_id, listed)
         fields.update(files=len(files), bytes=sum(map(len, files.values())))
@@ -85,7 +96,9 @@ def process(
     scan = pose.read_scan_files(files, xor_key=xor_key)
     if scan.ignored:
         log.warning("files_ignored", reasons=scan.ignored)
-    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with)
+    if face_detector is None:
+        face_detector = pose.load_face_detector()
+    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with, face_detector=face_detector)
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
@@ -100,6 +113,7 @@ def process(
             scan,
             estimator,
             compare_with=compare_with,
+            face_detector=face_detector,
             scan_id=scan_id,
             fingerprint=fingerprint,
             progress=frame_done,

@@ -29,7 +29,7 @@ from worker.scans.final_event import emit_final_event
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
 from worker.scans.tombstones import is_erased
 from worker.scans.transfer import limits_of, list_scan
-from worker.storage.base import ScanMissing, ScanTooLarge, Storage, StorageUnavailable
+from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
@@ -81,10 +81,10 @@ def reconcile(
             if scan_id in sent:
                 continue
             try:
-                if _send_again(scan_id, settings, ledger, results, send, clock):
-                    sent[scan_id] = None
-                elif changed:
+                if changed:
                     _analyse_again(scan_id, settings, ledger, send, clock)
+                    sent[scan_id] = None
+                elif _send_again(scan_id, settings, ledger, results, send, clock):
                     sent[scan_id] = None
                 failures = 0
             except StorageUnavailable as error:
@@ -126,10 +126,12 @@ def _has_changed(status: ScanStatus, settings: Settings, scans: Storage) -> bool
         return False
     try:
         files = list_scan(scans, status.scan_id, limits_of(settings))
+        if not files or digest_of(files) == status.files:
+            return False
         check_complete(scans, status.scan_id, files, settings.arrivals_quiet_s)
-    except (ScanMissing, ScanTooLarge, ScanIncomplete):
-        return False  # Its files were deleted, or are still coming.
-    return digest_of(files) != status.files
+    except (ScanTooLarge, ScanIncomplete):
+        return False  # Its files are still coming.
+    return True
 
 
 def _analyse_again(

@@ -39,33 +39,40 @@ def limits_of(settings: Settings) -> Limits:
 def fetch_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> dict[str, bytes]:
     """Return the files of a scan by their names (`rgb/….jpg`), without hidden files.
 
-    Raises: as `list_scan` and `fetch_files`.
+    Raises: as `list_scan`, `check_sizes` and `fetch_files`.
     """
-    return fetch_files(storage, scan_id, list_scan(storage, scan_id, limits))
+    files = list_scan(storage, scan_id, limits)
+    check_sizes(storage, files, limits)
+    return fetch_files(storage, scan_id, files)
 
 
 def list_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> list[StoredObject]:
-    """Return the files of a scan, at least one, without hidden files.
+    """Return the files of a scan, without hidden files.
 
     Raises:
-        ScanMissing: There are no files.
-        ScanTooLarge: The scan is above the limits.
+        ScanTooLarge: There are too many.
         StorageUnavailable: The storage of scans cannot be used.
     """
     found = storage.objects(scan_id, limits.files)
-    if not found:
-        raise ScanMissing(f"{storage.name} holds no files of this scan")
     if len(found) > limits.files:
         raise ScanTooLarge(f"the scan has more than {limits.files} files")
     start = len(scan_id) + 1
-    wanted = [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
-    if not wanted:
+    return [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
+
+
+def check_sizes(storage: Storage, files: Sequence[StoredObject], limits: Limits) -> None:
+    """Return if the files of a scan can be read.
+
+    Raises:
+        ScanMissing: There are none.
+        ScanTooLarge: They are above the limits.
+    """
+    if not files:
         raise ScanMissing(f"{storage.name} holds no files of this scan")
-    if any(each.size > limits.object_bytes for each in wanted):
+    if any(each.size > limits.object_bytes for each in files):
         raise ScanTooLarge(f"a file of the scan has more than {limits.object_bytes} bytes")
-    if sum(each.size for each in wanted) > limits.scan_bytes:
+    if sum(each.size for each in files) > limits.scan_bytes:
         raise ScanTooLarge(f"the scan has more than {limits.scan_bytes} bytes")
-    return wanted
 
 
 def fetch_files(storage: Storage, scan_id: ScanId, wanted: Sequence[StoredObject]) -> dict[str, bytes]:

@@ -51,5 +51,10 @@ def test_a_scan_whose_record_names_files_that_never_come_fails_and_says_how_many
     status = world.wait_for("part", "failed", "completed")
     assert status["reason"] == "incomplete: 3 of 4 files"
     world.put_scan("part", {names[0]: missing})
-    world.enqueue("part")
+    assert "part: queued again" in world.call("worker", "reconcile", "--all").stdout
     assert world.wait_for("part", "completed")["frames"] == 2
+    events = [json.loads(line) for line in (world.folder / ".run/events.jsonl").read_text().splitlines()]
+    ends = ("scan.failed", "scan.completed")
+    failed, completed = (e for e in events if e["subject"] == "part" and e["type"].endswith(ends))
+    assert completed["data"]["supersedes"] == failed["id"]
+    assert "part" not in world.call("worker", "reconcile", "--all").stdout

@@ -300,6 +300,14 @@ def test_a_finished_scan_whose_files_changed_is_sent_once(world, here, end):
     assert world.reconcile(sweep=True) == []
 
 
+def test_a_scan_that_failed_without_any_file_is_sent_when_its_files_have_come(world, here):
+    world.put("scan", Status.FAILED, files=digest_of([]), finished_at=world.time())
+    assert world.reconcile(sweep=True) == []
+    world.settings = world.settings.model_copy(update={"arrivals_quiet_s": 0.0})
+    world.put_files("scan", here, age_s=1000)
+    assert world.reconcile(sweep=True) == ["scan"]
+
+
 def test_a_finished_scan_whose_files_were_deleted_is_left_alone(world, here):
     world.put("scan", Status.COMPLETED, files="some", finished_at=world.time())
     (here / "scans" / "scan").mkdir()

@@ -49,8 +49,8 @@ def having(monkeypatch, tmp_path) -> Any:
     return made
 
 
-def fetch(model: str, **values: Any) -> None:
-    fetch_weights(read_settings(model=model, weights_url=BUCKET, **values))
+def fetch(model: str, face_detector: str = "haar", **values: Any) -> None:
+    fetch_weights(read_settings(model=model, face_detector=face_detector, weights_url=BUCKET, **values))
 
 
 @pytest.mark.parametrize("model", ["auto", W48])
@@ -101,6 +101,22 @@ def test_nothing_is_fetched_for_the_embedded_model_or_an_unknown_one(having, mod
     place = having(W48, DETECTOR)
     fetch(model)
     assert place.asked == []
+
+
+@pytest.mark.parametrize("face_detector", ["auto", "yunet"])
+@pytest.mark.parametrize("model, also", [("depth-hrnet", []), (W48, [W48, DETECTOR])])
+def test_the_face_detectors_weights_come_first(having, model, also, face_detector):
+    place = having("yunet", W48, DETECTOR)
+    fetch(model, face_detector)
+    assert place.asked == ["yunet", *also]
+
+
+def test_a_bucket_without_the_face_detector_is_enough_for_auto_alone(having):
+    place = having(W48, DETECTOR)
+    fetch("auto", "auto")
+    assert place.asked == ["yunet", W48, DETECTOR]
+    with pytest.raises(WeightsNotFound):
+        fetch("auto", "yunet")
 
 
 @pytest.mark.parametrize("url", [None, "/srv/weights"])

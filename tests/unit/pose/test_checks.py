@@ -68,6 +68,7 @@ def refused(call: Callable[[], object], *told: str) -> None:
         (DEPTH.tolist(), ("depth is list, expected float32 (H, W)",)),
         (b"depth", ("depth is bytes, expected float32 (H, W)",)),
         (None, ("depth is None, expected float32 (H, W)",)),
+        (np.ma.masked_less(DEPTH, 2), ("depth is masked float32 (18, 24), expected float32 (H, W)",)),
     ],
 )
 def test_a_depth_map_is_metres_row_by_row_and_0_without_a_measurement(depth: Any, told: tuple[str, ...]):
@@ -109,6 +110,10 @@ def test_the_other_parts_of_a_depth_map(change: dict[str, Any], told: str):
         ((20, np.nan, 12, 9, 24, 18), "expected finite numbers of pixels, fx and fy above 0"),
         ((20, 20, np.inf, 9, 24, 18), "expected finite numbers of pixels, fx and fy above 0"),
         (("20", 20, 12, 9, 24, 18), "expected finite numbers of pixels, fx and fy above 0"),
+        (
+            (0.7, 0.9, 0.5, 0.5, 24, 18),
+            "expected pixels; multiply the numbers of a calibration file",
+        ),
         ((20, 20, 12, 9, 0, 18), "expected width and height in pixels, at least 1"),
         ((20, 20, 12, 9, 24.5, 18), "expected width and height in pixels, at least 1"),
     ],
@@ -120,7 +125,7 @@ def test_a_camera(values: Any, told: str):
 def test_a_calibration_is_normalised():
     refused(lambda: lib.Calibration((434.0, 434.0, 317.0, 241.0), PHONE), "fx / width", "from 0.1 to 10")
     refused(lambda: lib.Calibration(PHONE, (0.7, 0.9, 317.0, 241.0)), "cx / width", "from 0 to 1")
-    refused(lambda: lib.Calibration(PHONE, (0.7, 0.9)), "expected numbers of shape (2,)")
+    refused(lambda: lib.Calibration(PHONE, (0.7, 0.9)), "expected numbers of shape (4,)")
 
 
 PICTURES: list[tuple[Any, str]] = [
@@ -184,7 +189,8 @@ def test_a_camera_of_another_picture_is_refused(truth: Rendered):
         ({"picture_size": (0, 48)}, "picture_size is (0, 48), expected width and height in pixels"),
         ({"picture_size": 640}, "picture_size is 640, expected width and height in pixels"),
         ({"picture_size": "64x48"}, "picture_size is '64x48', expected width and height in pixels"),
-        ({"floor": np.nan}, "floor is nan, expected metres, or None"),
+        ({"floor": np.nan}, "floor, metres above the world's zero, has numbers from nan"),
+        ({"floor": "0"}, "floor, metres above the world's zero, is str"),
         ({"method": "best"}, "method is 'best', expected one of inside, surface, nearest"),
     ],
 )
@@ -206,9 +212,19 @@ def test_what_lift_takes(truth: Rendered, change: dict[str, Any], told: str):
             lambda: lib.Skeleton(UV, SCORES, SCORES, SCORES > 0),
             "joints is float64 (17, 2), expected an array",
         ),
+        (
+            lambda: lib.Person(UV * np.nan, SCORES, (0, 0, 1, 1), 1.0),
+            "keypoints has numbers from nan to nan, expected finite numbers",
+        ),
+        (lambda: lib.Person(UV, SCORES * np.nan, (0, 0, 1, 1), 1.0), "scores has numbers from nan to nan"),
+        (lambda: lib.Frame("0", 100, PICTURE, MAP), "order is '0', expected a whole number"),
+        (lambda: lib.Frame(-1, 100, PICTURE, MAP), "order is -1, expected a whole number from 0"),
+        (lambda: lib.Frame(0, "104", PICTURE, MAP), "step is '104', expected a whole number"),
+        (lambda: lib.Frame(0, 104.5, PICTURE, MAP), "step is 104.5, expected a whole number"),
         (lambda: lib.Detections([UV]), "people[0] is float64 (17, 2), expected Person"),
         (lambda: lib.Detections(UV), "people is float64 (17, 2), expected a list of Person"),
         (lambda: lib.Scan(100, [MAP], (), ""), "frames[0] is DepthMap, expected Frame"),
+        (lambda: lib.Scan(100, [], ("no",), ""), "broken[0] is str, expected BrokenFrame"),
         (lambda: lib.Frame(0, 100, PICTURE, DEPTH), "depthmap is float32 (18, 24), expected DepthMap"),
         (lambda: lib.Frame(0, 100, PICTURE, MAP, CAMERA), "calibration is Intrinsics, expected Calibration"),
         (lambda: lib.anonymise(PICTURE, [UV], MAP), "people[0] is float64 (17, 2), expected Person"),
@@ -242,7 +258,14 @@ def test_what_lift_takes(truth: Rendered, change: dict[str, Any], told: str):
         ),
         (lambda: lib.parse_depth(b"", CALIBRATION, size=240), "size is 240, expected width and height"),
         (lambda: lib.write_depth(DEPTH), "depthmap is float32 (18, 24), expected DepthMap"),
-        (lambda: lib.write_depth(MAP, scale=0), "scale is 0, expected 1e-05 to 0.01 metres a unit"),
+        (
+            lambda: lib.write_depth(MAP, scale=0),
+            "scale, metres a unit, has numbers from 0 to 0, expected numbers from 1e-05 to 0.01",
+        ),
+        (lambda: lib.write_depth(MAP, scale="0.001"), "scale, metres a unit, is str, expected numbers"),
+        (lambda: lib.write_depth(MAP, levels=7.5), "levels is 7.5, expected a whole number from 1 to 255"),
+        (lambda: lib.write_depth(MAP, levels=None), "levels is None, expected a whole number from 1 to 255"),
+        (lambda: lib.Calibration(None, None), "color is None, expected numbers of shape (4,)"),
         (lambda: lib.read_scan({}), "folder is dict, expected str or PathLike; read_scan_files"),
         (lambda: lib.read_scan_files("folder"), "files is str, expected Mapping; read_scan reads a folder"),
         (

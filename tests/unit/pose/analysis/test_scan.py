@@ -489,3 +489,19 @@ def test_a_frame_of_unknown_orientation_has_no_picture():
     assert "misaligned" in frame.quality
     assert frame.alignment is not None
     assert not frame.alignment.orientation_known
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "what the estimator detects is None, expected a list of Detections"),
+        ([[]], "what the estimator detects[0] is list, expected Detections"),
+        ([Detections([])] * 2, "the estimator returned 2 Detections for 1 frames, expected one for each"),
+    ],
+)
+def test_an_estimator_that_returns_something_else_is_told_so(monkeypatch, returned, told):
+    scan, estimator = scan_of(rendered(0, "standing"))
+    monkeypatch.setattr(estimator, "detect", lambda _: returned)
+    with pytest.raises(ValueError) as caught:
+        pose.analyse_scan(scan, estimator)
+    assert str(caught.value) == told

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from pose.cli import weights as weights_cli
 from pose.cli.main import app
 from pose.hrnet import VARIANTS
-from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, REGISTRY
+from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, FACE_DETECTOR, REGISTRY
 from pose.weights.store import WeightsStore
 from tests.support.published import THIN, as_mmpose, thin_state, write_pth
 
@@ -56,7 +56,15 @@ def test_the_list_says_what_is_stored(file, folder):
     assert lines[DEFAULT_POSE] == "-"
 
 
-def test_without_a_name_the_default_model_and_its_detector_are_pulled(monkeypatch):
+def test_the_list_says_what_to_do_first_for_production(folder, tmp_path):
+    line = "the first thing to do for production: pose weights pull yunet"
+    assert line in weights("list").stdout
+    WeightsStore(folder).path("yunet").parent.mkdir(parents=True)
+    WeightsStore(folder).path("yunet").write_bytes(b"")
+    assert line not in weights("list").stdout
+
+
+def test_without_a_name_the_face_detector_the_default_model_and_its_detector_are_pulled(monkeypatch):
     asked = []
 
     def pull(name, store, source, progress):
@@ -66,7 +74,7 @@ def test_without_a_name_the_default_model_and_its_detector_are_pulled(monkeypatc
 
     monkeypatch.setattr("pose.weights.sources.pull", pull)
     assert weights("pull").exit_code == 0
-    assert asked == [DEFAULT_POSE, DEFAULT_DETECTOR]
+    assert asked == [FACE_DETECTOR, DEFAULT_POSE, DEFAULT_DETECTOR]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import pose
+from pose import keypoints as kp
+from pose.evaluation.handling import parse_handling
 from pose.evaluation.harness import to_frame
+from pose.geometry.orientation import turns_between, turns_of_person
 from pose.hrnet import VARIANTS
 from pose.synthetic.render import render
 from pose.weights.checkpoint import MAX_BYTES, embedded_path, read_checkpoint
@@ -96,6 +99,25 @@ def test_it_does_not_swap_left_and_right(estimator):
             right, wrong = right + (found @ across > 0), wrong + (found @ across <= 0)
     assert right > 5
     assert wrong <= 1
+
+
+@pytest.mark.parametrize("posture", ["standing", "lying"])
+@pytest.mark.parametrize(
+    "handling", ["upside", "roll:90", "roll:-90,step:999", "roll:45", "step:other", "upside,pose:none"]
+)
+def test_it_finds_out_which_way_is_up(estimator, posture, handling):
+    handled = parse_handling(handling)
+    renderings, frames = scans(posture, 6, second_person=False, roll=handled.roll)
+    found = estimator.detect(handled.applied(pose.Scan(frames[0].step, tuple(frames), (), "0" * 64)).frames)
+    right = 0
+    for rendering, frame, each in zip(renderings, frames, found, strict=True):
+        truth = frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
+        head, feet = truth[list(kp.HEAD)].mean(axis=0), truth[[kp.LEFT_ANKLE, kp.RIGHT_ANKLE]].mean(axis=0)
+        seen = each.people[0].keypoints[list(kp.HEAD)].mean(axis=0) if each.people else feet
+        right += np.linalg.norm(seen - head) < 0.2 * np.linalg.norm(head - feet)
+        tilt = turns_between(turns_of_person(truth, np.ones(kp.COUNT)), each.turns)
+        assert each.turns_uncertain or not each.people or tilt <= 1
+    assert right >= 5
 
 
 def test_it_finds_nobody_in_empty_rooms(estimator):

@@ -94,6 +94,11 @@ def test_nothing_is_certain_if_another_turn_is_as_good():
     assert (found.turns, found.turns_uncertain, found.people) == (1, True, [])
 
 
+def test_a_low_score_after_an_unexpected_turn_is_nobody():
+    (found,) = detect_upright([frame()], Network(lambda _, turns: 0.39 if turns == 3 else 0.0))
+    assert (found.turns, found.turns_uncertain, found.people) == (1, True, [])
+
+
 def test_frames_keep_their_own_turns_in_one_batch():
     best = {0: 1, 1: 3, 2: 0, 3: 1}
     network = Network(lambda shown, turns: 0.7 if turns == best[shown.order] else 0.2)

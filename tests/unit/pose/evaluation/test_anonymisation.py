@@ -16,6 +16,7 @@ from pose.evaluation import anonymisation as evaluation
 from pose.evaluation.anonymisation import FIRST_SEED, Tally, measure, redaction_mask, sample_scan, tally_scan
 from pose.evaluation.handling import PLAIN, Handling
 from pose.evaluation.harness import FRAMES
+from pose.privacy.cascades import Cascades
 from pose.results import RedactionResult
 from pose.synthetic.render import project_keypoints
 from tests.support.rendered import person
@@ -61,7 +62,7 @@ class Knowing(pose.Estimator):
 def tallied(number, away=0.0):
     estimator, tally = Knowing(away), Tally()
     estimator.learn(number)
-    tally_scan(tally, estimator, number, careful=True)
+    tally_scan(tally, estimator, Cascades(), number, careful=True)
     return tally
 
 
@@ -161,7 +162,7 @@ def test_a_report_contains_shares_and_counts(monkeypatch):
     monkeypatch.setattr(evaluation, "count_leaked_metadata", lambda *arguments: 0)
     estimator = Knowing()
     estimator.learn(0)
-    report = measure(estimator, 1, careful=True)
+    report = measure(estimator, Cascades(), 1, careful=True)
     assert report["frames"] == FRAMES
     assert 0 <= report["withheld"] <= 1
     assert 0 <= report["face_pixels_covered"] <= 1

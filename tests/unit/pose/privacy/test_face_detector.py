@@ -1,79 +1,17 @@
-"""Faces detected in the picture itself."""
+"""What is done with the faces that a face detector finds."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
-import pose
-from pose.errors import FaceDetectorMissing
-from pose.geometry.orientation import turns_for_step
 from pose.geometry.view import View
-from pose.privacy import face_detector
-from pose.privacy.face_detector import find_faces, head_of_face, unredacted
+from pose.privacy.cascades import Cascades
+from pose.privacy.face_detector import FaceDetector, find_uncovered, head_of_face, is_contradicted, unredacted
 from pose.privacy.region import region_mask
-from tests.support.rendered import first, person
+from tests.support.rendered import with_face
 
 NO_MASK = np.zeros((240, 320), bool)
-NO_DEPTH = 0.0
-
-
-def turns_of(truth):
-    return turns_for_step(truth.frame.step)
-
-
-def on_the_face(truth, faces):
-    """Those boxes that a true face fills to a third or more."""
-    parts = [truth.face[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] for x0, y0, x1, y1 in faces]
-    return faces[[part.size > 0 and part.mean() > 0.35 for part in parts]]
-
-
-def with_a_face_to_find(posture="standing"):
-    """A frame in which the face detector finds the face."""
-    return first(lambda truth: len(on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))), posture)
-
-
-@pytest.mark.parametrize("posture", ["standing", "lying"])
-def test_a_face_is_found_in_the_picture_as_it_arrives(posture):
-    truth = with_a_face_to_find(posture)
-    (face, *_) = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    rows, columns = np.nonzero(truth.face)
-    assert face[0] - 5 < columns.mean() < face[2] + 5
-    assert face[1] - 5 < rows.mean() < face[3] + 5
-
-
-def test_the_head_around_a_found_face_holds_the_face():
-    truth = with_a_face_to_find()
-    size = truth.frame.picture_size
-    faces = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    mask = region_mask([head_of_face(face, truth.frame.view) for face in faces], size)
-    assert truth.face[mask].sum() > 0.95 * truth.face.sum()
-    assert not len(unredacted(faces, mask))
-
-
-def test_all_four_turns_are_tried_if_the_turn_is_unknown():
-    truth = with_a_face_to_find()
-    known = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    assert len(on_the_face(truth, find_faces(truth.frame.rgb, (turns_of(truth) + 2) % 4))) == 0
-    unknown = find_faces(truth.frame.rgb)
-    assert all((np.abs(unknown - face).max(axis=1) < 0.01).any() for face in known)
-
-
-def test_faces_in_a_large_picture_are_in_its_own_pixels():
-    truth = with_a_face_to_find()
-    rgb = truth.frame.rgb
-    copy = cv2.resize(rgb, (640, 480), interpolation=cv2.INTER_LINEAR)
-    large = cv2.resize(copy, (1920, 1440), interpolation=cv2.INTER_NEAREST)
-    assert find_faces(large, turns_of(truth)) / 3 == pytest.approx(find_faces(copy, turns_of(truth)), abs=1)
-
-
-def test_an_empty_wall_has_no_face():
-    wall = np.full((240, 320, 3), 180, np.uint8)
-    faces = find_faces(wall)
-    assert faces.shape == (0, 4)
-    assert unredacted(faces, NO_MASK).shape == (0, 4)
 
 
 def test_a_face_is_redacted_if_its_middle_is_masked():
@@ -85,87 +23,86 @@ def test_a_face_is_redacted_if_its_middle_is_masked():
     assert len(unredacted(faces, mask)) == 2
 
 
-def wall_at(metres):
-    """A view of a picture with the test's size, and of a wall."""
-    truth = with_a_face_to_find()
-    depth = np.full_like(truth.frame.depthmap.depth, metres)
-    return View(replace(truth.frame.depthmap, depth=depth), truth.frame.color)
+def with_depth(depth):
+    """A view of a picture with the test's size, and of this depth."""
+    truth = with_face()
+    return View(replace(truth.frame.depthmap, depth=depth.astype(np.float32)), truth.frame.color)
 
 
-def test_the_region_of_a_box_larger_than_any_head_is_the_box_alone():
-    face = np.array([100.0, 60.0, 220.0, 180.0])
-    whole = head_of_face(face, wall_at(NO_DEPTH)).radius_px
-    near, far = (head_of_face(face, wall_at(metres)) for metres in (0.3, 1.5))
-    assert near.radius_px == whole
-    assert 60 <= far.radius_px < 0.7 * whole
-    for region in (near, far):
-        assert not len(unredacted(face[None], region_mask([region], (320, 240))))
+def depth_of(truth, metres):
+    return np.full(truth.frame.depthmap.depth.shape, metres, np.float32)
 
 
-def test_a_box_without_depth_is_taken_for_a_head():
-    face = np.array([100.0, 60.0, 220.0, 180.0])
-    wall = wall_at(1.5)
-    wall.depthmap.depth[: wall.depthmap.depth.shape[0] * 2 // 3] = 0
-    assert head_of_face(face, wall).radius_px == head_of_face(face, wall_at(NO_DEPTH)).radius_px
+def head_on(background, side_px=24):
+    """Depth of a head at 1.2 m in the middle of the map, in front of a background."""
+    depth = background.copy()
+    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]
+    inside = np.hypot(v - depth.shape[0] / 2, u - depth.shape[1] / 2) < side_px / 2
+    depth[inside] = 1.2
+    return depth
 
 
-def test_a_face_of_no_detected_person_is_redacted_and_counted():
-    truth = with_a_face_to_find()
-    elsewhere = truth.people[0].keypoints.copy()
-    elsewhere += np.array([0, 110]) if elsewhere[:5, 1].mean() < 120 else np.array([0, -110])
-    covered = pose.anonymise(
-        truth.frame.rgb, [person(elsewhere)], truth.frame.depthmap, turns=turns_of(truth)
-    )
-    assert covered.mask is not None
-    assert covered.second_look >= 1
-    assert [region.placed_by for region in covered.regions][-1] == "face detector"
-    assert truth.face[covered.mask].sum() > 0.95 * truth.face.sum()
+def box_about_the_middle(view, side_px):
+    """A box whose side is this many pixels of the depth map."""
+    height, width = view.depthmap.depth.shape
+    corners = np.array([(width / 2, height / 2)] * 2) + np.array([(-0.5,), (0.5,)]) * side_px
+    return view.to_picture(corners).ravel()
 
 
-def test_a_face_in_the_head_of_a_person_is_not_counted():
-    truth = with_a_face_to_find()
-    covered = pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap, turns=turns_of(truth))
-    found = on_the_face(truth, find_faces(truth.frame.rgb, turns_of(truth)))
-    assert covered.mask is not None
-    assert len(found) and not len(unredacted(found, covered.mask))
-    assert len(covered.regions) == len(truth.people) + covered.second_look
+def test_a_face_on_a_wall_or_a_trunk_is_contradicted():
+    truth = with_face()
+    for metres in (0.8, 1.5, 3.0):
+        wall = with_depth(depth_of(truth, metres))
+        assert is_contradicted(box_about_the_middle(wall, 14), wall)
 
 
-def test_an_opencv_without_cascades_raises_an_error(monkeypatch):
-    truth = with_a_face_to_find()
-    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
-    monkeypatch.setattr(face_detector, "_PROFILE", "none.xml")
-    with pytest.raises(FaceDetectorMissing, match=r"no none\.xml.*opencv-python-headless 4"):
-        pose.anonymise(truth.frame.rgb, truth.people, truth.frame.depthmap)
+def test_a_box_larger_than_any_face_is_contradicted():
+    truth = with_face()
+    view = with_depth(head_on(depth_of(truth, 2.0), 90))
+    assert is_contradicted(box_about_the_middle(view, 80), view)
 
 
-def test_opencv_5_raises_an_error(monkeypatch):
-    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
-    monkeypatch.delattr(cv2, "CascadeClassifier")
-    with pytest.raises(FaceDetectorMissing, match="haarcascade_frontalface_alt2"):
-        face_detector.load_cascades()
+@pytest.mark.parametrize("behind", [0.1, 0.5, 2.0])
+def test_a_head_in_front_of_something_is_not_contradicted(behind):
+    truth = with_face()
+    view = with_depth(head_on(depth_of(truth, 1.2 + behind)))
+    assert not is_contradicted(box_about_the_middle(view, 17), view)
 
 
-def test_threads_do_not_disturb_each_other():
-    truth = with_a_face_to_find()
-    turned = [
-        (np.ascontiguousarray(np.rot90(truth.frame.rgb, -k)), (turns_of(truth) - k) % 4) for k in range(4)
-    ]
-    alone = [find_faces(*each).tolist() for each in turned]
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda each: find_faces(*each).tolist(), turned * 3)) == alone * 3
+def test_nothing_is_contradicted_where_depth_is_missing():
+    truth = with_face()
+    empty = with_depth(depth_of(truth, 0))
+    assert not is_contradicted(box_about_the_middle(empty, 14), empty)
+    alone = with_depth(head_on(depth_of(truth, 0)))
+    assert not is_contradicted(box_about_the_middle(alone, 17), alone)
 
 
-def test_an_analysis_without_cascades_fails_before_it_detects_people(monkeypatch):
-    class Never(pose.Estimator):
-        name, version = "never", "1"
+class Finds(FaceDetector):
+    """Finds one face."""
 
-        def detect(self, frames):
-            raise AssertionError("the estimator was called")
+    name, version, head_radius = "told", "1", 0.8
 
-    truth = with_a_face_to_find()
-    scan = pose.Scan(100, (replace(truth.frame, order=0),), (), "0" * 64)
-    monkeypatch.setattr(face_detector, "_thread", type("Fresh", (), {})())
-    monkeypatch.setattr(face_detector, "_FRONTAL", "none.xml")
-    with pytest.raises(FaceDetectorMissing):
-        pose.analyse_scan(scan, Never())
+    def __init__(self, face):
+        self.face = face
+
+    def find(self, rgb, turns=None, mask=None):
+        return self.face[None]
+
+
+@pytest.mark.parametrize("needs_depth", [True, False])
+def test_depth_contradicts_only_a_detector_that_needs_it(needs_depth):
+    truth = with_face()
+    wall = with_depth(depth_of(truth, 1.5))
+    detector = Finds(box_about_the_middle(wall, 14))
+    detector.needs_depth = needs_depth
+    assert len(find_uncovered(detector, truth.frame.rgb, wall, NO_MASK, 0)) == (0 if needs_depth else 1)
+    assert Cascades.needs_depth
+
+
+def test_the_region_of_a_face_is_a_disc_about_its_box():
+    face = np.array([100.0, 60.0, 200.0, 180.0])
+    view = with_face().frame.view
+    region = head_of_face(face, view, 0.8)
+    assert region.centre == (150, 120)
+    assert region.radius_px == pytest.approx(96)
+    assert not len(unredacted(face[None], region_mask([region], (320, 240))))

@@ -26,9 +26,25 @@ def test_cameras_that_differ_are_kept_apart():
     assert calibration.depth == (0.9, 1.1, 0.4, 0.6)
 
 
-def test_a_missing_position_of_the_depth_camera_is_0():
-    text = b"Color camera intrinsic:\n0.8 1 .5 .5\nDepth camera intrinsic:\n0.8 1 .5 .5\n"
-    assert parse_calibration(text).position == (0, 0, 0)
+@pytest.mark.parametrize(
+    "position",
+    ["", "0 0", "0 99 0", "12.5 0 0", "0 0 0\n0 0 0", "0 0 0 1", "0,01,0,02,0", "NaN 0 0", "? ? ?", "0.1 m"],
+)
+def test_no_position_of_the_depth_camera_costs_a_scan(position: str):
+    text = "Color camera intrinsic:\n0.8 1 .5 .5\nDepth camera intrinsic:\n0.7 1 .5 .5\n"
+    assert parse_calibration(text.encode()).position == (0, 0, 0)
+    calibration = parse_calibration(f"{text}Depth camera position:\n{position}\n".encode())
+    assert calibration == Calibration((0.8, 1, 0.5, 0.5), (0.7, 1, 0.5, 0.5), (0, 0, 0))
+
+
+def test_a_position_of_the_depth_camera_is_kept(calibration_file: bytes):
+    assert parse_calibration(calibration_file.replace(b"0 0 0", b"0.01 -0,02 0")).position == (0.01, -0.02, 0)
+
+
+def test_a_label_whose_numbers_have_names_is_not_called_missing():
+    text = b"Color camera intrinsic:\nfx=0.8 fy=1 cx=.5 cy=.5\nDepth camera intrinsic:\n0.8 1 .5 .5\n"
+    with pytest.raises(InvalidCalibration, match="color: no numbers after its label"):
+        parse_calibration(text)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +138,6 @@ def test_other_labels_comments_and_forms_of_the_labels_do_not_matter(calibration
         (b"0.5035042\nDepth", b"0.5 0.5\nDepth", "color"),
         (b"Depth camera intrinsic:", b"", "color"),
         (b"Color camera intrinsic:", b"", "color"),
-        (b"0 0 0", b"0 0", "position"),
-        (b"0 0 0", b"0 99 0", "position"),
-        (b"0 0 0", b"0 0 0\n0 0 0", "position"),
-        (b"0 0 0", b"0,01,0,02,0", "position"),
         (b"0 0 0", b"0 0 0\nDepth camera intrinsic:\n0.7 0.9 0.5 0.5", "depth"),
         (b"Depth camera position:", b"\xff\xd8\x10", "encoding"),
     ],

@@ -258,7 +258,7 @@ def test_a_bad_entry_costs_itself_and_is_told(entry: Any):
     assert len(found.ignored) == 1 and found.ignored[0].startswith("scan.json: artifacts[5]: ")
 
 
-@pytest.mark.parametrize("file", ["../x", "/x", "a//b", "a/../../x", "", None, 5, "\ud800", "x" * 600])
+@pytest.mark.parametrize("file", ["../x", "/x", "//x", "a/../../x", "", None, 5, "\ud800", "x" * 600])
 def test_a_frame_whose_file_is_outside_the_scan_is_broken_alone(file: Any):
     entries = artefacts()
     entries[0]["file"] = file

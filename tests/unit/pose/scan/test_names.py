@@ -79,6 +79,8 @@ def test_a_time_may_stand_in_place_of_the_number(name: str, seconds: str):
         "rgb/rgb_p_1_104_7.jpg/",
         "rgb/rgb_p_1_104_٧.jpg",
         "rgb/rgb_p_1_104_7 - Copy.jpg",
+        f"rgb/rgb_{CODE}_{MS}_104_7_1.jpg",  # a copy, not another person's frame at the time 104
+        f"depth/depth_{CODE}_{MS}_104_0_668550.depth",
         "rgb/rgb_p_1_104_1.5.jpg",  # no time without the unix time before it
     ],
 )
@@ -111,6 +113,7 @@ def test_one_code_that_two_systems_write_is_one_person():
     check_one_scan(
         parsed(*(f"rgb/rgb_{unicodedata.normalize(form, CODE)}_1_104_1.jpg" for form in ("NFC", "NFD")))
     )
+    check_one_scan(parsed(f"RGB/RGB_{CODE.upper()}_1_104_1.JPG", f"depth/depth_{CODE}_1_104_1.depth"))
 
 
 @pytest.mark.parametrize(("apart", "one"), [(0, True), (60_000, True), (60_001, False), (10**9, False)])

@@ -173,6 +173,28 @@ def test_a_link_that_leads_out_of_a_scan_breaks_its_frame(tmp_path: Path, make_s
     assert "leads out" in scan.broken[0].reason
 
 
+@pytest.mark.parametrize("name", ["camera_calibration.txt.txt", "Camera calibration.txt", "calibration.txt"])
+def test_a_calibration_of_another_name_is_not_called_missing(make_scan: ScanBuilder, name: str):
+    files = make_scan()
+    files[name] = files.pop("camera_calibration.txt")
+    with pytest.raises(InvalidCalibration) as caught:
+        read_scan_files(files)
+    assert str(caught.value) == (
+        "calibration: file: not found by its name; there is one of a similar name "
+        "(expected camera_calibration.txt in the scan's folder)"
+    )
+
+
+def test_an_empty_file_is_called_so(make_scan: ScanBuilder):
+    files = make_scan(frames=2)
+    for folder in ("rgb", "depth"):
+        scan = read_scan_files(damage(files, folder, lambda _: b""))
+        told = f"{folder} of frame 1: size: 0 bytes (expected a file with content)"
+        assert [each.reason for each in scan.broken] == [told]
+    with pytest.raises(InvalidCalibration, match="calibration: size: 0 bytes"):
+        read_scan_files(files | {"camera_calibration.txt": b""})
+
+
 def test_a_scan_without_calibration_frames_or_folder_is_refused(tmp_path: Path, make_scan: ScanBuilder):
     files = make_scan()
     del files["camera_calibration.txt"]
@@ -191,7 +213,7 @@ def test_an_unknown_step_is_read_and_declares_no_posture(make_scan: ScanBuilder)
 
 
 def test_if_no_frame_can_be_read_the_error_says_why(make_scan: ScanBuilder):
-    files = {name: b"" if name.startswith("rgb") else data for name, data in make_scan().items()}
+    files = {name: b"no picture" if name.startswith("rgb") else data for name, data in make_scan().items()}
     with pytest.raises(InvalidScan, match="none can be read; rgb of frame 0: format"):
         read_scan_files(files)
 

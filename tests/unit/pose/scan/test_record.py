@@ -83,6 +83,8 @@ def test_a_depth_map_has_many_formats(written: str):
         (" rgb/a.jpg\n", "rgb/a.jpg"),
         ("rgb\\a.jpg", "rgb/a.jpg"),
         (".\\rgb\\a.jpg", "rgb/a.jpg"),
+        ("rgb//a.jpg", "rgb/a.jpg"),
+        (".//rgb\\\\a.jpg", "rgb/a.jpg"),
         ("a..b.jpg", "a..b.jpg"),
     ],
 )
@@ -92,8 +94,8 @@ def test_a_path_inside_the_scan_is_taken_as_it_is_meant(written: str, file: str)
 
 @pytest.mark.parametrize(
     "file",
-    ["../x", "/x", "a//b", "/./x", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x", "..\\x",
-     "\\x", "", None, 5, [], "\ud800", "x" * 600, "a\0b"],
+    ["../x", "/x", "//x", "a/", "/./x", "a/../../x", "rgb/../a", "..", ".", "./", "./../x", ".\\..\\x",
+     "..\\x", "\\x", "", None, 5, [], "\ud800", "x" * 600, "a\0b"],
 )  # fmt: skip
 def test_a_file_outside_the_scan_costs_its_entry(file: Any):
     assert bad({**GOOD, "order": 2, "file": file}) == BadEntry(1, 2, "file")

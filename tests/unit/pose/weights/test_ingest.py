@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from pose.errors import InvalidWeights
 from pose.hrnet import VARIANTS
 from pose.weights import ingest as originals
-from pose.weights.ingest import read_weights_file
+from pose.weights.ingest import onnx_bytes, read_weights_file
 from tests.support.published import THIN, as_mmpose, publish, same, thin_state, write_pth
 
 NAME = "hrnet-w32-256x192"
@@ -167,3 +167,40 @@ def test_the_digest_covers_every_byte_name_and_fact():
     ]
     assert whole not in {originals.digest(*each) for each in changed}
     assert len({originals.digest(*each) for each in changed}) == len(changed)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ebafce4e\nsize 229738\n"
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("file, name", [("face_detection_yunet_2026may.onnx", "yunet"), ("mine.pth", NAME)])
+def test_a_git_lfs_pointer_is_told_by_its_name(tmp_path, file, name, own):
+    (tmp_path / file).write_bytes(POINTER)
+    with pytest.raises(InvalidWeights, match=f"{file}: a Git LFS pointer"):
+        read_weights_file(tmp_path / file, name, own=own)
+
+
+def test_a_face_detector_is_the_published_file_byte_by_byte(tmp_path, monkeypatch):
+    file = tmp_path / "face.onnx"
+    file.write_bytes(b"bytes of a network")
+    with pytest.raises(InvalidWeights, match="no published file has the SHA-256"):
+        read_weights_file(file, "yunet", own=False)
+    with pytest.raises(InvalidWeights, match="expected the published file of yunet"):
+        read_weights_file(file, "yunet")
+    publish(monkeypatch, "yunet", file)
+    checkpoint = read_weights_file(file, "yunet", own=False)
+    assert onnx_bytes(checkpoint) == b"bytes of a network"
+    assert checkpoint.facts["version"] == sha256_of(file)[:8]
+    assert (checkpoint.facts["kind"], checkpoint.facts["naming"]) == ("face", "onnx")
+
+
+def test_a_stored_face_detector_with_other_bytes_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "face.onnx"
+    file.write_bytes(b"bytes of a network")
+    publish(monkeypatch, "yunet", file)
+    checkpoint = read_weights_file(file, "yunet")
+    tensors = {"onnx": torch.zeros(18, dtype=torch.uint8)}
+    facts = {**checkpoint.facts, "digest": originals.digest(tensors, checkpoint.facts)}
+    save_file(tensors, tmp_path / "forged.safetensors", facts)
+    with pytest.raises(InvalidWeights, match="does not hold the published ONNX file"):
+        read_weights_file(tmp_path / "forged.safetensors", "yunet")

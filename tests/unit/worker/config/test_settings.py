@@ -30,6 +30,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
         "LOG_FORMAT": ("log_format", "json"),
+        "FACE_DETECTOR": ("face_detector", "haar"),
         "FLIP_TEST": ("flip_test", True),
         "BATCH_SIZE": ("batch_size", 64),
     }
@@ -81,6 +82,7 @@ def test_all_errors_are_reported_at_once_by_the_name_of_the_variable(monkeypatch
         "RESULTS_URL": "s3://X",
         "MODEL": "../weights",
         "DETECTOR": "a b",
+        "FACE_DETECTOR": "mtcnn",
         "FLIP_TEST": "perhaps",
         "BATCH_SIZE": "0",
         "WEIGHTS_URL": "weights",

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import pose
+from pose.privacy.cascades import Cascades
 from tests.support.estimators import FindsNobody
 from worker.config.settings import read_settings
 from worker.models import loading as model
-from worker.models.loading import get_comparison_estimator, get_estimator
+from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
 
 
 @pytest.fixture
@@ -88,3 +89,22 @@ def test_a_model_whose_weights_are_not_there_is_not_replaced(monkeypatch, tmp_pa
     for name in ("hrnet-w48-384x288", "both"):
         with pytest.raises(pose.InvalidWeights, match="pose weights pull hrnet-w48-384x288"):
             get_estimator(read_settings(model=name, device="cpu", weights_url=str(tmp_path)))
+
+
+def test_the_face_detector_of_the_settings_is_loaded_once(monkeypatch, tmp_path):
+    calls = []
+
+    def load(name, store):
+        calls.append((name, store.folder))
+        return Cascades()
+
+    monkeypatch.setattr(model, "_face_detectors", {})
+    monkeypatch.setattr(pose, "load_face_detector", load)
+    settings = read_settings(face_detector="haar", weights_url=str(tmp_path))
+    assert get_face_detector(settings) is get_face_detector(settings)
+    assert calls == [("haar", tmp_path)]
+
+
+def test_yunet_without_weights_is_an_error(tmp_path):
+    with pytest.raises(pose.InvalidWeights, match="pose weights pull yunet"):
+        get_face_detector(read_settings(face_detector="yunet", weights_url=str(tmp_path)))

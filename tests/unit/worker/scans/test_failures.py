@@ -74,6 +74,11 @@ def raised_by(fault: Callable[[], object]) -> Exception:
     raise AssertionError("it raised nothing")
 
 
+def no_memory_for_network() -> None:
+    """Torch raises a plain RuntimeError for it. The result would have 4 petabytes."""
+    torch.nn.Upsample(scale_factor=2**25)(torch.zeros(1, 1, 1, 1))
+
+
 def no_memory_in_opencv() -> None:
     cv2.resize(np.zeros((2, 2), np.uint8), (2**31 - 1, 2**31 - 1))
 
@@ -88,6 +93,7 @@ def no_memory_in_opencv() -> None:
         (raised_by(no_memory_in_opencv), "there is not enough memory at the moment"),
         (torch.OutOfMemoryError("CUDA out of memory"), "the GPU's memory is full"),
         (torch.AcceleratorError("CUDA error: unknown error"), "the device of the model has failed"),
+        (raised_by(no_memory_for_network), "the model's network cannot be run at the moment"),
         (raised_by(start_thread), "the worker's machine has no threads left"),
         (OSError(errno.ENOSPC, "full", PERSON), "the worker's machine: No space left on device"),
         (BlockingIOError(errno.EAGAIN, "fork"), "the worker's machine: Resource temporarily unavailable"),

@@ -19,7 +19,7 @@ from worker.keys import ScanId
 from worker.scans.process import Outcome, process
 from worker.scans.status import Stage
 from worker.scans.transfer import Limits, read_result
-from worker.storage.base import ScanMissing, Storage, StorageUnavailable
+from worker.storage.base import ScanMissing, ScanTooLarge, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
 from worker.time_limit import TimeLimitReached
 
@@ -280,3 +280,22 @@ def test_a_scan_that_cannot_be_used_is_refused_with_the_librarys_reason(run, sca
         run(scan_id="other")
     with pytest.raises(ScanMissing):
         run(scan_id="nothing")
+
+
+def test_which_files_were_looked_at_is_noted_also_if_they_cannot_be_used(run, scans, results):
+    noted: list[str] = []
+
+    def look(scan_id: str, limits: Limits = LIMITS) -> None:
+        process(
+            ScanId(scan_id), scans, results, FindsNobody(), limits, lambda *_: None, note_files=noted.append
+        )
+
+    look("scan")
+    with pytest.raises(ScanTooLarge):
+        look("scan", Limits(object_bytes=1, scan_bytes=10**7, files=100))
+    scans.write("scan/more", b"1", "text/plain")
+    look("scan")
+    with pytest.raises(ScanMissing):
+        look("nothing")
+    assert noted[0] == noted[1]
+    assert len(set(noted)) == 3
