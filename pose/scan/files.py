@@ -74,7 +74,7 @@ class MemoryFiles(ScanFiles):
         if len(self._files) > MAX_FILES:
             raise InvalidManifest("scan", "files", f"{len(self._files)}", f"at most {MAX_FILES}")
         # An S3 console stores an empty object "rgb/" for a folder.
-        return [name for name in self._files if not name.endswith("/")]
+        return list({_as_in_folder(name) for name in self._files if not name.endswith("/")})
 
     def exists(self, name: str) -> bool:
         return name in self._files
@@ -86,6 +86,17 @@ class MemoryFiles(ScanFiles):
         if len(data) > limit:
             raise error(file, "size", f"{len(data)} bytes", f"at most {limit}")
         return data
+
+
+def _as_in_folder(name: str) -> str:
+    """Return the name as `FolderFiles.names` has it: that of the folder if its files are not read.
+
+    >>> _as_in_folder("rgb/a.jpg"), _as_in_folder("truth/a.png"), _as_in_folder("rgb/old/a.jpg")
+    ('rgb/a.jpg', 'truth/', 'rgb/old/')
+    """
+    parts = name.split("/")
+    read = 2 if parts[0].casefold() in ROLES else 1
+    return name if len(parts) <= read else "/".join(parts[:read]) + "/"
 
 
 class FolderFiles(ScanFiles):
