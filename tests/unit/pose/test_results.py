@@ -49,14 +49,14 @@ def test_a_result_is_written_and_read_again(result):
 def test_fields_have_the_names_and_order_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
-        "schema", "scan_id", "fingerprint", "model", "posture", "posture_confidence", "body_length_m",
-        "frames_used", "frames", "artefacts", "drift", "timings_ms",
+        "schema", "scan_id", "fingerprint", "model", "face_detector", "posture",
+        "posture_confidence", "body_length_m", "frames_used", "frames", "artefacts", "drift", "timings_ms",
     ]  # fmt: skip
     assert written["schema"] == "scan-result/1"
     frame = written["frames"][0]
     assert list(frame) == [
         "order", "status", "reason", "people", "floor_height_m", "camera_angle_deg", "missing_depth",
-        "child_distance_m", "quality", "picture", "covering", "timings_ms",
+        "child_distance_m", "exif_orientation", "alignment", "quality", "picture", "covering", "timings_ms",
     ]  # fmt: skip
     someone = frame["people"][0]
     assert list(someone) == [

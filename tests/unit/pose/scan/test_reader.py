@@ -306,10 +306,9 @@ def test_a_scan_in_a_folder_of_its_own_is_refused_and_says_what_lies_there(
     tmp_path: Path, make_scan: ScanBuilder
 ):
     nested = {f"{PERSON}/{name}": data for name, data in make_scan(person=PERSON).items()}
-    with pytest.raises(InvalidManifest, match=r"none; 4 files not recognised, such as …/depth_….depth"):
-        read_scan_files(nested)
-    with pytest.raises(InvalidManifest, match="none; 1 other folder not read"):
-        read_scan(write(tmp_path / "scan", nested))
+    for read in (lambda: read_scan_files(nested), lambda: read_scan(write(tmp_path / "scan", nested))):
+        with pytest.raises(InvalidManifest, match="none; 1 other folder not read"):
+            read()
 
 
 def test_no_scan_depends_on_the_order_in_which_its_folder_is_listed(
