@@ -116,7 +116,7 @@ BROKEN: Final = (
         _broken(
             lambda files: files | {"camera_calibration.txt": CALIBRATION.format(line="a b c d").encode()}
         ),
-        "calibration: color: missing",
+        "calibration: color: no numbers after its label",
     ),
     Kind("no depth", _broken(_without("depth/")), "scan: frames: none can be read"),
     Kind("depth cut", _broken(lambda files: _cut(files, FRAMES)), "scan: frames: none can be read"),
