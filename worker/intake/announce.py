@@ -62,5 +62,7 @@ def announce(
         lease_until=time_now + timedelta(seconds=settings.queue_lease_s),
     )
     write_status(results, status)
-    open_events(settings).emit(EventType.RECEIVED, scan_id)
+    if not open_events(settings).emit(EventType.RECEIVED, scan_id):
+        # Without `queued_at`, the process that starts with the scan sends this event.
+        write_status(results, status.model_copy(update={"queued_at": None}))
     send(message(scan_id, force=force))

@@ -55,6 +55,16 @@ def test_ledger_status_and_event_are_written_before_the_message_is_sent(settings
     assert told == ["org.pose-worker.scan.received"]
 
 
+def test_an_event_that_cannot_be_sent_is_left_to_the_process_that_starts(settings, results, here):
+    (here / ".run" / "events.jsonl").mkdir(parents=True)
+    sent: list[dict[str, object]] = []
+    announce(SCAN, settings, results, sent.append)
+    status = read_status(results, SCAN)
+    assert status is not None
+    assert (status.status, status.queued_at) == ("queued", None)
+    assert sent == [{"scan_id": "scan"}]
+
+
 def test_force_ends_the_quarantine_and_stands_in_message_and_status(settings, results, ledger):
     ledger.quarantine("scan", "poison: …")
     sent: list[dict[str, object]] = []
