@@ -34,6 +34,7 @@ from pose.estimators.loading import choose_device
 from pose.hrnet import HRNet, build_hrnet
 from pose.synthetic.render import render
 from pose.training.samples import Sample, to_sample, training_sample
+from pose.weights.checkpoint import read_checkpoint
 
 MAP_SIZE = (INPUT_SIZE[0] // STRIDE, INPUT_SIZE[1] // STRIDE)
 EMA_DECAY = 0.999
@@ -154,6 +155,7 @@ def train(
     workers: int,
     save_every: int,
     console: Console,
+    start: Path | None = None,
 ) -> None:
     """Train until `steps` steps are done, including those of a run in `out`, which is resumed.
 
@@ -164,6 +166,7 @@ def train(
         peak: highest learning rate.
         workers: processes that render; 0 renders in this one.
         save_every: steps between two saves; the last step is saved as well.
+        start: weights that the run begins with; None begins with random ones.
 
     Raises:
         RuntimeError: the run in `out` is one of another variant.
@@ -172,6 +175,8 @@ def train(
     nn.init.constant_(network.final_layer.bias, -4.0)  # type: ignore[arg-type]  # heatmaps are mostly empty
     network = network.to(memory_format=torch.channels_last)
     average = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
+    if start is not None:
+        network.load_state_dict(read_checkpoint(start).tensors)
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01)
     run = TrainingRun(network, average, optimiser, variant)
@@ -272,6 +277,7 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 1,
     every: Annotated[int, typer.Option(help="Steps between two saves.")] = 500,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with; default: random.")] = None,
 ) -> None:
     """Train the embedded depth network on rendered people, or resume a run that was stopped."""
     out.mkdir(parents=True, exist_ok=True)
@@ -287,6 +293,7 @@ def main(
         workers=workers,
         save_every=every,
         console=Console(),
+        start=start,
     )
 
 
