@@ -27,6 +27,7 @@ from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
+from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
@@ -77,7 +78,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
-app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, MoveDelayed, PauseIntake, RestoreTimeLimits))
 
 
 class _Started:
