@@ -153,6 +153,19 @@ def move_due(client: Any, queue_lists: Iterable[str]) -> int:
     return int(client.eval(_MOVE, len(keys), *keys, _MARK, BATCH))
 
 
+def list_delayed(client: Any, queue_lists: Iterable[str], limit: int) -> list[tuple[float, bytes]]:
+    """Return the messages that come next, each with its time in seconds of the epoch.
+
+    Raises:
+        redis.RedisError: Redis is away.
+    """
+    found: list[tuple[float, bytes]] = []
+    for each in queue_lists:
+        waiting = client.zrange(delayed_set(each), 0, limit - 1, withscores=True)
+        found += [(due, message) for message, due in waiting]
+    return sorted(found)[:limit]
+
+
 def count_delayed(client: Any, queue_lists: Iterable[str]) -> tuple[int, int]:
     """Return the number of messages in the sorted sets, and of those whose time has come.
 

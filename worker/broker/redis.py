@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import redis as redis_py
@@ -23,6 +24,7 @@ from worker.broker.delayed import (
     delayed_set,
     eta_of,
     give_back,
+    list_delayed,
     move_due,
 )
 from worker.broker.envelope import InvalidMessage, check_envelope
@@ -118,6 +120,16 @@ class Channel(redis.Channel):
         """Return the number of messages of these queues that are to come later, and of those that are due."""
         with self.conn_or_acquire() as client:
             return count_delayed(client, self._lists_of(queues))
+
+    def list_delayed(self, queues: Iterable[str], limit: int) -> list[tuple[float, dict[str, Any]]]:
+        """Return the messages of these queues that come next, each with its time in seconds of the epoch."""
+        with self.conn_or_acquire() as client:
+            found = list_delayed(client, self._lists_of(queues), limit)
+        messages = []
+        for due, entry in found:
+            with suppress(InvalidMessage):  # It goes to the dead list when its time has come.
+                messages.append((due, check_envelope(entry)))
+        return messages
 
     def _list_of(self, queue: str, message: dict[str, Any]) -> str:
         return str(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))

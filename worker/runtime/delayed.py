@@ -27,6 +27,7 @@ class MoveDelayed(bootsteps.StartStopStep):
         """Celery calls this when its main loop begins: at the start, and after each loss of the broker."""
         if isinstance(consumer.task_consumer.channel, Channel):
             hub.call_repeatedly(EVERY_S, self._move, consumer)
+            hub.call_soon(self._move, consumer)
 
     def _move(self, consumer: Any) -> None:
         # An error of Redis ends the loop, and Celery connects again.

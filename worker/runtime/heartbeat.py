@@ -158,7 +158,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
     def _problem(self, now: float, active: set[Any]) -> str | None:
         waited = max((now - since for since in self._waiting_since.values()), default=0.0)
         if waited > START_S:
-            return f"a process is free and has not started with a scan that came, for {waited:.0f} s"
+            return f"a scan has waited for {waited:.0f} s although a process is free"
         for request in active:
             runs_for = time.time() - request.time_start
             if runs_for > (request.task.time_limit or self._settings.time_limit_s) + OVERTIME_S:

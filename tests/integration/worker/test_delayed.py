@@ -28,7 +28,7 @@ class Place:
     """A Redis, a producer with this project's transport and one with Celery's own, and a worker's channel."""
 
     def __init__(self, url: str) -> None:
-        self.redis = redis.Redis.from_url(url)
+        self.redis: Any = redis.Redis.from_url(url)
         self.ours = Celery("ours", broker=url, set_as_current=False)
         self.connection = Connection(url, transport_options={"visibility_timeout": 1})
         self.channel: Any = self.connection.channel()
