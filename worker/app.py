@@ -28,6 +28,7 @@ from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
+from worker.runtime import maintenance  # noqa: F401  starts with beat
 from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep

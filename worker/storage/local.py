@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.storage.base import (
+    PAGE,
     ObjectMissing,
     Purged,
     ScanTooLarge,
@@ -86,6 +88,20 @@ class LocalStorage(Storage):
                 ]
         wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
         return sorted(wanted, key=lambda name: f"{name}/")[:limit]
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        names = self.folders(after)
+        yield from (names[start : start + PAGE] for start in range(0, len(names), PAGE))
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        page: list[StoredObject] = []
+        for name in self.folders(after):
+            page += self.objects(name, sys.maxsize)
+            if len(page) >= PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
 
     def read(self, key: str, max_bytes: int) -> bytes:
         *folders, file = split_key(key)

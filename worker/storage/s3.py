@@ -87,36 +87,29 @@ class S3Storage(Storage):
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
         start = self._key(folder) + "/"
         found: list[StoredObject] = []
-        with self._errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-            for page in map(self._check_page, pages):
-                time_there = _time_of(page)
-                for each in page.get("Contents", []):
-                    key = each["Key"][len(self._prefix) :]
-                    # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
-                    if is_key(key):
-                        modified = each["LastModified"].timestamp()
-                        found.append(StoredObject(key, each["Size"], modified, time_there - modified))
-                if len(found) > limit:
-                    return found[: limit + 1]
+        for page in self._pages(Prefix=start):
+            found += self._objects_of(page)
+            if len(found) > limit:
+                return found[: limit + 1]
         return sorted(found, key=lambda each: each.key)
 
     def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         found: list[str] = []
-        # "0" comes after "/", so `a0` comes after all keys of the folder `a`.
-        options = {"StartAfter": f"{self._prefix}{after}0"} if after else {}
-        with self._errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/", **options
-            )
-            for page in map(self._check_page, pages):
-                for each in page.get("CommonPrefixes", []):
-                    name = each["Prefix"][len(self._prefix) :].rstrip("/")
-                    if is_key(name):
-                        found.append(name)
-                if limit is not None and len(found) >= limit:
-                    break
+        for names in self.folder_pages(after):
+            found += names
+            if limit is not None and len(found) >= limit:
+                break
         return sorted(found, key=lambda name: f"{name}/")
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        for page in self._pages(Prefix=self._prefix, Delimiter="/", **self._after(after)):
+            names = (
+                each["Prefix"][len(self._prefix) :].rstrip("/") for each in page.get("CommonPrefixes", [])
+            )
+            yield [name for name in names if is_key(name)]
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        return map(self._objects_of, self._pages(Prefix=self._prefix, **self._after(after)))
 
     def read(self, key: str, max_bytes: int) -> bytes:
         _, chunks = self.stream(key, max_bytes)
@@ -214,6 +207,36 @@ class S3Storage(Storage):
         with ThreadPoolExecutor(DELETE_THREADS) as threads:
             done = threads.map(delete, objects)
             return {each for each, deleted in zip(objects, done, strict=True) if not deleted}
+
+    def _pages(self, **options: str) -> Iterator[Any]:
+        """Yield the answers of `list_objects_v2`, one for each call."""
+        with self._errors():
+            pages = iter(
+                self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **options)
+            )
+        while True:
+            with self._errors():
+                page = next(pages, None)
+                if page is None:
+                    return
+                self._check_page(page)
+            yield page
+
+    def _objects_of(self, page: Any) -> list[StoredObject]:
+        found = []
+        with self._errors():
+            time_there = _time_of(page)
+            for each in page.get("Contents", []):
+                key = each["Key"][len(self._prefix) :]
+                # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
+                if is_key(key):
+                    modified = each["LastModified"].timestamp()
+                    found.append(StoredObject(key, each["Size"], modified, time_there - modified))
+        return found
+
+    def _after(self, folder: str) -> dict[str, str]:
+        # "0" comes after "/", so `a0` comes after all keys of the folder `a`.
+        return {"StartAfter": f"{self._prefix}{folder}0"} if folder else {}
 
     def _check_page(self, page: Any) -> Any:
         """Return a page of a list if it is whole. boto3 reads an answer without a body as an empty page."""
