@@ -119,20 +119,21 @@ def _overdue(
 ) -> list[ScanId]:
     """Return the overdue scans that do not wait in the queue. Those that wait get a new deadline."""
     now = clock()
-    overdue = ledger.overdue(math.inf if restart else now, BATCH_SIZE)
-    if not overdue:
-        return []
-    # The queue may be long. Move all deadlines that come soon too, so that it is seldom read.
-    soon = ledger.deadlines(now + settings.queue_lease_s / 2, BATCH_SIZE)
-    waiting = resender.read_queue().queued
-    ledger.defer(
-        {scan_id: deadline for scan_id, deadline in soon.items() if scan_id in waiting},
-        now + settings.queue_lease_s,
-    )
-    left = [scan_id for scan_id in overdue if scan_id not in waiting]
-    if len(left) < len(overdue):
-        log.info("overdue_scans_wait", scans=len(overdue) - len(left))
-    return left
+    waiting: set[str] | None = None
+    while overdue := ledger.overdue(math.inf if restart else now, BATCH_SIZE):
+        # The queue may be long. Move all deadlines that come soon too, so that it is seldom read.
+        soon = ledger.deadlines(now + settings.queue_lease_s / 2, BATCH_SIZE)
+        waiting = resender.read_queue().queued if waiting is None else waiting
+        ledger.defer(
+            {scan_id: deadline for scan_id, deadline in soon.items() if scan_id in waiting},
+            now + settings.queue_lease_s,
+        )
+        left = [scan_id for scan_id in overdue if scan_id not in waiting]
+        log.info("overdue_scans", lost=len(left), waiting=len(overdue) - len(left))
+        if left or restart or len(overdue) < BATCH_SIZE:
+            return left
+        # A lost scan may come after so many that wait.
+    return []
 
 
 class Resender:

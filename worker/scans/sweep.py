@@ -6,8 +6,8 @@ It makes two walks, in slices of seconds. Cursors in the ledger say where the ne
   of a scan is read until it is finished; after that the index has the scan.
 - The files: a finished scan whose files are others than those that were analysed is to be analysed again.
 
-A walk lists 1000 names or files with each call, and makes 1000 calls a day at most. So the names of 10^6
-scans are looked through once a day, and those of 10^4 scans each `QUEUE_LEASE_S`.
+A call lists 1000 names or files. The walks make 1000 and 750 calls a day at most. So the names of 10^6 scans
+are looked through once a day, and those of 10^4 scans each `QUEUE_LEASE_S`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ FILES: Final = "sweep-files"
 INDEX: Final = "sweep"
 
 SLICE_S: Final = 10.0
-PAGES_A_DAY: Final = 1000  # of each walk
+NAME_PAGES_A_DAY: Final = 1000
+FILE_PAGES_A_DAY: Final = 750
 FEW_PAGES: Final = 10  # a walk of so many pages is made each `QUEUE_LEASE_S`
 FILE_PAGES: Final = 20  # of one slice
 THREADS: Final = 8
@@ -121,10 +122,10 @@ class Sweep:
         try:
             yield from self._walk_names(float("inf"))
             self._files_at = begin = self.ledger.cursor(FILES) or ""
-            yield from self._walk_files(PAGES_A_DAY)
+            yield from self._walk_files(FILE_PAGES_A_DAY)
             if begin and self._files_at is None:
                 self._files_at = ""
-                yield from self._walk_files(PAGES_A_DAY, until=begin)
+                yield from self._walk_files(FILE_PAGES_A_DAY, until=begin)
         finally:
             self._save()
 
@@ -159,7 +160,8 @@ class Sweep:
         if self._seen:
             self._index.keep(np.concatenate(self._seen))
         # This process may have made some of the slices only.
-        self.ledger.rest(NAMES, self._pause_s(max(self._pages, len(self._index) // PAGE)))
+        pages = max(self._pages, len(self._index) // PAGE)
+        self.ledger.rest(NAMES, self._pause_s(pages, NAME_PAGES_A_DAY))
 
     def _walk_files(self, pages: int, until: str = "") -> Iterator[Found]:
         begin, done = self._files_at, 0
@@ -170,7 +172,7 @@ class Sweep:
                 break
         else:
             self._files_at = None
-        self.ledger.rest(FILES, self._pause_s(done))
+        self.ledger.rest(FILES, self._pause_s(done, FILE_PAGES_A_DAY))
 
     def _pages_of_scans(self, after: str) -> Iterator[tuple[str, list[tuple[ScanId, Files]]]]:
         """Yield the scans that end on each page of a listing, with their files, and the last folder done."""
@@ -252,9 +254,9 @@ class Sweep:
             self.ledger.set_notes(INDEX, self._index.to_bytes())
         self._index = SweepIndex.from_bytes(None)  # between two slices, memory is for others
 
-    def _pause_s(self, pages: int) -> float:
+    def _pause_s(self, pages: int, pages_a_day: int) -> float:
         lease_s = self._settings.queue_lease_s
-        return lease_s if pages <= FEW_PAGES else max(lease_s, pages * DAY_S / PAGES_A_DAY)
+        return lease_s if pages <= FEW_PAGES else max(lease_s, pages * DAY_S / pages_a_day)
 
 
 def _folder_of_results(settings: Settings) -> str | None:

@@ -184,7 +184,8 @@ def test_a_small_storage_is_looked_through_each_lease(world):
 
 def test_a_large_storage_costs_so_many_calls_of_each_walk_a_day(world, monkeypatch):
     monkeypatch.setattr(module, "PAGE", 4)
-    monkeypatch.setattr(module, "PAGES_A_DAY", 100)
+    monkeypatch.setattr(module, "NAME_PAGES_A_DAY", 100)
+    monkeypatch.setattr(module, "FILE_PAGES_A_DAY", 100)
     for number in range(100):
         world.put(f"scan-{number:03d}", files=3)
     pages = Counter[str]()
