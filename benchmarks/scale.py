@@ -165,9 +165,8 @@ def measure_storage(redis: RedisServer, count: int, files: int, new: int) -> Non
         order = np.argsort(hashes)
         index = SweepIndex(hashes[order], np.array(digests, np.uint32)[order])
         with redis.client(2) as client:
-            before = memory_of(client)
             ledger.set_notes(INDEX, index.to_bytes())
-            size = memory_of(client) - before
+            size = client.memory_usage(f"pose:notes:{INDEX}") or 0
         print(
             f"index of {count} finished scans: {size / MIB:.1f} MiB in Redis, {size / count:.1f} bytes a scan"
         )
