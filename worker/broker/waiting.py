@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 from kombu.transport import filesystem
 from kombu.transport import redis as kombu_redis
 
@@ -40,9 +42,16 @@ def waiting_scans(app: Celery) -> Waiting:
     """Return the scans that wait in the queues of an app. None wait where the broker cannot be searched.
 
     Raises:
-        kombu.exceptions.OperationalError: The broker cannot be reached.
-        redis.RedisError, OSError: It refuses, or does not answer.
+        kombu.exceptions.OperationalError: The broker cannot be reached, or refuses.
     """
+    try:
+        return _search(app)
+    except (redis.RedisError, OSError) as error:
+        # Leave out the error's own text: it may contain an address.
+        raise OperationalError(f"the queue cannot be read: {type(error).__name__}") from None
+
+
+def _search(app: Celery) -> Waiting:
     found = Waiting()
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel

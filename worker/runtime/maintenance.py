@@ -15,13 +15,15 @@ from typing import Any, Final
 
 from celery import Celery, signals
 
-from worker.broker.waiting import waiting_scans
+from worker.broker.waiting import Waiting, waiting_scans
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.erasure.retention import erase_old_results
 from worker.ledger.base import LedgerError
+from worker.ledger.opening import open_ledger
 from worker.queue import sender
-from worker.scans.reconcile import reconcile
+from worker.scans.reconcile import Resender, reconcile, sweep_storage
+from worker.scans.sweep import Sweep
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storages
 
@@ -46,12 +48,13 @@ class Maintenance:
         self._app = app
         self._settings = settings
         self._monotonic = monotonic
+        self._sweep: Sweep | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         start = monotonic()
         self._works: list[tuple[str, float, Callable[[], object]]] = [
             ("overdue scans", settings.reconcile_every_s, self._send_overdue),
-            ("all scans", settings.queue_lease_s, self._sweep),
+            ("all scans", min(SLICE_EVERY_S, settings.queue_lease_s), self._sweep_slice),
         ]
         if settings.retention_days is not None:
             self._works.append(("old results", SLICE_EVERY_S, self._erase_old))
@@ -88,17 +91,20 @@ class Maintenance:
 
     def _send_overdue(self) -> None:
         storages = open_storages(self._settings)
-        reconcile(self._settings, *storages, sender(self._app), waiting=lambda: waiting_scans(self._app))
+        reconcile(self._settings, *storages, sender(self._app), waiting=self._waiting)
 
-    def _sweep(self) -> None:
-        storages = open_storages(self._settings)
-        reconcile(
-            self._settings,
-            *storages,
-            sender(self._app),
-            waiting=lambda: waiting_scans(self._app),
-            sweep=True,
-        )
+    def _sweep_slice(self) -> None:
+        scans, results = open_storages(self._settings)
+        ledger = open_ledger(self._settings)
+        if self._sweep is None:
+            self._sweep = Sweep(self._settings, ledger, scans, results)
+        resender = Resender(self._settings, ledger, results, sender(self._app), self._waiting)
+        sent = sweep_storage(self._sweep, resender)
+        if sent:
+            log.info("swept", sent=len(sent))
+
+    def _waiting(self) -> Waiting:
+        return waiting_scans(self._app)
 
     def _erase_old(self) -> None:
         erase_old_results(self._settings, *open_storages(self._settings), self._app)

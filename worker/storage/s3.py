@@ -8,14 +8,17 @@ import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
+from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
 from worker.config.secrets import s3_keys
@@ -75,7 +78,10 @@ class S3Storage(Storage):
             response_checksum_validation="when_required",
         )
         with self._errors():
-            session = boto3.session.Session(*(s3_keys() or ()))
+            core = botocore.session.get_session()
+            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
+            access, secret = s3_keys() or (None, None)
+            session = boto3.session.Session(access, secret, botocore_session=core)
             self._client = session.client(
                 "s3",
                 endpoint_url=endpoint_url,
@@ -270,6 +276,17 @@ class S3Storage(Storage):
 
 class _VersionsDenied(Exception):
     """Raised when the versions of objects may not be listed."""
+
+
+def _parse_time(value: Any) -> datetime:
+    """Return a time of an answer. Botocore's own parser takes three quarters of the time of a listing."""
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found
+    except (TypeError, ValueError):
+        pass
+    return parse_timestamp(value)
 
 
 def _time_of(answer: Any) -> float:

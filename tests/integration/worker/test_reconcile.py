@@ -172,6 +172,16 @@ def test_a_scan_whose_message_waits_is_not_overdue(world):
     assert sorted(world.reconcile(waiting=lambda: waiting)) == ["lost", "waits"]
 
 
+def test_a_lost_scan_is_found_behind_more_waiting_ones_than_one_run_takes(world, monkeypatch):
+    monkeypatch.setattr("worker.scans.reconcile.BATCH_SIZE", 3)
+    waits = [f"waits-{number}" for number in range(7)]
+    for number, scan_id in enumerate(waits):
+        world.ledger.set_deadline(scan_id, world.now - 20 + number)
+    world.ledger.set_deadline("lost", world.now - 1)
+    assert world.reconcile(waiting=lambda: Waiting(queued=set(waits))) == ["lost"]
+    assert world.ledger.overdue(world.now + LEASE_S - 1) == []
+
+
 def test_the_queue_is_not_read_while_nothing_is_overdue(world):
     world.ledger.set_deadline("scan", world.now + 1)
     assert world.reconcile(waiting=lambda: pytest.fail("it was read")) == []
