@@ -117,11 +117,16 @@ def _choose(
     candidates = _candidates(surface, below / np.linalg.norm(rays, axis=1), pixel)
     highest = np.full(kp.COUNT, np.inf) if floor is None else _depth_at_floor(rays, build, floor)
     depths = [np.minimum(of_joint.depth, highest[joint]) for joint, of_joint in enumerate(candidates)]
-    places = [rays[joint] * depth[:, None] for joint, depth in enumerate(depths)]
+    along = rays @ rays.T
     usual_of = dict(zip(body_tree.PARENTS, usual.tolist(), strict=True))
 
     def length_cost(joint: int, parent: int) -> NDArray[np.float64]:
-        length = np.linalg.norm(places[joint][:, None] - places[parent], axis=-1)
+        a, b = depths[joint][:, None], depths[parent]
+        # The law of cosines: |a r - b s|^2 for the rays r and s.
+        squared = (
+            a * a * along[joint, joint] + b * b * along[parent, parent] - 2 * a * b * along[joint, parent]
+        )
+        length = np.sqrt(np.maximum(squared, 0))
         bone = usual_of[joint, parent]
         misfit = ((length - bone) / (_LENGTH_SIGMA * bone + _KEYPOINT_SIGMA)) ** 2
         return np.minimum(misfit, _MAX_PENALTY) + _TOO_LONG_PER_METRE * np.maximum(
@@ -151,7 +156,7 @@ def _candidates(surface: SurfaceDepth, below: NDArray[np.float64], pixel: float)
     behind = np.arange(0, _MAX_OCCLUDED, _STEP)
     behind_cost = np.where(behind > 0, _OCCLUDED_COST + _OCCLUDED_COST_PER_METRE * behind, 0.0)
     body = float(np.median(surface.depth))
-    unseen = np.arange(body - _REACH, body + _REACH, _STEP)
+    unseen = np.arange(body - _REACH, body + _REACH, 2 * _STEP)
     unseen = unseen[unseen > 0]
     found = []
     for joint, layers in enumerate(surface.layers):
