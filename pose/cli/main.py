@@ -44,6 +44,9 @@ _MODEL_HELP = (
     "both: an RGB model, compared with depth-hrnet."
 )
 _FACE_DETECTOR_HELP = "auto, yunet or haar. auto: yunet if its weights are stored, else OpenCV's cascades."
+_RUNTIME_HELP = (
+    "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
+)
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -78,6 +81,7 @@ def run(
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
+    runtime: Annotated[str, typer.Option(help=_RUNTIME_HELP)] = "auto",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
     ] = None,
@@ -115,6 +119,7 @@ def run(
                     detector_weights=detector_weights,
                     flip_test=flip_test,
                     batch_size=batch_size,
+                    runtime=runtime,
                 )
             except (PoseError, ValueError, OSError) as error:
                 messages.print(f"pose run: {error_text(error)}")

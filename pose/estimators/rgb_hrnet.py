@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pose.checks import check_each
 from pose.estimators.base import Detections, Estimator, Person
 from pose.estimators.detector import MIN_SCORE
+from pose.estimators.runtime import runtime_version
 from pose.estimators.topdown import TopDown
 from pose.estimators.upright import TurnedFrame, most_confident
 from pose.geometry.orientation import turn_picture, unturn_points
@@ -65,6 +66,7 @@ class RGBHRNet(Estimator):
         self, detector: PersonDetector, pose: TopDown, name: str, weights_version: str, depth: Estimator
     ) -> None:
         self.name = name
+        self.runtime = runtime_version(pose.runtime)
         self.detector = detector
         self.pose = pose
         self.depth = depth

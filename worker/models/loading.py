@@ -71,7 +71,12 @@ def _estimators(settings: Settings) -> tuple[Estimator, ...]:
         if key not in _loaded:
             _loaded[key] = _load_with_fallback(settings)
             for estimator in _loaded[key]:
-                log.info("model_loaded", model=estimator.name, version=estimator.version)
+                log.info(
+                    "model_loaded",
+                    model=estimator.name,
+                    version=estimator.version,
+                    runtime=estimator.runtime,
+                )
         return _loaded[key]
 
 
@@ -96,6 +101,7 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
         "detector": settings.detector,
         "flip_test": settings.flip_test,
         "batch_size": settings.batch_size,
+        "runtime": settings.runtime,
     }
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)
