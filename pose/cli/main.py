@@ -109,7 +109,7 @@ def run(
                     files.callback(interrupts.held(table.close))
                 xor_key = None if xor_key_file is None else read_xor_key(xor_key_file)
                 store = store_at(weights_url)
-                faces = load_face_detector(face_detector, store)
+                faces = load_face_detector(face_detector, store, runtime)
                 models = load_models(
                     model,
                     device,

@@ -61,7 +61,7 @@ class Converted:
         if path is not None and self._read(path, key):
             return
         files = _convert(network, self._probe)
-        self._request = _compile(*files)
+        self._request = _compile(*files).create_infer_request()
         if not self._agrees():
             raise InvalidWeights(f"weights of {label}: OpenVINO and torch disagree: choose the runtime torch")
         if path is not None:
@@ -79,7 +79,8 @@ class Converted:
             tensors = stored.tensors
             if stored.facts.get("key") != key or stored.facts.get(DIGEST) != digest(tensors, stored.facts):
                 return False
-            self._request = _compile(tensors["xml"].numpy().tobytes(), tensors["bin"].numpy().tobytes())
+            files = (tensors[name].numpy().tobytes() for name in ("xml", "bin"))
+            self._request = _compile(*files).create_infer_request()
             return self._agrees()
         except (InvalidWeights, KeyError, RuntimeError):  # OpenVINO raises nothing more precise
             return False
@@ -94,7 +95,7 @@ class Converted:
 
 
 def compile_onnx(model: bytes) -> Any:
-    """Return OpenVINO's inference request for the bytes of a trusted ONNX file.
+    """Return OpenVINO's compiled model for the bytes of a trusted ONNX file.
 
     Raises:
         RuntimeError: OpenVINO cannot read it.
@@ -135,7 +136,7 @@ def _compile(model: bytes, weights: bytes) -> Any:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "ENABLE_CPU_PINNING": False,  # each process would take the first cores
     }
-    return core.compile_model(core.read_model(model, weights), "CPU", options).create_infer_request()
+    return core.compile_model(core.read_model(model, weights), "CPU", options)
 
 
 def _write(path: Path, label: str, key: str, files: tuple[bytes, bytes]) -> None:

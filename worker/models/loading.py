@@ -55,9 +55,13 @@ def get_face_detector(settings: Settings) -> FaceDetector:
     key = (os.getpid(), settings)
     with _lock:
         if key not in _face_detectors:
-            detector = pose.load_face_detector(settings.face_detector, open_store(settings))
+            detector = pose.load_face_detector(settings.face_detector, open_store(settings), settings.runtime)
             _face_detectors[key] = detector
-            told = {"face_detector": detector.name, "version": detector.version}
+            told = {
+                "face_detector": detector.name,
+                "version": detector.version,
+                "runtime": detector.runtime,
+            }
             if settings.face_detector == "auto" and detector.name == "haar":
                 log.warning("face_detector_loaded", **told, better="run: pose weights pull yunet")
             else:

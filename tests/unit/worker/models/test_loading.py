@@ -94,15 +94,15 @@ def test_a_model_whose_weights_are_not_there_is_not_replaced(monkeypatch, tmp_pa
 def test_the_face_detector_of_the_settings_is_loaded_once(monkeypatch, tmp_path):
     calls = []
 
-    def load(name, store):
-        calls.append((name, store.folder))
+    def load(name, store, runtime):
+        calls.append((name, store.folder, runtime))
         return Cascades()
 
     monkeypatch.setattr(model, "_face_detectors", {})
     monkeypatch.setattr(pose, "load_face_detector", load)
     settings = read_settings(face_detector="haar", weights_url=str(tmp_path))
     assert get_face_detector(settings) is get_face_detector(settings)
-    assert calls == [("haar", tmp_path)]
+    assert calls == [("haar", tmp_path, "auto")]
 
 
 def test_yunet_without_weights_is_an_error(tmp_path):
