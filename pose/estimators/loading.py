@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 from pose.checks import check_choice, check_type
 from pose.errors import DeviceUnavailable, InvalidWeights, RuntimeUnavailable
 from pose.estimators.base import Estimator
+from pose.estimators.carried_boxes import DetectOn
 from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, DETECTORS, POSE_MODELS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class EstimatorOptions(TypedDict, total=False):
     flip_test: bool
     batch_size: int | None
     runtime: str
+    detect: DetectOn
 
 
 def resolve_model(name: str, store: WeightsStore) -> str:
@@ -61,6 +63,7 @@ def load_estimator(
     flip_test: bool = False,
     batch_size: int | None = None,
     runtime: str = "auto",
+    detect: DetectOn = "every",
 ) -> Estimator:
     """Load an estimator's weights and put it on a device. Nothing is downloaded.
 
@@ -76,6 +79,8 @@ def load_estimator(
         batch_size: crops (RGB) or depth maps in one batch; None takes the model's own.
         runtime: what runs the networks: "torch", "openvino" (on a CPU, converted networks are kept beside the
             stored weights), or "auto": openvino if it is installed and the device is the CPU.
+        detect: RGB models only: the frames that the detector sees, "every", "sparse" or "depth", see
+            `RGBHRNet`.
 
     Raises:
         ValueError: there is no such estimator, detector, device or runtime, an option of RGB models is given
@@ -98,6 +103,7 @@ def load_estimator(
             "detector": detector != DEFAULT_DETECTOR,
             "detector_weights": detector_weights is not None,
             "flip_test": flip_test,
+            "detect": detect != "every",
         }
         _refuse_for_depth(name, [option for option, is_given in rgb_options.items() if is_given])
         return _load_depth(choose_device(device), batch_size, runtime, _kept_in(store))
@@ -128,7 +134,7 @@ def load_estimator(
     )
     pose = TopDown(hrnet, None, input_size_of(hrnet), device, flip_test, crops, runtime, kept_in)
     depth = _load_depth(device, batch_size, runtime, kept_in)
-    return RGBHRNet(finder, pose, hrnet.facts["name"], hrnet.facts["version"], depth)
+    return RGBHRNet(finder, pose, hrnet.facts["name"], hrnet.facts["version"], depth, detect)
 
 
 def load_pair(

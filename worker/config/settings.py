@@ -170,6 +170,7 @@ class Settings(BaseSettings):
     model: Estimator = "auto"
     weights_url: WeightsUrl | None = None  # None: the cache of the current user
     detector: Detector = "fasterrcnn-resnet50-fpn"
+    detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own

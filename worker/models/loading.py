@@ -106,6 +106,7 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
         "flip_test": settings.flip_test,
         "batch_size": settings.batch_size,
         "runtime": settings.runtime,
+        "detect": settings.detect,
     }
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)
