@@ -53,8 +53,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "task_track_started": True,
-        # For `celery -A worker beat` or `worker -B`. Celery's default scheduler keeps a file of pickles.
-        "beat_scheduler": "celery.beat:Scheduler",
+        # For `celery -A worker beat` or `worker -B`. Celery's default scheduler keeps a file of pickles, and
+        # sends everything twice if two of them run.
+        "beat_scheduler": "worker.runtime.beat:LeaderScheduler",
         "beat_schedule": _schedule(settings),
         "worker_concurrency": settings.concurrency,
         # A process loads its model before it reports; from a cold disk that takes longer than Celery's 4 s.

@@ -21,8 +21,10 @@ from worker.keys import ScanId
 
 log = get_logger(__name__)
 
-RECONCILER: Final = "*reconciler*"  # the name of the reconciler's lock; it is no valid scan id
-LockName = ScanId | Literal["*reconciler*"]
+# Names of locks that are no scans'; they are no valid scan ids.
+RECONCILER: Final = "*reconciler*"
+BEAT: Final = "*beat*"
+LockName = ScanId | Literal["*reconciler*", "*beat*"]
 CRASHES_KEPT_S: Final = 7 * 86_400.0  # how long crashes and quarantines are remembered
 RENEWALS: Final = 3  # within the lifetime of a lock
 
@@ -53,6 +55,9 @@ class Ledger(Protocol):
 
         The lock renews itself until it is released.
         """
+
+    def is_locked(self, scan_id: LockName) -> bool:
+        """Return whether a process has the lock of a scan. It may be a process that has just died."""
 
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         """Release the lock of a scan if it belongs to `owner` (see `lock_owner`), whose process has died."""
