@@ -8,6 +8,7 @@ all of them are wrong.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -33,6 +34,7 @@ from pose.evaluation.harness import (
     to_frame,
     torso_length,
 )
+from pose.evaluation.real import evaluate_real
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 MAX_ERROR: Final = 0.2  # torso lengths
@@ -58,6 +60,9 @@ class Tally:
         found: frames in which a person was found.
         extra: people found beyond those in the scene.
         length_cm: body length of each scan minus the true one.
+        length_in_interval: of each scan, whether the interval of its body length holds the true one.
+        length_half_width_cm: half the width of that interval.
+        verdicts: number of scans with each verdict.
         joint_cm: 3D distances of visible joints to the true ones.
         scores: mean keypoint score of the child in each frame.
     """
@@ -71,6 +76,9 @@ class Tally:
     found: int = 0
     extra: int = 0
     length_cm: list[float] = field(default_factory=list)
+    length_in_interval: list[bool] = field(default_factory=list)
+    length_half_width_cm: list[float] = field(default_factory=list)
+    verdicts: Counter[str] = field(default_factory=Counter)
     joint_cm: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
@@ -85,9 +93,13 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, seed: int, posture: str,
     result = pose.analyse_scan(scan, estimator).result
     tally.posture_right += result.posture == posture
     tally.unused += result.frames_used == 0
-    if result.body_length_m is not None:
+    tally.verdicts[str(result.verdict)] += 1
+    length = result.body_length_estimate_m
+    if length is not None:
         truth = float(np.median([rendering.scene.people[0].length for rendering in renderings]))
-        tally.length_cm.append(100 * (result.body_length_m - truth))
+        tally.length_cm.append(100 * (length.value - truth))
+        tally.length_in_interval.append(length.low <= truth <= length.high)
+        tally.length_half_width_cm.append(100 * length.half_width)
     for frame_result, rendering in zip(result.frames, renderings, strict=True):
         joints = frame_result.people[0].skeleton if len(frame_result.people) == 1 else None
         if joints is not None:
@@ -129,6 +141,11 @@ def report(tally: Tally) -> dict[str, Any]:
         "scans_without_used_frame": tally.unused,
         "body_length_error_cm_median": percentile(np.abs(tally.length_cm), 50),
         "body_length_bias_cm_median": percentile(tally.length_cm, 50),
+        "body_length_interval_holds_truth": share(
+            sum(tally.length_in_interval), len(tally.length_in_interval)
+        ),
+        "body_length_half_width_cm_median": percentile(tally.length_half_width_cm, 50),
+        "verdicts": dict(sorted(tally.verdicts.items())),
         "joint_error_cm_median": percentile(tally.joint_cm, 50),
         "score_p05": percentile(tally.scores, 5),
     }
@@ -177,10 +194,16 @@ def main(
     careless: Careless = False,
     weights: Weights = None,
     plush: Annotated[Path | None, typer.Option(help="A scan without people, as the plush dog's.")] = None,
+    real: Annotated[
+        Path | None, typer.Option(help="Only measure the real scans of this folder, by its truth.json.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure the depth network on held-out rendered scans and print the report as JSON."""
+    """Measure the depth network on held-out rendered scans, or on real ones; print the report as JSON."""
     estimator = load_depth_network(weights, device)
+    if real is not None:
+        print_report(evaluate_real(estimator, real))
+        return
     found = evaluate(estimator, scans, rooms, careful=not careless)
     if plush is not None:
         found["plush_people"] = [len(each) for each in estimator.estimate(pose.read_scan(plush).frames)]

@@ -34,6 +34,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
         "FLIP_TEST": ("flip_test", True),
+        "LIMITS": ("limits", "production"),
         "BATCH_SIZE": ("batch_size", 64),
     }
     for name, (_, value) in wanted.items():
