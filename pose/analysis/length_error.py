@@ -3,7 +3,7 @@
 What is known of a frame (its flags, how far beyond the limits it is, how well the skeleton agrees with
 itself) predicts the size of its error: the logarithm of the expected error is linear in these features
 (Harvey, "Estimating regression models with multiplicative heteroscedasticity", 1976). Frames are combined by
-a median weighted by the inverse square of that size. The interval is the 95 % interval of split conformal
+a median weighted by the inverse square of that size. The interval is the 95 % interval of conformal
 prediction (Lei et al., "Distribution-free predictive inference for regression", 2018): the errors of rendered
 scans, divided by their expected size, are sorted, and the middle 95 % of them are taken.
 
