@@ -14,6 +14,7 @@ import typer
 
 import pose
 from pose.analysis.frame import Options
+from pose.analysis.quality import LIMITS
 from pose.cli import evaluate as coco_cli
 from pose.cli import weights as weights_cli
 from pose.cli.interrupts import Interrupted, Interrupts
@@ -44,6 +45,10 @@ _MODEL_HELP = (
     "both: an RGB model, compared with depth-hrnet."
 )
 _FACE_DETECTOR_HELP = "auto, yunet or haar. auto: yunet if its weights are stored, else OpenCV's cascades."
+_LIMITS_HELP = (
+    "all or production. all: each frame counts, with a weight. production: a frame that breaks a quality "
+    "limit does not count."
+)
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -77,6 +82,7 @@ def run(
         str | None, typer.Option(help="Id of the scan, if only one is given. Default: its folder's name.")
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
+    limits: Annotated[str, typer.Option(help=_LIMITS_HELP)] = "all",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
@@ -90,6 +96,8 @@ def run(
     method = next((known for known in COVERS if known == cover), None)
     if method is None:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
+    if limits not in LIMITS:
+        raise typer.BadParameter(f"expected one of {', '.join(LIMITS)}", param_hint="--limits")
     if scan_id is not None and not re.fullmatch(SCAN_ID, scan_id):
         raise typer.BadParameter(f"expected {SCAN_ID_TEXT}", param_hint="--scan-id")
     if scan_id is not None and len(scans) > 1:
@@ -122,7 +130,9 @@ def run(
             messages.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}")
             better = "; `pose weights pull yunet` brings a better one" if faces.name == "haar" else ""
             messages.print(f"face detector: {faces.name} {faces.version}{better}")
-            analyse_all = Run(out, models, Options(cover=method), table, interrupts, faces, xor_key)
+            analyse_all = Run(
+                out, models, Options(cover=method, limits=LIMITS[limits]), table, interrupts, faces, xor_key
+            )
             failed = analyse_all(scans, list(scan_names(scans, scan_id)), messages)
     except Interrupted as stop:
         messages.print(f"pose run: ended by {stop}; results of the finished scans are kept")
