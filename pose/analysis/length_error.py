@@ -35,8 +35,8 @@ FILE: Final = "length-error.json"
 FEATURES: Final = (
     "pitch", "far", "near", "missing_depth", "low_score", "hidden", "sides", "proportions", "lying",
 )  # fmt: skip
-# Of 1300 rendered frames with an expected error above this, half are more than 20 % off: an adult instead of the
-# child, or nobody.
+# Of 1300 rendered frames with an expected error above this, half are more than 20 % off: an adult instead of
+# the child, or nobody.
 SAYS_NOTHING: Final = 0.2
 _SURE_SCORE: Final = 2.0  # in units of the estimator's `min_score`: a higher mean score says no more
 _SHORTEST: Final = 0.01  # metres; its logarithm is taken

@@ -231,7 +231,9 @@ def test_a_frame_outside_the_limits_counts_less_and_its_scan_says_what_to_do():
     assert result.frames[0].quality == ("too_far",)
     assert 0 < result.frames[0].weight < usual.frames[0].weight
     assert result.body_length_m == usual.body_length_m
-    assert result.body_length_estimate_m.half_width > usual.body_length_estimate_m.half_width
+    wide, narrow = result.body_length_estimate_m, usual.body_length_estimate_m
+    assert wide is not None and narrow is not None
+    assert wide.half_width > narrow.half_width
     assert (result.frames_used, result.posture) == (1, usual.posture)
     (reason,) = (each for each in result.verdict_reasons if each.code == "too_far")
     assert reason.text.startswith("step closer: 0.")
