@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate faces faces-found alignment reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ alignment: $(RUNTIME) ## Measure how often a picture that does not fit its depth
 
 faces-found: $(DEVELOPMENT) ## Measure which faces the face detector finds, in what size and tilt, and how fast
 	$(BIN)/python -m pose.evaluation.faces_found $(ARGS)
+
+lifting: $(RUNTIME) ## Compare the lifting with that of the original system, side by side
+	$(BIN)/python -m pose.evaluation.lifting $(ARGS)
 
 reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 	$(BIN)/python -m pose.evaluation.reidentification $(ARGS)

@@ -100,6 +100,9 @@ class ModelInfo(_Model):
 
     name: str
     version: str
+    runtime: str | None = Field(
+        default=None, description='what ran its network, such as "torch 2.15.0"; null if it is not told'
+    )
 
 
 class KeypointResult(_Model):

@@ -22,6 +22,7 @@ from pose.cli.output import OutputFile, error_text, guard_streams, make_console
 from pose.cli.scans import SCAN_ID_TEXT, Run, check_out, open_csv, read_xor_key, run_scan, scan_names
 from pose.errors import PoseError
 from pose.estimators.base import Estimator
+from pose.estimators.carried_boxes import DETECT
 from pose.estimators.loading import EstimatorOptions
 from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as COVERS
@@ -49,6 +50,10 @@ _LIMITS_HELP = (
     "all or production. all: each frame counts, with a weight. production: a frame that breaks a quality "
     "limit does not count."
 )
+_RUNTIME_HELP = (
+    "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
+)
+_DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -84,6 +89,8 @@ def run(
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
     limits: Annotated[str, typer.Option(help=_LIMITS_HELP)] = "all",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
+    runtime: Annotated[str, typer.Option(help=_RUNTIME_HELP)] = "auto",
+    detect: Annotated[str, typer.Option(help=_DETECT_HELP)] = "every",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
     ] = None,
@@ -98,6 +105,9 @@ def run(
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
     if limits not in LIMITS:
         raise typer.BadParameter(f"expected one of {', '.join(LIMITS)}", param_hint="--limits")
+    frames_to_see = next((known for known in DETECT if known == detect), None)
+    if frames_to_see is None:
+        raise typer.BadParameter(f"expected one of {', '.join(DETECT)}", param_hint="--detect")
     if scan_id is not None and not re.fullmatch(SCAN_ID, scan_id):
         raise typer.BadParameter(f"expected {SCAN_ID_TEXT}", param_hint="--scan-id")
     if scan_id is not None and len(scans) > 1:
@@ -113,7 +123,7 @@ def run(
                     files.callback(interrupts.held(table.close))
                 xor_key = None if xor_key_file is None else read_xor_key(xor_key_file)
                 store = store_at(weights_url)
-                faces = load_face_detector(face_detector, store)
+                faces = load_face_detector(face_detector, store, runtime)
                 models = load_models(
                     model,
                     device,
@@ -123,6 +133,8 @@ def run(
                     detector_weights=detector_weights,
                     flip_test=flip_test,
                     batch_size=batch_size,
+                    runtime=runtime,
+                    detect=frames_to_see,
                 )
             except (PoseError, ValueError, OSError) as error:
                 messages.print(f"pose run: {error_text(error)}")

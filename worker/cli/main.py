@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
+from worker.cli.operate import doctor
 from worker.cli.subprocesses import Stopped, StopRequests
 from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
@@ -259,6 +260,9 @@ def health(
         typer.echo(f"not ready: {error}")
         raise typer.Exit(EXIT_UNHEALTHY) from None
     typer.echo("ready")
+
+
+cli.command()(doctor)
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

@@ -21,10 +21,12 @@ from worker.keys import ScanId
 
 log = get_logger(__name__)
 
-# Names of locks that are no valid scan ids: of who sends overdue scans, and of who looks through storage.
+# Names of locks that are no valid scan ids: of who sends overdue scans, of who looks through storage, and of
+# a beat that runs.
 RECONCILER: Final = "*reconciler*"
 SWEEPER: Final = "*sweeper*"
-LockName = ScanId | Literal["*reconciler*", "*sweeper*"]
+BEAT: Final = "*beat*"
+LockName = ScanId | Literal["*reconciler*", "*sweeper*", "*beat*"]
 CRASHES_KEPT_S: Final = 7 * 86_400.0  # how long crashes and quarantines are remembered
 RENEWALS: Final = 3  # within the lifetime of a lock
 
@@ -55,6 +57,9 @@ class Ledger(Protocol):
 
         The lock renews itself until it is released.
         """
+
+    def is_locked(self, scan_id: LockName) -> bool:
+        """Return whether a process has the lock of a scan. It may be a process that has just died."""
 
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         """Release the lock of a scan if it belongs to `owner` (see `lock_owner`), whose process has died."""

@@ -95,6 +95,10 @@ class RedisLedger(Ledger):
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
 
+    def is_locked(self, scan_id: LockName) -> bool:
+        with _errors():
+            return bool(self._client.exists(_lock_key(scan_id)))
+
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
 

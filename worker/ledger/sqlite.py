@@ -80,6 +80,12 @@ class SqliteLedger(Ledger):
 
         return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
 
+    def is_locked(self, scan_id: LockName) -> bool:
+        with self._transaction() as tables:
+            query = "SELECT token FROM locks WHERE scan_id = ? AND until > ?"
+            row = tables.execute(query, (scan_id, self._clock())).fetchone()
+        return row is not None and not has_died(row[0])
+
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._execute(
             "DELETE FROM locks WHERE scan_id = ? AND substr(token, 1, ?) = ?",

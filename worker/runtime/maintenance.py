@@ -11,6 +11,7 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -19,7 +20,7 @@ from worker.broker.waiting import Waiting, waiting_scans
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.erasure.retention import erase_old_results
-from worker.ledger.base import LedgerError
+from worker.ledger.base import BEAT, Lease, LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import sender
 from worker.scans.reconcile import Resender, reconcile, sweep_storage
@@ -49,6 +50,7 @@ class Maintenance:
         self._settings = settings
         self._monotonic = monotonic
         self._sweep: Sweep | None = None
+        self._lease: Lease | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
         start = monotonic()
@@ -68,9 +70,12 @@ class Maintenance:
         """Ask the thread to end, and wait for it for some seconds."""
         self._stop.set()
         self._thread.join(STOP_TIMEOUT_S)
+        if self._lease is not None:
+            self._lease.release()
 
     def run_due(self) -> float:
         """Do what is due. Return the seconds until something is due again."""
+        self._show_that_it_runs()
         for name, every_s, work in self._works:
             if self._stop.is_set() or self._monotonic() < self._due[name]:
                 continue
@@ -84,6 +89,12 @@ class Maintenance:
                 reason = str(error) if ours else type(error).__name__
                 log.warning("maintenance_failed", work=name, reason=reason)
         return max(0.0, min(self._due.values()) - self._monotonic())
+
+    def _show_that_it_runs(self) -> None:
+        """Hold a lock that `python -m worker doctor` looks for. It keeps no other beat from its work."""
+        if self._lease is None or not self._lease.held():
+            with suppress(LedgerError):  # the works say that the ledger is away
+                self._lease = open_ledger(self._settings).lock(BEAT)
 
     def _run(self) -> None:
         while not self._stop.is_set():
