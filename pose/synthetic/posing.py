@@ -32,6 +32,15 @@ def rotation_about(axis: str, degrees: float) -> FloatArray:
     }[axis]
 
 
+@dataclass(frozen=True)
+class Stance:
+    """How a person is bent, in degrees: the trunk forward; hips and knees, 0 if straight."""
+
+    lean: float
+    hips: float
+    knees: float
+
+
 @dataclass
 class BodyPose:
     """Joints and frames of a body, first in the body frame, after `transform` in the scene.
@@ -72,9 +81,13 @@ def _arm(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, 
     return upper, upper @ rotation_about("x", -elbow)
 
 
-def _leg(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, FloatArray]:
+def _leg(
+    rng: np.random.Generator, lying: bool, side: int, stance: Stance | None
+) -> tuple[FloatArray, FloatArray]:
     """Return rotations of thigh and shank in the pelvis frame; both point along their own -y."""
-    if not lying:
+    if stance is not None:
+        abduct, flex, knee = rng.normal(9, 7), rng.normal(stance.hips, 4), rng.normal(stance.knees, 4)
+    elif not lying:
         if rng.random() < 0.85:
             abduct, flex, knee = rng.normal(5, 4), rng.normal(2, 6), abs(rng.normal(3, 7))
         else:  # a step, a bent knee, a slight squat
@@ -88,8 +101,21 @@ def _leg(rng: np.random.Generator, lying: bool, side: int) -> tuple[FloatArray, 
     return thigh, thigh @ rotation_about("x", max(knee, 0.0))
 
 
-def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> BodyPose:
-    """Return a random pose in the body frame, in metres: mostly relaxed, sometimes extreme."""
+def sample_pose(
+    rng: np.random.Generator,
+    m: Measures,
+    *,
+    lying: bool,
+    gaze: float | None = None,
+    stance: Stance | None = None,
+) -> BodyPose:
+    """Return a random pose in the body frame, in metres: mostly relaxed, sometimes extreme.
+
+    Args:
+        gaze: degrees by which the head is lowered on average, with a wide spread, below 0 for a child who
+            looks up to the phone; None for heads that are about level with the chest.
+        stance: None for straight legs or, sometimes, a step.
+    """
     bend = 1.0 if rng.random() < 0.8 else 2.2
     pelvis = np.eye(3)
     chest = (
@@ -102,7 +128,7 @@ def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> BodyPo
         chest
         @ rotation_about("y", yaw)
         @ rotation_about("z", rng.normal(0, 8))
-        @ rotation_about("x", rng.normal(4, 11))
+        @ rotation_about("x", rng.normal(4, 11) if gaze is None else rng.normal(gaze, 15))
     )
 
     neck = pelvis[:, 1] * m.spine * 0.5 + chest[:, 1] * m.spine * 0.5
@@ -119,7 +145,7 @@ def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> BodyPo
         elbow = shoulder + upper @ DOWN * m.upper_arm
         wrist = elbow + fore @ DOWN * m.forearm
         hip = side * m.half_hips * pelvis[:, 0]
-        thigh, shank = (pelvis @ f for f in _leg(rng, lying, side))
+        thigh, shank = (pelvis @ f for f in _leg(rng, lying, side, stance))
         knee = hip + thigh @ DOWN * (m.hip_height - m.knee_height)
         ankle = knee + shank @ DOWN * (m.knee_height - m.ankle_height)
         row = 0 if left else 1
@@ -144,18 +170,38 @@ def sample_pose(rng: np.random.Generator, m: Measures, *, lying: bool) -> BodyPo
 def face_points(m: Measures) -> FloatArray:
     """Return nose, eyes and ears (5, 3) on the surface of the head: metres from its centre, head frame."""
     b, h, length = m.head_breadth / 2, m.head_height / 2, m.head_length / 2
-    eye_y = -0.10 * h
+    eye_y = -0.04 * h
     eye_x = 0.43 * b
-    eye_z = length * float(np.sqrt(max(1 - 0.43**2 - 0.10**2, 0)))
+    eye_z = length * float(np.sqrt(max(1 - 0.43**2 - 0.04**2, 0)))
     return np.array(
         [
-            [0.0, -0.38 * h, 1.06 * length],
+            [0.0, -0.33 * h, 1.06 * length],
             [eye_x, eye_y, eye_z],
             [-eye_x, eye_y, eye_z],
-            [1.02 * b, -0.18 * h, -0.05 * length],
-            [-1.02 * b, -0.18 * h, -0.05 * length],
+            [1.02 * b, -0.12 * h, -0.05 * length],
+            [-1.02 * b, -0.12 * h, -0.05 * length],
         ]
     )
+
+
+def reach(body_pose: BodyPose, m: Measures, row: int, target: FloatArray) -> None:
+    """Move an arm so that its wrist is at `target` (3,), or as near as it gets. Row 0 is the left arm.
+
+    The elbow follows from the law of cosines, and lies below and outside.
+    """
+    j = body_pose.joints
+    shoulder, upper, fore = j[5 + row], m.upper_arm, m.forearm
+    away = target - shoulder
+    distance = float(np.clip(np.linalg.norm(away), abs(upper - fore) + 0.02, 0.98 * (upper + fore)))
+    away = away / (np.linalg.norm(away) + 1e-9)
+    out = DOWN + (1 - 2 * row) * 0.6 * body_pose.frames["chest"][:, 0]
+    out = out - (out @ away) * away
+    out /= np.linalg.norm(out) + 1e-9
+    along = (upper**2 - fore**2 + distance**2) / (2 * distance)
+    j[7 + row] = shoulder + along * away + np.sqrt(max(upper**2 - along**2, 0.0)) * out
+    j[9 + row] = shoulder + distance * away
+    hand = j[9 + row] - j[7 + row]
+    body_pose.landmarks[f"hand{row}"] = j[9 + row] + hand / np.linalg.norm(hand) * m.hand
 
 
 # A joint that may touch the ground, its parent joint, and the measure that is the body's radius there.

@@ -46,6 +46,7 @@ def render(
     second_person: bool | None = None,
     identity: int | None = None,
     roll: float = 0.0,
+    varied: bool = False,
 ) -> Rendering:
     """Render a frame of the scan with this seed. The same arguments give the same bytes.
 
@@ -63,6 +64,7 @@ def render(
         second_person=second_person,
         identity=identity,
         roll=roll,
+        varied=varied,
     )
     hits = cast_rays(scene.camera, scene.shapes)
     scan_rng, frame_rng = np.random.default_rng([seed, 7]), np.random.default_rng([seed, 8, frame])

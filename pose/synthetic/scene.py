@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose.scan.calibration import to_intrinsics
+from pose.synthetic.companion import sample_companion, sample_stance
 from pose.synthetic.person import SyntheticPerson, lying_person, standing_person
 from pose.synthetic.posing import rotation_about
-from pose.synthetic.raycast import Camera, Shape, box, cone, plane
+from pose.synthetic.raycast import Camera, Shape, box, cone, ellipsoid, plane
 from pose.synthetic.room import sample_bedding, sample_room
 
 FloatArray = NDArray[np.float64]
@@ -52,6 +53,7 @@ def sample_scene(
     second_person: bool | None = None,
     identity: int | None = None,
     roll: float = 0.0,
+    varied: bool = False,
 ) -> Scene:
     """Return the scene of a seed. Frames of one seed share child, room and phone; pose and view change.
 
@@ -68,6 +70,8 @@ def sample_scene(
             seed, so that the same child appears in several scans, in clothes of other colours.
         roll: degrees by which the phone is turned clockwise, as its holder sees it, from how it is held for
             this posture.
+        varied: more of what real rooms show: adults beside the child in any stance, near and far, and cut by
+            the border; an adult alone; heads held up and down; steeper and farther views; blankets.
 
     Raises:
         ValueError: the posture is unknown, or a number is negative.
@@ -86,16 +90,21 @@ def sample_scene(
     if identity is not None:
         person_rng = np.random.default_rng([identity, 16])
         body_seed, stature = int(person_rng.integers(2**31)), float(person_rng.uniform(0.60, 1.30))
-    if second_person is None:  # present in six of nine frames
+    if second_person is None and not varied:  # present in six of nine frames
         second_person = bool(scan_rng.random() < 0.11) and (frame // 3) % 3 != seed % 3
     if posture == "lying" or (posture == "empty" and scan_rng.random() < 0.5):
         step, camera, people, near = _lying(
-            scan_rng, pose_rng, view_rng, body_seed, stature, second_person, careful
+            scan_rng, pose_rng, view_rng, body_seed, stature, bool(second_person), careful, varied
         )
+    elif varied:
+        step, camera, people, near = _varied_standing(scan_rng, pose_rng, view_rng, body_seed, stature)
     else:
         step, camera, people, near = _standing(
-            scan_rng, pose_rng, view_rng, body_seed, stature, second_person, careful
+            scan_rng, pose_rng, view_rng, body_seed, stature, bool(second_person), careful
         )
+    if varied and second_person is not False and pose_rng.random() < 0.45:
+        companion = sample_companion(pose_rng, body_seed + 1, 1, camera, people[0], posture == "lying")
+        people += [companion] if companion else []
     if posture == "empty":
         people = []
         near = [shape for shape in near if shape.owner == -1]
@@ -170,6 +179,38 @@ def _standing(
     return step, camera, people, near
 
 
+def _varied_standing(
+    scan_rng: np.random.Generator,
+    pose_rng: np.random.Generator,
+    view_rng: np.random.Generator,
+    body_seed: int,
+    stature: float,
+) -> Parts:
+    """Like `_standing`, from farther away and higher up, from all sides; one person in eight is an adult."""
+    adult = scan_rng.random() < 0.12
+    stature = float(scan_rng.uniform(1.4, 1.9)) if adult else stature
+    stance = sample_stance(scan_rng) if adult and scan_rng.random() < 0.6 else None
+    yaw = float(scan_rng.choice([0, 0, 180, 90, -90])) + scan_rng.normal(0, 25) + view_rng.normal(0, 4)
+    pitch = scan_rng.uniform(0, 55) if scan_rng.random() < 0.5 else scan_rng.normal(12, 12)
+    gaze = -pitch * pose_rng.uniform(0.3, 1.0) if pose_rng.random() < 0.7 else 0.0  # most look at the phone
+    child = standing_person(pose_rng, body_seed, 0, stature, yaw, np.zeros(3), gaze=gaze, stance=stance)
+    low, high = child.joints[:, 1].min(), child.joints[:, 1].max()
+    middle = child.joints.mean(axis=0)
+    middle[1] = low + (high - low) * scan_rng.uniform(0.4, 0.75 if adult else 0.6)
+    if adult:
+        distance = float(np.exp(scan_rng.uniform(np.log(0.7), np.log(4.0))))
+    else:
+        distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.3, 1.05)), 0.45, 3.0))
+    distance *= view_rng.uniform(0.95, 1.05)
+    rise = float(np.clip(distance * np.sin(np.radians(pitch)), 0.15 - middle[1], max(1.9 - middle[1], 0.0)))
+    ahead = float(np.sqrt(max(distance**2 - rise**2, 0.2)))
+    spot = middle + np.array([view_rng.normal(0, 0.06), rise, ahead])
+    aim = middle + view_rng.normal(0, 0.06, 3) * distance
+    roll = float(scan_rng.normal(0, 5) + view_rng.normal(0, 2))
+    camera = _phone_camera(spot, aim - spot, np.array([0.0, 1.0, 0.0]), roll, 1)
+    return int(scan_rng.integers(100, 105)), camera, [child], []
+
+
 def _lying(
     scan_rng: np.random.Generator,
     pose_rng: np.random.Generator,
@@ -178,12 +219,15 @@ def _lying(
     stature: float,
     second_person: bool,
     careful: bool,
+    varied: bool,
 ) -> Parts:
     step = int(scan_rng.integers(200, 205))
     roll = float(scan_rng.choice([0, 0, 0, 0, 90, -90, 180])) + scan_rng.normal(0, 14)
     ground, near = sample_bedding(scan_rng, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
-    child = lying_person(pose_rng, body_seed, 0, stature, roll + pose_rng.normal(0, 4), 0.0, at)
+    child = lying_person(
+        pose_rng, body_seed, 0, stature, roll + pose_rng.normal(0, 4), 0.0, at, gaze=0.0 if varied else None
+    )
     middle = (child.joints.min(0) + child.joints.max(0)) / 2
     distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.45, 0.95)), 0.6, 1.9))
     distance = min(distance, 1.35) if careful else distance
@@ -198,6 +242,8 @@ def _lying(
     tilt = float(scan_rng.normal(0, 11) + view_rng.normal(0, 2))
     camera = _phone_camera(spot, aim - spot, np.array([0.0, 0.0, -1.0]), tilt, 3)
     people = [child]
+    if varied and scan_rng.random() < 0.12:
+        near = [*near, _blanket(scan_rng, child)]
     if second_person:  # a helper beside the child: mostly feet and legs are in view
         (person_rng,) = scan_rng.spawn(1)
         towards = rotation_about("y", person_rng.uniform(-180, 180))
@@ -215,6 +261,17 @@ def _lying(
             near.append(cone("skin", -2, hold, elbow, 0.03, 0.045))
             near.append(cone("skin", -2, hold, hold + scan_rng.normal(0, 0.04, 3), 0.032, 0.02))
     return step, camera, people, near
+
+
+def _blanket(rng: np.random.Generator, child: SyntheticPerson) -> Shape:
+    """Return a blanket over the legs of a lying child, up to the hips or the waist."""
+    hips, feet = child.joints[[11, 12]].mean(axis=0), child.joints[[15, 16]].mean(axis=0)
+    along = feet - hips
+    length = float(np.linalg.norm(along)) + 1e-6
+    frame = rotation_about("y", np.degrees(np.arctan2(along[0], along[2])))
+    top = min(child.joints[11:, 1].max() + 0.04, 0.3)
+    radii = (rng.uniform(0.2, 0.4), top, length * rng.uniform(0.6, 0.75))
+    return ellipsoid("mat", -1, (hips + feet) / 2 * np.array([1.0, 0.0, 1.0]), frame, radii, wrinkle=0.008)
 
 
 def _phone_camera(spot: FloatArray, forward: FloatArray, up: FloatArray, roll: float, turns: int) -> Camera:

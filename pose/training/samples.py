@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose import keypoints as kp
-from pose.estimators.depth_hrnet import MAPS
+from pose.estimators.depth_hrnet import HEAD_MAP, MAPS
 from pose.estimators.depth_input import INPUT_SIZE, STRIDE, network_input, picture_to_input
 from pose.estimators.heatmap import pixels_to_cells
 from pose.geometry.orientation import turns_for_step
+from pose.synthetic.dressing import HEAD_PARTS
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 MAX_PEOPLE: Final = 2  # in one rendering
+_SEEN_HEAD: Final = 12  # pixels of the depth map
 HIDDEN_WEIGHT: Final = 0.4  # hidden joints can only be guessed, so they count less
 
 Sample = dict[str, Tensor]
@@ -28,10 +30,11 @@ def training_sample(index: int) -> Sample:
     seed = FIRST_TRAINING_SEED + index
     rng = np.random.default_rng([seed, 9])
     # Lying children are harder: they have more poses and stand out less from the floor.
-    posture = str(rng.choice(["standing", "lying", "empty"], p=[0.32, 0.58, 0.10]))
+    posture = str(rng.choice(["standing", "lying", "empty"], p=[0.43, 0.47, 0.10]))
     size = (240, 180) if rng.random() < 0.7 else (180, 135)
     # Most renderings are careless: real scans do not always follow the guidelines.
-    rendering = render(seed, posture, size, frame=int(rng.integers(0, 9)), careful=bool(rng.random() < 0.35))
+    frame, careful, varied = int(rng.integers(0, 9)), bool(rng.random() < 0.35), bool(rng.random() < 0.6)
+    rendering = render(seed, posture, size, frame=frame, careful=careful, varied=varied)
     return to_sample(rendering, _sample_floor(rng))
 
 
@@ -63,9 +66,11 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
         pixels = picture_to_input(points, turns, *size)
         inside = ((pixels > -0.5) & (pixels < (INPUT_SIZE[1] - 0.5, INPUT_SIZE[0] - 0.5))).all(axis=1)
         centres[number] = pixels_to_cells(pixels, STRIDE)
-        # Leave out a second person with fewer than three visible points.
-        present[number] = inside & (visible.sum() >= 3 if number else True)
-        if number == 0:
+        present[number] = inside & (number == 0 or visible.sum() >= 3)
+        if number:  # a second person's head counts if enough of it is seen
+            seen = _head_pixels(rendering, person) >= _SEEN_HEAD
+            present[number, HEAD_MAP] = bool(np.asarray(inside)[HEAD_MAP]) and seen
+        else:
             weight = np.where(visible | ~inside, 1.0, HIDDEN_WEIGHT)
     return {
         "input": torch.from_numpy(network_input(rendering.depthmap, turns, floor)).half(),
@@ -73,6 +78,11 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
         "present": torch.from_numpy(present),
         "weight": torch.from_numpy(weight).float(),
     }
+
+
+def _head_pixels(rendering: Rendering, person: SyntheticPerson) -> int:
+    shapes, hits = rendering.scene.shapes, rendering.hits
+    return int((hits.part_mask(shapes, *HEAD_PARTS) & hits.owner_mask(shapes, person.owner)).sum())
 
 
 def _keypoints(

@@ -34,6 +34,7 @@ from pose.estimators.loading import choose_device
 from pose.hrnet import HRNet, build_hrnet
 from pose.synthetic.render import render
 from pose.training.samples import Sample, to_sample, training_sample
+from pose.weights.checkpoint import read_checkpoint
 
 MAP_SIZE = (INPUT_SIZE[0] // STRIDE, INPUT_SIZE[1] // STRIDE)
 EMA_DECAY = 0.999
@@ -154,6 +155,8 @@ def train(
     workers: int,
     save_every: int,
     console: Console,
+    start: Path | None = None,
+    first: int = 0,
 ) -> None:
     """Train until `steps` steps are done, including those of a run in `out`, which is resumed.
 
@@ -164,6 +167,9 @@ def train(
         peak: highest learning rate.
         workers: processes that render; 0 renders in this one.
         save_every: steps between two saves; the last step is saved as well.
+        start: weights that the run begins with; None begins with random ones.
+        first: index of the first sample. Runs that begin with the same weights and see other samples can be
+            averaged (Wortsman et al., "Model soups", ICML 2022).
 
     Raises:
         RuntimeError: the run in `out` is one of another variant.
@@ -172,6 +178,8 @@ def train(
     nn.init.constant_(network.final_layer.bias, -4.0)  # type: ignore[arg-type]  # heatmaps are mostly empty
     network = network.to(memory_format=torch.channels_last)
     average = build_hrnet(variant, in_channels=CHANNELS, out_channels=MAPS).to(device)
+    if start is not None:
+        network.load_state_dict(read_checkpoint(start).tensors)
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=0.01)
     run = TrainingRun(network, average, optimiser, variant)
@@ -179,17 +187,17 @@ def train(
         run.load(out)
         console.print(f"resuming from step {run.step}")
     loader: Any = DataLoader(
-        TrainingSet(run.step * batch),
+        TrainingSet(first + run.step * batch),
         batch_size=batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
-    started, first, total = time.perf_counter(), run.step, 0.0
+    started, resumed, total = time.perf_counter(), run.step, 0.0
     network.train()
     for sample in islice(loader, max(steps - run.step, 0)):
         total += _step(run, sample, learning_rate(run.step, steps, peak), device)
         if run.step % 50 == 0:
-            rate = batch * (run.step - first) / (time.perf_counter() - started)
+            rate = batch * (run.step - resumed) / (time.perf_counter() - started)
             console.print(f"step {run.step}/{steps}  loss {total / 50:.3f}  {rate:.0f} renderings/s")
             total = 0.0
         if run.step % save_every == 0 or run.step == steps:
@@ -272,6 +280,8 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 1,
     every: Annotated[int, typer.Option(help="Steps between two saves.")] = 500,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with; default: random.")] = None,
+    first: Annotated[int, typer.Option(help="Index of the first rendering.", min=0)] = 0,
 ) -> None:
     """Train the embedded depth network on rendered people, or resume a run that was stopped."""
     out.mkdir(parents=True, exist_ok=True)
@@ -287,6 +297,8 @@ def main(
         workers=workers,
         save_every=every,
         console=Console(),
+        start=start,
+        first=first,
     )
 
 

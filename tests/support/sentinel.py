@@ -35,7 +35,7 @@ class Sentinel:
     def master(self) -> int:
         """The port of the master."""
         with redis.Redis(port=self._ports.first) as client:
-            return int(client.sentinel_get_master_addr_by_name(MASTER_NAME)[1])  # type: ignore[index, no-untyped-call]
+            return int(client.sentinel_get_master_addr_by_name(MASTER_NAME)[1])
 
     def kill_master(self) -> None:
         """Kill the master, and wait until the other server is it."""
@@ -90,6 +90,6 @@ class Sentinel:
     def _knows_replica(self) -> bool:
         try:
             with redis.Redis(port=self._ports.first) as client:
-                return bool(client.sentinel_slaves(MASTER_NAME))  # type: ignore[no-untyped-call]
+                return bool(client.sentinel_slaves(MASTER_NAME))
         except redis.ConnectionError:
             return False

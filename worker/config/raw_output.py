@@ -1,7 +1,7 @@
 """Make log events of what is written to standard output and error without the logging.
 
-Celery prints a banner, C libraries print warnings, Python prints tracebacks of threads. Where the log is JSON,
-each line of it would be one that a log reader cannot parse.
+Celery prints a banner, C libraries print warnings, Python prints tracebacks of threads. Where the log is
+JSON, a program that reads it could not parse their lines.
 """
 
 from __future__ import annotations

@@ -189,10 +189,12 @@ class Settings(BaseSettings):
     model: Estimator = "auto"
     weights_url: WeightsUrl | None = None  # None: the cache of the current user
     detector: Detector = "fasterrcnn-resnet50-fpn"
+    detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"  # what runs the networks
     concurrency: int = Field(default=1, ge=1, le=256)  # processes; each loads the model
     torch_threads: int = Field(default=0, ge=0, le=1024)  # per process; 0: share out the cores
     oom_to_cpu: bool = False  # use the CPU if a single frame does not fit into the GPU's memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -15,55 +16,18 @@ ALIKE: Final = 0.82
 SHORT_ALIKE: Final = 0.9
 SHORT: Final = 5
 # A variable that begins with one of these words means this program, whatever its other words are.
-FAMILIES: Final = frozenset(
-    [
-        "CELERY",
-        "REDIS",
-        "QUEUE",
-        "SCAN",
-        "SCANS",
-        "RESULT",
-        "RESULTS",
-        "WEIGHT",
-        "WEIGHTS",
-        "ARRIVAL",
-        "ARRIVALS",
-        "EVENT",
-        "EVENTS",
-        "DETECTOR",
-        "RETRY",
-        "RECONCILE",
-        "RETENTION",
-        "LOCK",
-        "SHUTDOWN",
-    ]
+FAMILIES: Final = re.compile(
+    r"CELERY|REDIS|QUEUE|SCANS?|RESULTS?|WEIGHTS?|ARRIVALS?|EVENTS?|DETECTOR|RETRY|RECONCILE|RETENTION|LOCK"
+    r"|SHUTDOWN"
 )
 PREFIXES: Final = ("POSE_", "WORKER_", "POSE_WORKER_", "CELERY_")
-# Variables of other programs that begin or read like ours: of Celery, boto3, PyTorch and Kubernetes.
-OF_OTHERS: Final = frozenset(
-    [
-        "AWS_ENDPOINT_URL",
-        "CELERY_APP",
-        "CELERY_CONFIG_MODULE",
-        "CELERY_CUSTOM_WORKER_POOL",
-        "CELERY_LOADER",
-        "CELERY_LOG_FILE",
-        "CELERY_LOG_LEVEL",
-        "CELERY_LOG_REDIRECT",
-        "CELERY_LOG_REDIRECT_LEVEL",
-        "CELERY_NO_COLOR",
-        "CELERY_QUIET",
-        "CELERY_RDB_HOST",
-        "CELERY_RDB_PORT",
-        "CELERY_SKIP_CHECKS",
-        "CELERY_TRACE_APP",
-        "CELERY_WORKDIR",
-        "TORCH_HOME",
-        "TORCH_LOGS",
-    ]
+# Variables of other programs that read like ours: of boto3, PyTorch, Celery and Kubernetes. Celery reads
+# `CELERY_WORKER_LOGLEVEL` for `celery worker --loglevel`.
+OF_OTHERS: Final = re.compile(
+    r"AWS_ENDPOINT_URL|TORCH_HOME|TORCH_LOGS"
+    r"|CELERY_(APP|CONFIG_MODULE|LOADER|CUSTOM_WORKER_POOL|NO_COLOR|QUIET|SKIP_CHECKS|TRACE_APP|WORKDIR)"
+    r"|CELERY_(LOG|RDB|WORKER|BEAT|FLOWER)_.*"
 )
-# Celery reads `CELERY_WORKER_LOGLEVEL` for `celery worker --loglevel`.
-_BEGINNINGS_OF_OTHERS: Final = ("CELERY_WORKER_", "CELERY_BEAT_", "CELERY_FLOWER_")
 _ENDINGS_OF_OTHERS: Final = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "_TCP", "_ADDR", "_PROTO")
 
 
@@ -83,9 +47,7 @@ def misspelt_variables(
     ours = {*known, *(f"{name}_FILE" for name in (*SECRETS, *S3_KEYS))}
     for variable in sorted(environment):
         name = variable.upper()  # pydantic reads a setting in small letters as well
-        if name in ours or name in OF_OTHERS or name.startswith(_BEGINNINGS_OF_OTHERS):
-            continue
-        if name.endswith(_ENDINGS_OF_OTHERS):
+        if name in ours or OF_OTHERS.fullmatch(name) or name.endswith(_ENDINGS_OF_OTHERS):
             continue
         nearest = _nearest(name, known)
         if nearest is not None:
@@ -99,7 +61,7 @@ def _nearest(name: str, settings: list[str]) -> str | None:
     by_words = [each for each in settings if _same_words(name, each)]
     if by_words:
         return _most_alike(name, by_words, 0.0)
-    if name.partition("_")[0] in FAMILIES:
+    if FAMILIES.fullmatch(name.partition("_")[0]):
         return _most_alike(name, settings, 0.0)
     return _most_alike(name, settings, SHORT_ALIKE if len(name) <= SHORT else ALIKE)
 

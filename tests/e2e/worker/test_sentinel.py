@@ -1,4 +1,4 @@
-"""Broker, results, locks and events on the master that a real Redis Sentinel names, before and after a failover."""
+"""Broker, results, locks and events on the master that a real Redis Sentinel names."""
 
 from __future__ import annotations
 

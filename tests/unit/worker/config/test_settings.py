@@ -29,6 +29,8 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "DETECTOR": ("detector", "ssdlite320-mobilenet-v3-large"),
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
+        "RUNTIME": ("runtime", "openvino"),
+        "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
         "FLIP_TEST": ("flip_test", True),
