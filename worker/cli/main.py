@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
-from worker.cli.operate import doctor
+from worker.cli.operate import doctor, metrics
 from worker.cli.subprocesses import Stopped, StopRequests
 from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
@@ -272,6 +272,7 @@ def health(
 
 
 cli.command()(doctor)
+cli.command()(_exit_on_error()(metrics))
 
 
 def _open() -> tuple[Settings, Storage, Storage]:
