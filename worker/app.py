@@ -16,6 +16,7 @@ from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
+import worker.runtime.scheduled  # registers `inspect scheduled`  # noqa: F401
 from worker.broker import purging
 from worker.config.celery import celery_config, make_folders
 from worker.config.logs import get_logger
@@ -27,6 +28,8 @@ from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
+from worker.runtime import maintenance  # noqa: F401  starts with beat
+from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
@@ -77,7 +80,7 @@ class Loader(AppLoader):
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
-app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, MoveDelayed, PauseIntake, RestoreTimeLimits))
 
 
 class _Started:

@@ -102,10 +102,13 @@ def reconcile(
     sweep: Annotated[bool, typer.Option("--all", help="Look through all of the storage too.")] = False,
 ) -> None:
     """Put overdue scans back into the queue: scans that no worker reported on before their deadline."""
+    from worker.app import app
+    from worker.broker.waiting import waiting_scans
     from worker.scans.reconcile import reconcile as send_overdue
 
     settings, scans, results = _open()
-    sent = send_overdue(settings, scans, results, _sender(), sweep=sweep)
+    send = _sender()
+    sent = send_overdue(settings, scans, results, send, waiting=lambda: waiting_scans(app), sweep=sweep)
     for scan_id in sent:
         typer.echo(f"{scan_id}: queued again")
     if not sent:

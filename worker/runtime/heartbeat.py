@@ -127,8 +127,12 @@ class HeartbeatStep(bootsteps.StartStopStep):
     def _heartbeat(self, consumer: Any, not_ready: str | None) -> Heartbeat:
         now = time.monotonic()
         requests, active = tuple(state.reserved_requests), set(state.active_requests)
+        # Counted from when a process was free: a message may wait for a long scan.
+        waits = len(active) < consumer.pool.num_processes
         self._waiting_since = {
-            each.id: self._waiting_since.get(each.id, now) for each in requests if each not in active
+            each.id: self._waiting_since.get(each.id, now)
+            for each in requests
+            if waits and each not in active
         }
         tasks = consumer.task_consumer if not_ready is None else None
         queues = (
@@ -154,7 +158,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
     def _problem(self, now: float, active: set[Any]) -> str | None:
         waited = max((now - since for since in self._waiting_since.values()), default=0.0)
         if waited > START_S:
-            return f"no process has started with a scan that came {waited:.0f} s ago"
+            return f"a scan has waited for {waited:.0f} s although a process is free"
         for request in active:
             runs_for = time.time() - request.time_start
             if runs_for > (request.task.time_limit or self._settings.time_limit_s) + OVERTIME_S:
