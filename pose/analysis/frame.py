@@ -23,10 +23,11 @@ from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
 from pose.geometry.orientation import turns_of_person
+from pose.lifting.head_height import head_height, object_height
 from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
-from pose.lifting.posture import PostureEstimate, classify_posture
+from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import MISALIGNED, Anonymised, redact_heads
 from pose.privacy.face_detector import FaceDetector
@@ -214,6 +215,7 @@ def finish_frame(
         camera_angle_deg=rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=rounded(distance),
+        head_height_m=rounded(_head_height(frame, people, skeleton, posture)),
         exif_orientation=frame.exif_orientation,
         alignment=alignment_result(frame, found),
         quality=quality.check(options.limits, frame, found, distance, posture),
@@ -240,6 +242,16 @@ def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
         picture=None,
     )
     return FrameAnalysis(result, {artefact_name(frame.order, POSE): _pose_json(result)})
+
+
+def _head_height(
+    frame: Frame, people: Sequence[Person], skeleton: Skeleton | None, posture: PostureEstimate | None
+) -> float | None:
+    if not people and frame.floor is not None:
+        return object_height(frame.depthmap, frame.floor)
+    if skeleton is None or posture is None or posture.posture is not Posture.STANDING:
+        return None
+    return head_height(frame.depthmap, skeleton)
 
 
 def _pose_json(result: FrameResult) -> bytes:

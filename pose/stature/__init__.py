@@ -1,1 +1,0 @@
-"""A child's stature from a depth map and a skeleton."""
