@@ -37,12 +37,6 @@ def nobody(order: int = 0) -> JudgedFrame:
         (USABLE + 0.01, "repeat"),
         (None, "repeat"),
     ],
-        (GOOD, "good"),
-        (GOOD + 0.01, "usable"),
-        (USABLE, "usable"),
-        (USABLE + 0.01, "repeat"),
-        (None, "repeat"),
-    ],
 )
 def test_the_width_of_the_interval_decides(half, verdict):
     assert judge(figures(half), [nobody()], QualityLimits())[0] == verdict
