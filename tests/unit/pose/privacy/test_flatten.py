@@ -5,12 +5,14 @@ import numpy as np
 from pose.analysis.depth_picture import NOT_MEASURED, depth_picture
 from pose.evaluation.harness import render_scan
 from pose.privacy.flatten import flatten_heads, head_mask
-from pose.privacy.region import HeadRegion, PlacedBy, disc
+from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
 
 
 def head_in(view):
     centre, radius = np.array([90.0, 120.0]), 25.0
-    return HeadRegion((90.0, 120.0), radius, disc(centre, radius), PlacedBy.FACE_DETECTOR)
+    return HeadRegion(
+        (90.0, 120.0), radius, hull(disc(centre, radius), view.picture_size), PlacedBy.FACE_DETECTOR
+    )
 
 
 def view_of_child():
