@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-
 .PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(RUNTIME) ## Install the project into .venv (TORCH_INDEX=… takes PyTorch from there)
 
@@ -55,7 +55,7 @@ scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 1
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.evaluation.estimator $(ARGS)
 
-length-error: $(RUNTIME) ## Measure how far off body lengths are, and set their intervals (ARGS=--check only checks them)
+length-error: $(RUNTIME) ## Measure how far off body lengths are; write the constants of their intervals
 	$(BIN)/python -m pose.evaluation.length_error $(ARGS)
 
 faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures (ARGS="--face-detector haar")

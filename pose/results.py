@@ -196,6 +196,11 @@ class FrameResult(_Model):
     camera_angle_deg: float | None = Field(description="of the camera's axis above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
     child_distance_m: Metres | None = Field(description="from the camera; null without exactly one person")
+    head_height_m: Metres | None = Field(
+        default=None,
+        description="top of the only person's head above the floor, if that person stands; without people, of"
+        " the object in the middle; null if the picture cuts it off",
+    )
     exif_orientation: int = Field(
         default=1,
         ge=1,

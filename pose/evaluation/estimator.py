@@ -8,7 +8,6 @@ all of them are wrong.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -34,10 +33,11 @@ from pose.evaluation.harness import (
     to_frame,
     torso_length,
 )
-from pose.evaluation.real import evaluate_real
+from pose.evaluation.real import measure_real
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 MAX_ERROR: Final = 0.2  # torso lengths
+SMALL_ERROR: Final = 0.1
 _GROUPS: Final[dict[str, tuple[int, ...]]] = {
     "head": kp.HEAD,
     "shoulders": (5, 6),
@@ -55,20 +55,19 @@ class Tally:
 
     Attributes:
         right, visible: (17,) frames in which a keypoint was found in the right place, and was visible.
+        exact: (17,) the same within `SMALL_ERROR`.
         posture_right: scans whose posture was classified correctly.
         unused: scans without a usable frame.
         found: frames in which a person was found.
         extra: people found beyond those in the scene.
         length_cm: body length of each scan minus the true one.
-        length_in_interval: of each scan, whether the interval of its body length holds the true one.
-        length_half_width_cm: half the width of that interval.
-        verdicts: number of scans with each verdict.
         joint_cm: 3D distances of visible joints to the true ones.
         scores: mean keypoint score of the child in each frame.
     """
 
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
     visible: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
+    exact: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
     scans: int = 0
     posture_right: int = 0
     unused: int = 0
@@ -76,9 +75,6 @@ class Tally:
     found: int = 0
     extra: int = 0
     length_cm: list[float] = field(default_factory=list)
-    length_in_interval: list[bool] = field(default_factory=list)
-    length_half_width_cm: list[float] = field(default_factory=list)
-    verdicts: Counter[str] = field(default_factory=Counter)
     joint_cm: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
@@ -93,13 +89,9 @@ def tally_scan(tally: Tally, estimator: pose.Estimator, seed: int, posture: str,
     result = pose.analyse_scan(scan, estimator).result
     tally.posture_right += result.posture == posture
     tally.unused += result.frames_used == 0
-    tally.verdicts[str(result.verdict)] += 1
-    length = result.body_length_estimate_m
-    if length is not None:
+    if result.body_length_m is not None:
         truth = float(np.median([rendering.scene.people[0].length for rendering in renderings]))
-        tally.length_cm.append(100 * (length.value - truth))
-        tally.length_in_interval.append(length.low <= truth <= length.high)
-        tally.length_half_width_cm.append(100 * length.half_width)
+        tally.length_cm.append(100 * (result.body_length_m - truth))
     for frame_result, rendering in zip(result.frames, renderings, strict=True):
         joints = frame_result.people[0].skeleton if len(frame_result.people) == 1 else None
         if joints is not None:
@@ -123,6 +115,7 @@ def _tally_frame(tally: Tally, frame: pose.Frame, rendering: Rendering, people: 
     errors = [np.linalg.norm(person.keypoints - truth, axis=1) for person in people]
     nearest = min(range(len(people)), key=lambda i: float(np.median(errors[i])))
     tally.right += visible & (errors[nearest] < MAX_ERROR * torso_length(truth))
+    tally.exact += visible & (errors[nearest] < SMALL_ERROR * torso_length(truth))
     tally.scores.append(people[nearest].score)
 
 
@@ -131,6 +124,7 @@ def report(tally: Tally) -> dict[str, Any]:
     return {
         "scans": tally.scans,
         "pck_0.2": share(tally.right.sum(), tally.visible.sum()),
+        "pck_0.1": share(tally.exact.sum(), tally.visible.sum()),
         "pck_by_group": {
             name: share(tally.right[list(group)].sum(), tally.visible[list(group)].sum())
             for name, group in _GROUPS.items()
@@ -141,11 +135,6 @@ def report(tally: Tally) -> dict[str, Any]:
         "scans_without_used_frame": tally.unused,
         "body_length_error_cm_median": percentile(np.abs(tally.length_cm), 50),
         "body_length_bias_cm_median": percentile(tally.length_cm, 50),
-        "body_length_interval_holds_truth": share(
-            sum(tally.length_in_interval), len(tally.length_in_interval)
-        ),
-        "body_length_half_width_cm_median": percentile(tally.length_half_width_cm, 50),
-        "verdicts": dict(sorted(tally.verdicts.items())),
         "joint_error_cm_median": percentile(tally.joint_cm, 50),
         "score_p05": percentile(tally.scores, 5),
     }
@@ -181,6 +170,7 @@ def evaluate(estimator: pose.Estimator, scans: int, rooms: int, *, careful: bool
         "careful": careful,
         **{posture: report(tally) for posture, tally in tallies.items()},
         "pck_0.2": share(sum(t.right.sum() for t in both), sum(t.visible.sum() for t in both)),
+        "pck_0.1": share(sum(t.exact.sum() for t in both), sum(t.visible.sum() for t in both)),
         "posture_right": share(sum(t.posture_right for t in both), scans),
         "empty": empty_rooms(estimator, rooms, careful=careful),
     }
@@ -195,14 +185,14 @@ def main(
     weights: Weights = None,
     plush: Annotated[Path | None, typer.Option(help="A scan without people, as the plush dog's.")] = None,
     real: Annotated[
-        Path | None, typer.Option(help="Only measure the real scans of this folder, by its truth.json.")
+        Path | None, typer.Option(help="Only measure on real scans: a folder of them with truth.json.")
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure the depth network on held-out rendered scans, or on real ones; print the report as JSON."""
+    """Measure the depth network on held-out rendered scans and print the report as JSON."""
     estimator = load_depth_network(weights, device)
     if real is not None:
-        print_report(evaluate_real(estimator, real))
+        print_report(measure_real(estimator, real))
         return
     found = evaluate(estimator, scans, rooms, careful=not careless)
     if plush is not None:

@@ -1,123 +1,89 @@
-"""Measure the shipped model on real scans whose truth was recorded by hand: `make evaluate ARGS="--real
-FOLDER"`.
+"""Measure an estimator on real scans whose joints people marked: `make evaluate ARGS="--real FOLDER"`.
 
-The folder holds scans, and `truth.json`: for each scan `posture`, `stature_m`, and for each frame `joints` by
-name, (u, v) in pixels of the upright picture, and the names of `hidden` ones, which are guesses and do not
-count. In a scan of the folder that `truth.json` does not name, nobody is.
+FOLDER has one folder a scan, and `truth.json`: for each scan with a child its `posture`, `stature_m`, and for
+each frame `joints`, by COCO's name, as [u, v] in pixels of the upright picture, and `hidden`, the names of
+those that are guesses and do not count. In scans that it does not name, nobody is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 import pose
 from pose import keypoints as kp
 from pose.evaluation.harness import share, torso_length
-from pose.geometry.orientation import turns_for_step, unturn_points
+from pose.geometry.orientation import turn_points, turns_for_step
 
-TRUTH: Final = "truth.json"
-NEAR: Final = (0.2, 0.1)  # torso lengths
-BODY_SHARE: Final = 0.835  # usual length from eye to ankle, as a share of the stature
+ERRORS: Final = (0.2, 0.1)  # torso lengths within which a joint is right
+USUAL: Final = 0.835  # body length (eye, hip, knee, ankle) as a share of the stature, a rule of thumb
 
-
-class TrueFrame(BaseModel):
-    """The joints of a frame in pixels of the upright picture, and the names of those that are guesses."""
-
-    model_config = ConfigDict(extra="ignore")
-    joints: dict[str, tuple[float, float]]
-    hidden: list[str] = Field(default_factory=list)
+FloatArray = NDArray[np.float64]
 
 
-class TrueScan(BaseModel):
-    """What was recorded of a scan by hand."""
+def measure_real(estimator: pose.Estimator, folder: Path) -> dict[str, Any]:
+    """Return what an estimator, and the analysis with it, finds in each scan of a folder.
 
-    model_config = ConfigDict(extra="ignore")
-    posture: pose.Posture
-    stature_m: Annotated[float, Field(gt=0)] | None = None
-    frames: list[TrueFrame]
-
-
-@dataclass
-class _Joints:
-    """Counts of joints over frames: how many are marked, and how many were found within each of `NEAR`."""
-
-    marked: int = 0
-    found: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(NEAR), np.int64))
-
-
-def evaluate_real(estimator: pose.Estimator, folder: Path) -> dict[str, Any]:
-    """Return a record for `json.dumps`: what was found in each scan of a folder, and shares over all.
+    Returns:
+        a record for `json.dumps`: shares over all marked joints, and figures of each scan.
 
     Raises:
-        OSError, ValueError: there is no such folder, or no `truth.json` as it is described above.
-        InvalidScan: a scan cannot be read.
+        FileNotFoundError: the folder has no `truth.json`.
+        pose.PoseError: a scan cannot be read.
     """
-    truths = TypeAdapter(dict[str, TrueScan]).validate_json((folder / TRUTH).read_bytes())
-    joints, scans = _Joints(), {}
+    truth = json.loads((folder / "truth.json").read_text("utf-8"))
+    scans: dict[str, Any] = {}
+    errors: list[FloatArray] = []
     for path in sorted(each for each in folder.iterdir() if each.is_dir()):
-        scans[path.name] = _scan_record(estimator, pose.read_scan(path), truths.get(path.name), joints)
-    known = [record for record in scans.values() if "posture_right" in record]
-    return {
-        "scans": scans,
-        **{
-            f"pck_{near}": share(int(count), joints.marked)
-            for near, count in zip(NEAR, joints.found, strict=True)
-        },
-        "marked_joints": joints.marked,
-        "posture_right": share(sum(record["posture_right"] for record in known), len(known)),
-        "with_body_length": share(sum(record["body_length_m"] is not None for record in known), len(known)),
-    }
+        scan = pose.read_scan(path)
+        people = estimator.estimate(scan.frames)
+        found: dict[str, Any] = {"people_in_each_frame": [len(each) for each in people]}
+        if path.name in truth:
+            known = truth[path.name]
+            own = [
+                joint_errors(frame, each, marked)
+                for frame, each, marked in zip(scan.frames, people, known["frames"], strict=True)
+            ]
+            errors += own
+            found |= _shares(own) | _figures(pose.analyse_scan(scan, estimator).result, known)
+        scans[path.name] = found
+    return {"model": estimator.name, "version": estimator.version, **_shares(errors), "scans": scans}
 
 
-def _scan_record(
-    estimator: pose.Estimator, scan: pose.Scan, truth: TrueScan | None, joints: _Joints
-) -> dict[str, Any]:
-    analysis = pose.analyse_scan(scan, estimator, scan_id="real")
-    result, length = analysis.result, analysis.result.body_length_estimate_m
-    record: dict[str, Any] = {"people": [len(frame.people) for frame in result.frames]}
-    if truth is None:
-        return record
-    own = _Joints()
-    found_in = {frame.order: frame.people for frame in result.frames}
-    for frame, marked in zip(scan.frames, truth.frames, strict=True):
-        _tally(own, frame, marked, found_in[frame.order])
-    joints.marked += own.marked
-    joints.found += own.found
-    return record | {
-        **{f"pck_{near}": share(int(count), own.marked) for near, count in zip(NEAR, own.found, strict=True)},
-        "posture": result.posture.value,
-        "posture_right": result.posture is truth.posture,
-        "body_length_m": result.body_length_m,
-        "interval_m": None if length is None else [length.low, length.high],
-        "usual_length_m": None if truth.stature_m is None else round(BODY_SHARE * truth.stature_m, 3),
-        "frames_used": result.frames_used,
-        "weights": [frame.weight for frame in result.frames],
-        "verdict": None if result.verdict is None else result.verdict.value,
-        "reasons": [reason.text for reason in result.verdict_reasons],
-    }
+def joint_errors(frame: pose.Frame, people: list[pose.Person], marked: dict[str, Any]) -> FloatArray:
+    """Return the distance of each marked, visible joint to the first person's, (n,) in torso lengths.
 
-
-def _tally(
-    joints: _Joints,
-    frame: pose.Frame,
-    truth: TrueFrame,
-    people: Sequence[pose.PersonResult],
-) -> None:
-    """Count the joints that are near their marks. Of several people, take the one with the highest score."""
-    upright = np.array([truth.joints.get(name, (np.nan, np.nan)) for name in kp.NAMES])
-    marks = unturn_points(upright, turns_for_step(frame.step), *frame.picture_size)
-    seen = np.array([name in truth.joints and name not in truth.hidden for name in kp.NAMES])
-    joints.marked += int(seen.sum())
+    Infinite if nobody was found.
+    """
+    names = [name for name in marked["joints"] if name not in marked["hidden"]]
+    true = np.full((kp.COUNT, 2), np.nan)
+    for name, at in marked["joints"].items():
+        true[kp.NAMES.index(name)] = at
+    rows = [kp.NAMES.index(name) for name in names]
     if not people:
-        return
-    person = max(people, key=lambda each: each.score)
-    found = np.array([(point.u, point.v) for point in person.keypoints])
-    distance = np.linalg.norm(found - marks, axis=1) / torso_length(marks)
-    joints.found += [int((distance[seen] <= near).sum()) for near in NEAR]
+        return np.full(len(rows), np.inf)
+    upright = turn_points(people[0].keypoints, turns_for_step(frame.step), *frame.picture_size)
+    return np.asarray(np.linalg.norm(upright[rows] - true[rows], axis=1) / torso_length(true))
+
+
+def _shares(errors: list[FloatArray]) -> dict[str, Any]:
+    joined = np.concatenate([*errors, np.zeros(0)])
+    return {f"pck_{limit}": share((joined < limit).sum(), len(joined)) for limit in ERRORS}
+
+
+def _figures(result: pose.ScanResult, known: dict[str, Any]) -> dict[str, Any]:
+    length = result.body_length_estimate_m
+    return {
+        "posture_right": result.posture == known["posture"],
+        "stature_m": known["stature_m"],
+        "body_length_usual_m": round(USUAL * known["stature_m"], 3),
+        "body_length_m": None if length is None else [length.low, length.value, length.high],
+        "head_height_m": [frame.head_height_m for frame in result.frames],
+        "frames_used": result.frames_used,
+        "verdict": result.verdict,
+        "reasons": [reason.code for reason in result.verdict_reasons],
+    }

@@ -189,3 +189,16 @@ class Transport(redis.Transport):
 
     Channel = Channel
     connection_errors = (*redis.Transport.connection_errors, redis_py.ResponseError)
+
+
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """The same on the master that sentinels name."""
+
+    from_transport_options = (*redis.SentinelChannel.from_transport_options, "max_message_bytes")  # type: ignore[assignment]
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """The transport behind `sentinel://`. After a failover it connects to the new master."""
+
+    Channel = SentinelChannel
+    default_port = redis.SentinelTransport.default_port

@@ -22,7 +22,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": _transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "task_default_queue": settings.queue,
         "result_backend": settings.result_backend,
+        "result_backend_transport_options": _master(settings),
         # Ten short tries: no scan fails while the result store is away for a moment, and none waits long for
         # it. What became of a scan is in its status.json.
         "result_backend_always_retry": True,
@@ -80,10 +82,16 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "max_message_bytes": settings.max_message_bytes,
+            **_master(settings),
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,
         }
     return {}
+
+
+def _master(settings: Settings) -> dict[str, Any]:
+    """Return the option that names the master behind sentinels."""
+    return {} if settings.redis_master_name is None else {"master_name": settings.redis_master_name}
 
 
 def broker_folders(settings: Settings) -> tuple[Path, Path]:

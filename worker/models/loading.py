@@ -71,7 +71,7 @@ def get_face_detector(settings: Settings) -> FaceDetector:
 
 def _estimators(settings: Settings) -> tuple[Estimator, ...]:
     key = (os.getpid(), settings)
-    with _lock:  # the pool `threads` asks several times at once
+    with _lock:
         if key not in _loaded:
             _loaded[key] = _load_with_fallback(settings)
             for estimator in _loaded[key]:

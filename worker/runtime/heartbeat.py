@@ -3,8 +3,6 @@
 `python -m worker health` reads the file, and looks whether messages wait that the worker could take and does
 not. The file is written as well while the processes load their models, and while the broker is away: the
 worker lives then, and is not ready.
-
-A pool of kind "solo" blocks the main loop during a scan, so such a worker may seem unhealthy while it works.
 """
 
 from __future__ import annotations

@@ -86,13 +86,11 @@ def test_a_worker_can_be_ended_while_it_waits(world, signum):
         assert worker.alive() == []
 
 
-@pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_a_pool_without_processes_waits_as_well(world, make_scan, pool):
-    (world.folder / "go").touch()
-    world.put_scan("alone", make_scan(frames=1))
-    with start_slow_worker(world, "--pool", pool) as worker:
-        world.enqueue("alone")
-        world.wait_for("alone", "completed")
-        names = ("process_ready", "worker_ready", "scan_started")
-        times = [worker.events(name)[0]["timestamp"] for name in names]
-        assert times == sorted(times)
+def test_enqueue_warns_only_while_no_worker_takes_from_the_queue(world, make_scan):
+    world.put_scan("scan", make_scan(frames=1))
+    with world.start_worker("-Q", "others") as other:
+        other.wait_for_event("queue_not_served")
+        assert "no worker answers" in world.call("worker", "enqueue", "scan").stderr
+        with world.start_worker("--hostname", "second@%h") as worker:
+            worker.wait_for_event("worker_ready")
+            assert world.call("worker", "enqueue", "scan").stderr == ""

@@ -111,7 +111,7 @@ def check_inbox(settings: Settings) -> list[Finding]:
         return []
     name = settings.arrivals_list
     try:
-        with open_redis(settings.redis_url) as client:
+        with open_redis(settings.redis_url, master_name=settings.redis_master_name) as client:
             waiting, work = cast("Any", client.llen(name)), cast("Any", client.llen(work_list(name)))
             settling = cast("Any", client.zcard(debounced_key(name)))
     except (redis.RedisError, OSError) as error:
@@ -189,7 +189,7 @@ def check_redis_clock(settings: Settings) -> list[Finding]:
     if settings.redis_url is None:
         return []
     try:
-        with open_redis(settings.redis_url) as client:
+        with open_redis(settings.redis_url, master_name=settings.redis_master_name) as client:
             client.ping()  # connects
             before = time.time()
             seconds, microseconds = cast("tuple[int, int]", client.time())

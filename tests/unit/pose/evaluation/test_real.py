@@ -1,4 +1,6 @@
-"""The evaluation on scans whose truth was recorded by hand, here rendered ones."""
+"""Marked joints of real scans, here of a rendered one whose joints are known."""
+
+from __future__ import annotations
 
 import json
 
@@ -7,76 +9,67 @@ import pytest
 
 import pose
 from pose import keypoints as kp
-from pose.evaluation.real import evaluate_real
-from pose.geometry.orientation import turn_points
+from pose.evaluation.real import joint_errors, measure_real
+from pose.geometry.orientation import turn_points, turns_for_step
+from pose.synthetic.render import render
 from pose.synthetic.scan_writer import write_scan
-from tests.support.rendered import KnowingEstimator, person
 
-STATURE = 0.95
+SEED = 32
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of a scan of two frames, a scan of an empty room, and their truth.json."""
-    folder = tmp_path_factory.mktemp("real")
-    for name in ("child", "toys"):
-        write_scan(folder / name, 900_003, "standing", frames=2)
-    scan = pose.read_scan(folder / "child")
-    frames = []
-    for frame in scan.frames:
-        upright = turn_points(marks(frame), 1, *frame.picture_size)
-        joints = dict(zip(kp.NAMES, upright.tolist(), strict=True))
-        del joints["nose"]
-        frames.append({"joints": joints, "hidden": ["left_ear"]})
-    truth = {"child": {"posture": "standing", "stature_m": STATURE, "step": 100, "frames": frames}}
-    (folder / "truth.json").write_text(json.dumps(truth))
-    return folder
+    """A folder as `--real` expects it: a child and an empty room."""
+    out = tmp_path_factory.mktemp("real")
+    write_scan(out / "child", SEED, "standing", 1, second_person=False)
+    write_scan(out / "room", SEED, "empty", 1)
+    (frame,) = pose.read_scan(out / "child").frames
+    person = render(SEED, "standing", second_person=False).scene.people[0]
+    marked = marks(frame, true_keypoints(frame))
+    known = {"posture": "standing", "stature_m": person.measures.stature, "frames": [marked]}
+    (out / "truth.json").write_text(json.dumps({"child": known}))
+    return out
 
 
-def marks(frame):
-    """A figure of joints in pixels of a picture that arrives turned."""
-    width, height = frame.picture_size
-    rows = np.linspace(0.2, 0.8, 17) * width
-    columns = np.where(np.arange(17) % 2, 0.45, 0.55) * height
-    return np.column_stack((rows, columns))
+def true_keypoints(frame):
+    rendering = render(SEED, "standing", second_person=False)
+    return frame.view.to_picture(rendering.keypoints(rendering.scene.people[0])[0])
 
 
-class Marking(KnowingEstimator):
-    """Finds the marked figure, moved by so many pixels, in the first scan only."""
-
-    def __init__(self, moved):
-        super().__init__({})
-        self.moved, self.calls = moved, 0
-
-    def detect(self, frames):
-        self.calls += 1
-        if self.calls > 1:
-            return [pose.Detections([]) for _ in frames]
-        at = [marks(frame) + np.array([0.0, self.moved]) for frame in frames]
-        return [pose.Detections([person(each, np.full(17, 0.9))]) for each in at]
+def marks(frame, points):
+    upright = turn_points(points, turns_for_step(frame.step), *frame.picture_size)
+    joints = dict(zip(kp.NAMES, upright.tolist(), strict=True))
+    return {"joints": joints, "hidden": ["left_wrist"]}
 
 
-def test_joints_in_their_places_are_found_and_hidden_or_unmarked_ones_do_not_count(folder):
-    found = evaluate_real(Marking(0.0), folder)
-    assert (found["pck_0.2"], found["pck_0.1"], found["marked_joints"]) == (1.0, 1.0, 30)
-    child = found["scans"]["child"]
-    assert child["usual_length_m"] == pytest.approx(0.835 * STATURE, abs=1e-3)
-    assert child["people"] == [1, 1]
-    assert child["verdict"] in ("good", "usable", "repeat")
-    assert found["scans"]["toys"] == {"people": [0, 0]}
+def test_figures_of_each_scan_and_of_all(folder):
+    found = measure_real(pose.load_estimator("depth-hrnet", device="cpu"), folder)
+    child, room = found["scans"]["child"], found["scans"]["room"]
+    assert child["people_in_each_frame"] == [1]
+    assert room == {"people_in_each_frame": [0]}
+    assert child["pck_0.2"] == found["pck_0.2"] > 0.8
+    assert child["pck_0.1"] <= child["pck_0.2"]
+    assert child["posture_right"]
+    low, value, high = child["body_length_m"]
+    assert low < value < high
+    assert value == pytest.approx(child["body_length_usual_m"], rel=0.1)
 
 
-def test_joints_that_are_off_do_not_count_as_near(folder):
-    frame = pose.read_scan(folder / "child").frames[0]
-    points = marks(frame)
-    torso = float(np.linalg.norm(points[[5, 6]].mean(0) - points[[11, 12]].mean(0)))
-    found = evaluate_real(Marking(0.15 * torso), folder)
-    assert (found["pck_0.2"], found["pck_0.1"]) == (1.0, 0.0)
+def test_errors_are_in_torso_lengths_and_leave_out_hidden_joints(folder):
+    (frame,) = pose.read_scan(folder / "child").frames
+    points = true_keypoints(frame)
+    torso = np.linalg.norm(points[[5, 6]].mean(axis=0) - points[[11, 12]].mean(axis=0))
+    moved = points + np.array([0.15 * torso, 0.0])
+    person = pose.Person(moved, np.ones(kp.COUNT), (0.0, 0.0, 10.0, 10.0), 0.9)
+    errors = joint_errors(frame, [person], marks(frame, points))
+    assert errors == pytest.approx(np.full(kp.COUNT - 1, 0.15), rel=1e-6)
 
 
-def test_without_truth_there_is_an_error(tmp_path):
-    with pytest.raises(OSError):
-        evaluate_real(Marking(0.0), tmp_path)
-    (tmp_path / "truth.json").write_text('{"a": {"posture": "sitting", "frames": []}}')
-    with pytest.raises(ValueError):
-        evaluate_real(Marking(0.0), tmp_path)
+def test_nobody_is_wrong_in_all_joints(folder):
+    (frame,) = pose.read_scan(folder / "child").frames
+    assert np.isinf(joint_errors(frame, [], marks(frame, true_keypoints(frame)))).all()
+
+
+def test_without_truth_nothing_is_measured(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"truth\.json"):
+        measure_real(pose.load_estimator("depth-hrnet", device="cpu"), tmp_path)
