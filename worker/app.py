@@ -29,6 +29,7 @@ from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
+from worker.models.memory import import_libraries
 from worker.models.weights import fetch_weights
 from worker.runtime import maintenance  # noqa: F401  starts with beat
 from worker.runtime.delayed import MoveDelayed
@@ -117,6 +118,7 @@ def _before_pool(sender: Any, **_: Any) -> None:
         worker_state.should_terminate = EX_CONFIG
 
     signal.signal(CANNOT_START, stop)
+    import_libraries(load_settings())
 
 
 @signals.worker_shutdown.connect

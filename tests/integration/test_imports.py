@@ -23,7 +23,6 @@ def loaded_by(statement: str) -> set[str]:
     [
         ("import pose", {"torch", "torchvision", "pose.synthetic", "worker"}),
         ("import pose.cli.main", {"torch"}),
-        # A process that has used torch forks children that cannot use a GPU.
         ("import worker.tasks, worker.cli.main", {"pose", "torch", "cv2", "boto3", "botocore"}),
     ],
 )
