@@ -19,8 +19,9 @@ from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
 from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
 from worker.queue import NAME, sender
-from worker.runtime.reports import Kind, is_replaceable, send_report
+from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
 from worker.scans.attempt import Attempt
+from worker.scans.counted import counted
 from worker.scans.failures import ScanFailed
 from worker.scans.job import Job
 from worker.scans.process import Outcome, Report, process
@@ -77,6 +78,8 @@ def process_scan(
             # Celery stores the arguments beside the reason, and with them the id of the scan.
             self.request.update(args=[], kwargs={})
             raise
+        finally:
+            send_counts()
         log.info("scan_completed", repeated=outcome.repeated)
         return _summary(scan_id, outcome)
 
@@ -165,7 +168,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             raise
 
     own = OwnProcess(process_name(), is_replaceable(), check)
-    return Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run()
+    return counted(Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run)
 
 
 def _retry(task: Task, later: RetryLater) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.config.logs import get_logger
@@ -35,10 +35,11 @@ Report = Callable[[Stage, int, int | None], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a scan, and whether an earlier attempt had made it."""
+    """The result of a scan, whether an earlier attempt had made it, and the seconds of the stages."""
 
     result: ScanResult
     repeated: bool
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def process(
@@ -87,8 +88,9 @@ def process(
     from pose.analysis.quality import LIMITS
     from pose.analysis.scan import fingerprint_of
 
+    seconds: dict[str, float] = {}
     report(Stage.FETCH, 0, None)
-    with _step("scan_fetched") as fields:
+    with _step("scan_fetched", seconds, Stage.FETCH) as fields:
         with blamed_on(scans.name):
             listed = list_scan(scans, scan_id, limits)
             note_files(digest_of(listed))
@@ -115,7 +117,7 @@ def process(
         report(Stage.ANALYSE, done, total)
 
     frames = len(scan.frames) + len(scan.broken)
-    with _step("scan_analysed") as fields:
+    with _step("scan_analysed", seconds, Stage.ANALYSE) as fields:
         analysis = pose.analyse_scan(
             scan,
             estimator,
@@ -134,16 +136,17 @@ def process(
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
     report(Stage.PUBLISH, frames, frames)
-    with _step("scan_published") as fields, blamed_on(results.name):
+    with _step("scan_published", seconds, Stage.PUBLISH) as fields, blamed_on(results.name):
         removed = publish(results, scan_id, result, analysis.artefacts)
         fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
-    return Outcome(result, repeated=False)
+    return Outcome(result, repeated=False, seconds=seconds)
 
 
 @contextmanager
-def _step(event: str) -> Iterator[dict[str, object]]:
-    """Log a step when it is done, with its duration and the fields that the block sets."""
+def _step(event: str, seconds: dict[str, float], stage: Stage) -> Iterator[dict[str, object]]:
+    """Log a step when it is done, with its duration and the fields that the block sets. Note the duration."""
     fields: dict[str, object] = {}
     start = time.perf_counter()
     yield fields
-    log.info(event, seconds=round(time.perf_counter() - start, 3), **fields)
+    seconds[stage.value] = time.perf_counter() - start
+    log.info(event, seconds=round(seconds[stage.value], 3), **fields)
