@@ -49,8 +49,11 @@ METRICS: Final[dict[str, Counter | Gauge | Histogram]] = {
     ),
 }
 
-# An alert on an increase misses the first one of a series that was not there before.
+# A series that appears with its first event has no increase: alerts and rates would miss that event.
 _FROM_ZERO: Final = {
+    "pose_frames": ("ok", "no_person", "several_persons", "invalid"),
+    "pose_pictures_withheld": ("misaligned", "calibration", "orientation", "no_person", "head"),
+    "pose_verdicts": ("good", "usable", "repeat"),
     "pose_crashes": ("killed", "time_limit", "ended", "memory"),
     "pose_quarantines": ("crashes", "time_limit"),
     "pose_refused_entries": ("queue", "arrivals"),
@@ -114,5 +117,11 @@ def _change(series: Any, value: float) -> None:
             series.set(value)
 
 
+_FAILED: Final = (
+    "invalid", "too_large", "incomplete", "quarantine", "time_limit", "storage", "ledger", "model", "machine",
+    "unknown",
+)  # fmt: skip
+add([("pose_scans", ["completed", "none"], 0.0)])
+add([("pose_scans", ["failed", _reason], 0.0) for _reason in _FAILED])
 for _name, _labels in _FROM_ZERO.items():
     add([(_name, [_label], 0.0) for _label in _labels])
