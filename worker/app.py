@@ -46,6 +46,7 @@ from worker.scans.self_check import ProcessUnfit, check_process
 from worker.scans.services import wait_for_services
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storages
+from worker.tracing import flush
 
 log = get_logger(__name__)
 
@@ -169,6 +170,11 @@ def _start_process(**_: Any) -> None:
             time.sleep(UNFIT_PAUSE_S)
             os._exit(EX_CONFIG)
         _end_worker()
+
+
+@signals.worker_process_shutdown.connect
+def _send_spans(**_: Any) -> None:
+    flush()
 
 
 def _is_readable(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from celery import Celery
 
 from worker.keys import ScanId
+from worker.tracing import trace_headers
 
 NAME: Final = "worker.process_scan"
 SENT_AT: Final = "pose_sent_at"  # header of a message: seconds of the epoch; a retry keeps it
@@ -35,4 +36,8 @@ def sender(app: Celery) -> Send:
 
     The function raises kombu.exceptions.OperationalError if it cannot reach the broker.
     """
-    return lambda keywords: app.send_task(NAME, kwargs=keywords, headers={SENT_AT: time.time()})
+
+    def send(keywords: dict[str, object]) -> object:
+        return app.send_task(NAME, kwargs=keywords, headers={SENT_AT: time.time(), **trace_headers()})
+
+    return send

@@ -33,6 +33,7 @@ from worker.scans.tombstones import ScanErased
 from worker.scans.transfer import limits_of
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
+from worker.tracing import span
 
 log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
@@ -71,7 +72,11 @@ def process_scan(
         raise ScanFailed(str(error)) from None
     state = RetryState.from_header((self.request.headers or {}).get(HEADER))
     job = Job(scan_id, self.request.id, force, resent, state)
-    with task_context(scan_id=scan_id, attempt=state.attempt, task_id=self.request.id):
+    about = {"scan_id": scan_id, "attempt": state.attempt}
+    with (
+        task_context(**about, task_id=self.request.id),
+        span("process_scan", self.request.headers or {}, **about),
+    ):
         try:
             outcome = _attempt_or_retry(self, job, load_settings())
         except ScanErased:

@@ -23,6 +23,7 @@ from worker.scans.transfer import (
 )
 from worker.storage.base import Storage
 from worker.time_limit import blamed_on
+from worker.tracing import span
 
 if TYPE_CHECKING:
     from pose import Estimator, FaceDetector, ScanResult
@@ -147,6 +148,7 @@ def _step(event: str, seconds: dict[str, float], stage: Stage) -> Iterator[dict[
     """Log a step when it is done, with its duration and the fields that the block sets. Note the duration."""
     fields: dict[str, object] = {}
     start = time.perf_counter()
-    yield fields
+    with span(stage.value):
+        yield fields
     seconds[stage.value] = time.perf_counter() - start
     log.info(event, seconds=round(seconds[stage.value], 3), **fields)
