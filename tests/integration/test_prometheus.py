@@ -6,6 +6,7 @@ tests/e2e/test_monitoring.py makes a real Prometheus and a real worker fire them
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -76,6 +77,11 @@ def test_each_alert_has_numbers_that_it_is_for():
     assert {rule["alert"] for group in groups for rule in group["rules"]} == set(WRONG)
 
 
+def test_each_alert_is_explained():
+    page = (DEPLOY.parents[1] / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"^\| `(Pose\w+)` \|", page, flags=re.M)) == set(WRONG)
+
+
 def test_each_alert_fires_alone_and_none_on_a_quiet_day(tmp_path):
     def case(change: Mapping[str, float | str], firing: str | None) -> dict[str, object]:
         series = [{"series": name, "values": f"{value}x60"} for name, value in {**QUIET, **change}.items()]
@@ -108,9 +114,10 @@ def test_each_alert_fires_alone_and_none_on_a_quiet_day(tmp_path):
     ],
 )
 def test_keda_scales_from_zero_by_all_that_waits(tmp_path, waiting, running, replicas):
-    # The query of docs/deployment.md, and ceil(value / threshold), by which Kubernetes' autoscaler decides.
+    # The query of manifests and page, and ceil(value / threshold), by which Kubernetes' autoscaler decides.
     query = "sum(pose_waiting_scans) + sum(pose_running_scans)"
-    assert query in (DEPLOY.parents[1] / "docs" / "deployment.md").read_text()
+    for path in ("docs/operations.md", "deploy/kubernetes/base/scaling.yaml"):
+        assert query in (DEPLOY.parents[1] / path).read_text()
     places = ("list", "delayed", "unacked", "arrivals", "settling")
     counts = {f'pose_waiting_scans{{place="{place}"}}': waiting.get(place, 0) for place in places}
     counts["pose_running_scans"] = running
