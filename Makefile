@@ -10,7 +10,8 @@ RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A file of tests stays in one process, since its tests share servers, workers and rendered scans.
-PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# A process of tests that ends by itself ends the run, which would otherwise wait for ever at times.
+PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
