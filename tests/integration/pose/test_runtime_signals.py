@@ -12,7 +12,8 @@ from tests.support.running import ROOT
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs the extra cpu")
 
-# Two models; the first one goes first. Python's handlers run on the thread's stack for signals, if it has one.
+# Two models; the first one goes first. Python's handlers run on the thread's stack for signals, where it
+# has one.
 SCRIPT = """
 import gc, os, signal
 import torch
