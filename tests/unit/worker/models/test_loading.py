@@ -33,7 +33,7 @@ def test_the_settings_reach_the_library(asked, tmp_path):
     settings = read_settings(
         model="hrnet-w32-256x192", device="cpu", detector="ssdlite320-mobilenet-v3-large", flip_test=True,
         batch_size=8, weights_url=str(tmp_path), runtime="torch",
-        detect="sparse",
+        detect="sparse", precision="fp32",
     )  # fmt: skip
     get_estimator(settings)
     (call,) = asked
@@ -41,6 +41,7 @@ def test_the_settings_reach_the_library(asked, tmp_path):
     assert call == {
         "name": "hrnet-w32-256x192", "device": "cpu", "detector": "ssdlite320-mobilenet-v3-large",
         "flip_test": True, "batch_size": 8, "runtime": "torch", "detect": "sparse",
+        "precision": "fp32",
     }  # fmt: skip
 
 
