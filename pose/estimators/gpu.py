@@ -153,11 +153,13 @@ def as_stored(view: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool, tuple[i
     Copying a turned picture takes ten times as long as copying it as it is stored.
 
     Returns:
-        The array, whether its rows are the view's columns, and the axes (0: rows, 1: columns) of the view
-        that run backwards.
+        The array, whose colours lie side by side (if those of the view do not, it is a copy); whether its
+        rows are the view's columns; and the axes (0: rows, 1: columns) of the view that run backwards.
     """
     backwards = tuple(axis for axis in (0, 1) if view.strides[axis] < 0)
     stored = np.flip(view, backwards)
+    if stored.strides[2] < 0:
+        stored = np.ascontiguousarray(stored)
     swapped = stored.strides[0] < stored.strides[1]
     return (stored.transpose(1, 0, 2) if swapped else stored), swapped, backwards
 

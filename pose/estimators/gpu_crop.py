@@ -1,6 +1,6 @@
 """Cut boxes out of pictures on a GPU, to the last bit as `crop` does on the CPU.
 
-Of each picture only the part around the box is uploaded. OpenCV's `warpAffine` rounds positions to 1/32 of a
+Of each picture only what the box needs is uploaded. OpenCV's `warpAffine` rounds positions to 1/32 of a
 pixel and computes with integers, and so does this. A crop is not turned against its picture: columns of the
 crop depend on columns of the picture only, and rows on rows.
 """
@@ -63,39 +63,45 @@ def _pack(
 
     Returns:
         The pixels (bytes,); of each box the positions (N, width) and (N, height) in its part of the picture,
-        in 1/32 pixels; and of each part (N, 5) the place of its first pixel, the steps to the next row and to
-        the next column in bytes, and its numbers of rows and columns.
+        in 1/32 pixels; and of each part (N, 5) the place of its pixel in the first row and column, the steps
+        to the next row and to the next column in bytes, and its numbers of rows and columns.
     """
-    parts: list[Picture] = []
-    across, down, layouts = [], [], []
+    lines, layouts, across, down = [], [], [], []
     used = 0
     for picture, box in zip(pictures, boxes, strict=True):
-        x, y = _positions(box, size)
-        (left, right), (top, bottom) = _range(x, picture.shape[1]), _range(y, picture.shape[0])
-        across.append(x - left * _PARTS)
-        down.append(y - top * _PARTS)
-        stored, swapped, backwards = as_stored(picture[top:bottom, left:right])
-        counts, steps = [bottom - top, right - left], [3 * stored.shape[1], 3]
-        if swapped:
-            steps.reverse()
-        first = used + sum((counts[axis] - 1) * steps[axis] for axis in backwards)
-        for axis in backwards:
-            steps[axis] = -steps[axis]
-        layouts.append([first, *steps, *counts])
-        parts.append(stored)
-        used += stored.size
-    pixels = torch.empty(used, dtype=torch.uint8, pin_memory=pinned)
-    memory, used = pixels.numpy(), 0
-    for part in parts:
-        np.copyto(memory[used : used + part.size].reshape(part.shape), part)
-        used += part.size
+        positions = _positions(box, size)
+        stored, swapped, backwards = as_stored(picture)
+        outer, inner = (1, 0) if swapped else (0, 1)  # axes of the picture, in the order of its memory
+        needed, positions[outer] = _needed(positions[outer], picture.shape[outer])
+        first, last = _range(positions[inner], picture.shape[inner])
+        positions[inner] -= first * _PARTS
+        count, step, start = last - first, 3, used
+        if outer in backwards:
+            needed = picture.shape[outer] - 1 - needed
+        if inner in backwards:
+            first, step, start = picture.shape[inner] - last, -step, start + 3 * (count - 1)
+        lines.append((stored[:, first : first + count], needed))
+        # In the order of the axes: rows, columns.
+        steps, counts = [3 * count, step], [len(needed), count]
+        layouts.append([start, *steps[:: -1 if swapped else 1], *counts[:: -1 if swapped else 1]])
+        down.append(positions[0])
+        across.append(positions[1])
+        used += 3 * count * len(needed)
+    pixels, used = torch.empty(used, dtype=torch.uint8, pin_memory=pinned), 0
+    for part, needed in lines:
+        shape = (len(needed), *part.shape[1:])
+        end = used + int(np.prod(shape))
+        torch.index_select(
+            torch.from_numpy(part), 0, torch.from_numpy(needed), out=pixels[used:end].view(shape)
+        )
+        used = end
     tables = (torch.from_numpy(np.array(each, np.int64)) for each in (across, down, layouts))
     across_, down_, layout = (each.pin_memory() if pinned else each for each in tables)
     return pixels, across_, down_, layout
 
 
-def _positions(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[Integers, Integers]:
-    """Return where columns (width,) and rows (height,) of a crop are in the picture, in 1/32 pixels.
+def _positions(box: NDArray[np.float64], size: tuple[int, int]) -> list[Integers]:
+    """Return where rows (height,) and columns (width,) of a crop are in the picture, in 1/32 pixels.
 
     As OpenCV rounds them (modules/imgproc/src/imgwarp.cpp, `WarpAffineInvoker`).
     """
@@ -106,8 +112,18 @@ def _positions(box: NDArray[np.float64], size: tuple[int, int]) -> tuple[Integer
     across = np.rint(back[0, 0] * columns * _SCALE) + np.rint(back[0, 2] * _SCALE)
     down = np.rint((back[1, 1] * rows + back[1, 2]) * _SCALE)
     half = _SCALE // _PARTS // 2
-    found = [(each.astype(np.int64) + half) // (_SCALE // _PARTS) for each in (across, down)]
-    return found[0], found[1]
+    return [(each.astype(np.int64) + half) // (_SCALE // _PARTS) for each in (down, across)]
+
+
+def _needed(positions: Integers, length: int) -> tuple[Integers, Integers]:
+    """Return the pixels of an axis that positions (1/32 pixels) need, and the positions among these alone.
+
+    A crop that is smaller than its box needs two of each few pixels: less has to be copied.
+    """
+    pixels = positions // _PARTS
+    needed = np.unique(np.clip(np.concatenate([pixels, pixels + 1]), 0, length - 1))
+    numbers = np.where(pixels < 0, pixels, np.searchsorted(needed, pixels))
+    return needed, numbers * _PARTS + positions % _PARTS
 
 
 def _range(positions: Integers, length: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from pose.estimators.gpu import (
 )
 from pose.hrnet import HRNet
 from tests.support import tiny
+from tests.support.views import views
 from tests.unit.pose.estimators.test_topdown import random_network
 
 CPU = torch.device("cpu")
@@ -91,12 +92,6 @@ def test_batches_of_any_size_are_filled_up_and_keep_their_answers():
     batches = FixedBatches(lambda x: x, (3,), torch.float32, CPU, 16, record)
     assert len(batches(torch.zeros(9, 3))) == 9
     assert steps == [12]
-
-
-def views() -> list[np.ndarray]:
-    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    turned = [np.rot90(picture, turns) for turns in range(4)]
-    return [*turned, *(view[:, ::-1] for view in turned), picture[1:4, 2:5], picture[..., ::-1]]
 
 
 @pytest.mark.parametrize("view", views())

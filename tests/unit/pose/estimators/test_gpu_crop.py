@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from pose.estimators.crop import crop
 from pose.estimators.gpu import FixedBatches
@@ -16,16 +14,10 @@ from pose.estimators.gpu_crop import GPUCropper
 from pose.estimators.topdown import TopDown
 from pose.hrnet import Variant, build_hrnet
 from tests.support import tiny  # noqa: F401 - one thread
+from tests.support.views import PICTURE, views
 from tests.unit.pose.estimators.test_topdown import BOXES, SMALL, random_network
 
 CPU = torch.device("cpu")
-NOISE = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
-PICTURE: NDArray[np.uint8] = np.asarray(cv2.GaussianBlur(NOISE, (0, 0), 1), np.uint8)
-
-
-def views() -> list[np.ndarray]:
-    turned = [np.rot90(PICTURE, turns) for turns in range(4)]
-    return [*turned, *(view[::-1] for view in turned), PICTURE[..., ::-1], PICTURE[10:60, 20:90]]
 
 
 def assert_equal_crops(pictures, boxes, size=SMALL):
@@ -37,7 +29,7 @@ def assert_equal_crops(pictures, boxes, size=SMALL):
 
 @pytest.mark.parametrize("box", [(20.3, 10.7, 70.2, 88.9), (-40, -30, 60, 200), (0, 0, 5.5, 7.1)])
 def test_crops_of_turned_and_mirrored_pictures_in_one_batch(box):
-    assert_equal_crops(views(), [np.array(box)] * 10)
+    assert_equal_crops(views(), [np.array(box)] * len(views()))
 
 
 def test_a_box_beside_the_picture_is_black():

@@ -14,13 +14,13 @@ from pose.estimators.topdown import TopDown
 from pose.hrnet import build_hrnet
 from pose.scan.frame import Frame
 from pose.synthetic.render import render
+from tests.support.views import PICTURE, views
 from tests.unit.pose.estimators.test_detector import CHEAPEST, random_state
-from tests.unit.pose.estimators.test_gpu_crop import PICTURE, views
 from tests.unit.pose.estimators.test_topdown import SIZE, random_network
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 GPU = torch.device("cuda")
-BOXES = [np.array([(5.3, 6.7, 60.2, 80.9), (-30, 20, 70, 110)])] * 10
+BOXES = [np.array([(5.3, 6.7, 60.2, 80.9), (-30, 20, 70, 110)])] * len(views())
 
 
 def frames(count: int = 9) -> list[Frame]:
