@@ -346,7 +346,7 @@ def full_path(bench: Bench, scenes: Scenes, network: HRNet) -> None:
         found: Tensor = eager_network(inputs)
         return found
 
-    few = scenes.batch(min(64, bench.crops))
+    few = scenes.batch(min(32, bench.crops))
     for batch in (32, 1):
         # Another network than an HRNet is run as it is.
         eager = TopDown(run_eager, None, bench.size, bench.device, batch_size=batch)
