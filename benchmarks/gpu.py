@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.fused import fuse_relu
+from benchmarks.fused import fuse_relu, run_side_by_side
 from pose.detectors import build_detector
 from pose.estimators import gpu
 from pose.estimators.crop import crop
@@ -67,6 +67,7 @@ class Bench:
     crops: int
     seconds: float  # of each measurement
     rows: dict[str, Any] = field(default_factory=dict)
+    profiled: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, name: str, value: Any, unit: str = "") -> None:
@@ -284,9 +285,11 @@ def network_alone(bench: Bench, network: HRNet) -> None:
         "fp16 autocast": lambda: Autocast(network, bench.device),
         "fp16 folded": lambda: half,
         "fp16 folded, relu in the convolution": lambda: fuse_relu(to_gpu(network, bench.device, "fp16")),
+        "fp16 folded, branches side by side": lambda: run_side_by_side(to_gpu(network, bench.device, "fp16")),
+        "fp16 folded, both": lambda: run_side_by_side(fuse_relu(to_gpu(network, bench.device, "fp16"))),
     }
     for name, make in ways.items():
-        for benchmark in (False, True):
+        for benchmark in (False, True)[: 1 if name.endswith(("autocast", "side")) else 2]:
             with bench.part(f"  {name}, cudnn.benchmark={benchmark}"):
                 torch.backends.cudnn.benchmark = benchmark
                 module = make()
@@ -298,6 +301,9 @@ def network_alone(bench: Bench, network: HRNet) -> None:
                     x = inputs(2)
                     away = (module(x) - half(x)).abs().max() / half(x).abs().max()
                 bench.add(f"{label}: difference from fp16 folded", float(away))
+                if not benchmark:
+                    at_9 = rate(recorded_for(bench, module, shape, SCAN), SCAN)
+                    bench.add(f"w48 alone, {name}, batch {SCAN}, graph", at_9, "crops/s")
             torch.backends.cudnn.benchmark = False
     start = time.perf_counter()
     for count in bench.batches:
@@ -436,48 +442,72 @@ def detector(bench: Bench, scenes: Scenes) -> None:
 
 
 def busy(bench: Bench, name: str, step: Callable[[], object]) -> None:
-    """Add the share of the time in which the GPU runs kernels, by torch's profiler and by nvidia-smi."""
-    if bench.device.type != "cuda":
-        step()
-        return
-    from torch.autograd import DeviceType
-    from torch.profiler import ProfilerActivity, profile
-
+    """Add the share of the time in which the GPU runs kernels, by nvidia-smi; note it for the profiler."""
     step()
+    bench.profiled.append((name, step))
+    if bench.device.type != "cuda":
+        return
     torch.cuda.synchronize()
     samples: list[float] = []
     stop = threading.Event()
     watch = threading.Thread(target=_sample, args=(samples, stop))
     watch.start()
-    start, count = time.perf_counter(), 0
+    start = time.perf_counter()
     while time.perf_counter() - start < 1.6:
         step()
-        count += 1
     torch.cuda.synchronize()
-    runs = max(1, round(0.2 * count / (time.perf_counter() - start)))
     stop.set()
     watch.join()
     if samples[1:]:
         bench.add(f"busy: {name}, by nvidia-smi", float(np.mean(samples[1:])) / 100)
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        step()  # the profiler starts slowly
-        torch.cuda.synchronize()
-        begun = time.perf_counter()
-        for _ in range(runs):
-            step()
-        torch.cuda.synchronize()
-        wall = time.perf_counter() - begun
-    spans = sorted(
-        (event.time_range.start, event.time_range.end)
-        for event in profiler.events()
-        if event.device_type == DeviceType.CUDA
-    )
-    last = max(end for _, end in spans)
-    total, reached = 0.0, last - wall * 1e6
-    for first, end in spans:
-        total += max(0.0, end - max(first, reached))
-        reached = max(reached, end)
-    bench.add(f"busy: {name}, by the profiler", total / (wall * 1e6))
+
+
+def profile_all(bench: Bench) -> None:
+    """Add the shares of `busy` by torch's profiler: last, since a profiler may disturb CUDA graphs."""
+    if bench.device.type != "cuda":
+        return
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    for name, step in bench.profiled:
+        runs = max(1, round(150 / bench.ms(step, 0.1)))
+        with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+            step()  # the profiler starts slowly
+            torch.cuda.synchronize()
+            begun = time.perf_counter()
+            for _ in range(runs):
+                step()
+            torch.cuda.synchronize()
+            wall = (time.perf_counter() - begun) * 1e6
+        spans = sorted(
+            (event.time_range.start, event.time_range.end)
+            for event in profiler.events()
+            if event.device_type == DeviceType.CUDA
+        )
+        total, reached = 0.0, max(end for _, end in spans) - wall
+        for first, end in spans:
+            total += max(0.0, end - max(first, reached))
+            reached = max(reached, end)
+        bench.add(f"busy: {name}, by the profiler", total / wall)
+
+
+def check_graphs(bench: Bench, network: HRNet) -> None:
+    """Record the steps as CUDA graphs. If that fails, the other parts run them without."""
+    if bench.device.type != "cuda":
+        return
+    try:
+        DepthHRNet(device=bench.device, batch_size=1, precision="fp16")
+        model_of(bench, network, "fp16", 1)
+        bench.add("CUDA graphs", "recorded")
+    except Exception:
+        bench.add("CUDA graphs", "failed: all that follows runs without")
+
+        def record(step: gpu.Step, inputs: Tensor, pool: Any = None) -> tuple[gpu.Replay, Tensor]:
+            output = step(inputs)
+            return lambda: output.copy_(step(inputs)), output
+
+        gpu.record_cuda_graph = record
+        raise
 
 
 def _sample(samples: list[float], stop: threading.Event) -> None:
@@ -556,6 +586,7 @@ def main() -> None:
     bench.add("seconds to render", time.perf_counter() - bench.started)
     network = random_network(build_hrnet(bench.width))
     parts: list[tuple[str, Callable[[], None]]] = [
+        ("CUDA graphs", lambda: check_graphs(bench, network)),
         ("steps of the device against those of the CPU", lambda: equality_of_steps(bench, scenes)),
         ("depth-hrnet against the CPU", lambda: depth_equality(bench, scenes)),
         ("w48, fp16 against fp32", lambda: w48_equality(bench, scenes, network)),
@@ -570,6 +601,7 @@ def main() -> None:
             bench, "HRNet-w48 fp16, batches up to 32",
             lambda: model_of(bench, network, "fp16", 32))),
         ("JPEG files", lambda: jpeg(bench, scenes)),
+        ("busy, by the profiler", lambda: profile_all(bench)),
     ]  # fmt: skip
     for name, run in parts:
         with bench.part(name):

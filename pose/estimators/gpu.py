@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Precision = Literal["fp32", "fp16"]
 Step = Callable[[Tensor], Tensor]
-Replay = Callable[[], None]
+Replay = Callable[[], object]
 Record = Callable[[Step, Tensor], tuple[Replay, Tensor]]
 
 _WARM_UP: Final = 2  # runs before a graph is recorded: libraries choose their kernels in the first one
