@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pose.errors import InvalidWeights
+from pose.hrnet import HRNet
+
 Precision = Literal["fp32", "fp16"]
 Step = Callable[[Tensor], Tensor]
 Replay = Callable[[], object]
 Record = Callable[[Step, Tensor], tuple[Replay, Tensor]]
 
+_PROBE: Final = 64  # pixels: side of the input that shows whether float16 is enough
 _WARM_UP: Final = 2  # runs before a graph is recorded: libraries choose their kernels in the first one
 
 
-def fold_batch_norms(network: nn.Module) -> nn.Module:
+def fold_batch_norms(network: HRNet) -> HRNet:
     """Return a copy of a network, in evaluation mode, whose convolutions contain the batch norms after them.
 
     A batch norm must be registered directly after its convolution, as in `pose.hrnet`.
@@ -41,19 +45,28 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     return folded
 
 
-def to_gpu(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """Return an HRNet in evaluation mode that is ready for a GPU; it still takes and returns float32.
+def to_gpu(network: HRNet, device: torch.device, precision: Precision) -> HRNet:
+    """Make an HRNet on the CPU ready for a GPU and return it; it still takes and returns float32.
 
     With "fp16", batch norms are folded, and all layers but the last compute in float16. The last one stays in
     float32: many cells of a heatmap would have equal values in float16.
+
+    Raises:
+        InvalidWeights: values in the network are too large for float16.
     """
-    if precision == "fp16":
-        network = fold_batch_norms(network)
-        last = network.final_layer
-        network = network.half()
-        assert isinstance(last, nn.Module)
-        last.float()
-    return network.eval().to(device).to(memory_format=torch.channels_last)
+    network.eval()
+    if precision == "fp32":
+        return network.to(device).to(memory_format=torch.channels_last)
+    ready = fold_batch_norms(network)
+    ready.half()
+    ready.final_layer.float()
+    ready.to(device).to(memory_format=torch.channels_last)
+    random = torch.Generator().manual_seed(0)
+    probe = torch.randn(1, network.conv1.in_channels, _PROBE, _PROBE, generator=random)
+    with torch.inference_mode():
+        if not ready(probe.to(device)).isfinite().all():
+            raise InvalidWeights("the network's values are too large for float16: choose the precision fp32")
+    return ready
 
 
 @contextlib.contextmanager

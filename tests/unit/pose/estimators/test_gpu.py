@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from pose.errors import InvalidWeights
 from pose.estimators.gpu import (
     FixedBatches,
     as_stored,
@@ -60,6 +63,15 @@ def test_in_fp32_the_network_stays_as_it_is(network):
     ready = to_gpu(network, CPU, "fp32")
     assert ready is network
     assert torch.allclose(ready(inputs()), expected, atol=1e-6)
+
+
+def test_a_network_whose_values_are_too_large_for_fp16_is_refused(network):
+    large = copy.deepcopy(network)
+    with torch.no_grad():
+        large.conv1.weight *= 1e6
+        large.bn1.weight *= 1e6
+    with pytest.raises(InvalidWeights, match="choose the precision fp32"):
+        to_gpu(large, CPU, "fp16")
 
 
 def test_a_batch_is_at_least_half_of_the_recorded_one():
