@@ -77,8 +77,12 @@ def exact_float32() -> Iterator[None]:
     heatmaps. On a CPU, and for float16, this has no effect.
     """
     cudnn = torch.backends.cudnn
-    with cudnn.flags(enabled=True, benchmark=cudnn.benchmark, allow_tf32=False):
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
         yield
+    finally:
+        cudnn.allow_tf32 = before
 
 
 def batch_sizes(largest: int) -> list[int]:
