@@ -31,10 +31,14 @@ _PROBE: Final = 64  # pixels: side of the input on which both runtimes must agre
 _TOLERANCE: Final = 1e-4  # of the largest output; float32 gives about 1e-6
 
 
-def runtime_version(runtime: str) -> str:
-    """Return a runtime with its version, such as "openvino 2026.4.1"; it stands in the result."""
+def runtime_version(runtime: str, precision: str = "fp32") -> str:
+    """Return a runtime with its version, such as "openvino 2026.4.1" or "torch 2.15.0 fp16".
+
+    It stands in the result.
+    """
     version = torch.__version__ if runtime == "torch" else _openvino().__version__
-    return f"{runtime} {re.split(r'[-+]', version)[0]}"
+    told = f"{runtime} {re.split(r'[-+]', version)[0]}"
+    return told if precision == "fp32" else f"{told} {precision}"
 
 
 class Converted:
