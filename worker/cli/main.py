@@ -16,8 +16,8 @@ from rich.live import Live
 from worker.cli.operate import doctor, metrics
 from worker.cli.subprocesses import Stopped, StopRequests
 from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
-from worker.config.logs import setup_logging
-from worker.config.settings import Settings, SettingsError, load_settings
+from worker.config.logs import get_logger, setup_logging
+from worker.config.settings import Settings, SettingsError, load_settings, misspelt_settings
 from worker.intake.announce import announce
 from worker.keys import InvalidRequest, ScanId, parse_scan_id, scan_ids_in
 from worker.ledger.base import LedgerError
@@ -335,4 +335,6 @@ def _fail(reason: str) -> NoReturn:
 def main() -> None:
     """Run the command line. Output goes to standard output, the log to standard error."""
     setup_logging(level="WARNING")
+    for variable, nearest in misspelt_settings():
+        get_logger(__name__).warning("variable_unknown", variable=variable, nearest=nearest)
     cli()
