@@ -192,7 +192,7 @@ def test_sentinels_serve_as_broker_redis_and_result_store():
     assert (settings.redis_url, settings.result_backend) == (SENTINELS, SENTINELS)
     config = celery_config(settings)
     assert config["broker_transport_options"]["master_name"] == "pose"
-    assert config["result_backend_transport_options"] == {"master_name": "pose"}
+    assert config["result_backend_transport_options"]["master_name"] == "pose"
 
 
 @pytest.mark.parametrize("name", ["broker_url", "redis_url", "result_backend"])
