@@ -47,8 +47,8 @@ format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME) ## Measure the speed of each step
-	$(BIN)/python benchmarks/speed.py $(ARGS)
+bench: $(DEVELOPMENT) servers ## Measure stages, scans and workers beside the original's method (ARGS="--quick --json FILE")
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 10^6 stored scans (ARGS="--stored 20000 --real")
 	$(BIN)/python -m benchmarks.scale $(ARGS)
