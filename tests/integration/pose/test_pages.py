@@ -235,9 +235,7 @@ def test_everything_can_be_reached_by_keyboard(browser, address):
         reached = set()
         for _ in range(40):
             watched.page.keyboard.press("Tab")
-            reached.add(
-                watched.page.evaluate("(({ id, innerText }) => id || innerText)(document.activeElement)")
-            )
+            reached.add(watched.page.evaluate(FOCUS))
         assert {"viewer", "Reset", "Show frame 1 in 3D", "Joints in 3D as a table"} <= reached
 
 
