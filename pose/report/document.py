@@ -20,8 +20,9 @@ from markupsafe import Markup
 from pose.report.texts import Texts
 
 
+@functools.cache
 def environment() -> Environment:
-    """Return the templates' environment. It escapes all values."""
+    """Return the templates' environment, made once: it keeps compiled templates. It escapes all values."""
     return Environment(
         loader=PackageLoader("pose.report", "templates"),
         autoescape=True,
@@ -42,17 +43,20 @@ def render(
         scripts, styles: files in `static`, in the order in which they run.
         values: what the template shows.
     """
-    made = environment()
-    made.globals["_"] = texts.say
     code = [_asset(name) for name in scripts]
     looks = "\n".join(_asset(name) for name in styles)
-    return made.get_template(template).render(
-        texts=texts,
-        # These files are part of the package.
-        scripts=[Markup(each) for each in code],
-        style=Markup(looks),
-        policy=_policy(code, looks),
-        **values,
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            _=texts.say,
+            texts=texts,
+            # These files are part of the package.
+            scripts=[Markup(each) for each in code],
+            style=Markup(looks),
+            policy=_policy(code, looks),
+            **values,
+        )
     )
 
 

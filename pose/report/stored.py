@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from pose.analysis.export import OLDER_RESULT, RESULT
 from pose.errors import PoseError
-from pose.results import SCAN_ID, ScanResult
+from pose.results import SCAN_ID, SCHEMA, ScanResult
 
 STATUS: Final = "status.json"
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
@@ -71,8 +71,10 @@ class StoredScan:
             result = ScanResult.model_validate_json(data)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"][:3])) or "the file"
-            raise UnusableResults(f"{RESULT} cannot be read: {place}: {first['type']}") from None
+            # Without the place: names of fields that are not ours may hold anything.
+            raise UnusableResults(
+                f"{RESULT} cannot be read: expected {SCHEMA} or an earlier one ({first['type']})"
+            ) from None
         if result.scan_id != self.scan_id:
             raise UnusableResults(f"{RESULT} is of another scan, expected that of the folder's name")
         return result
