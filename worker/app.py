@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any, Final
 
@@ -121,7 +122,9 @@ def _before_pool(sender: Any, **_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _release_output(**_: Any) -> None:
-    # On SIGHUP, Celery starts the worker again in the same process.
+    # On SIGHUP, Celery starts the worker again in the same process, with `sys.argv`. After `python -m celery`
+    # that is a file of the package, which cannot be run by itself.
+    sys.argv[:] = sys.orig_argv[1:]
     release_output()
 
 

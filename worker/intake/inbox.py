@@ -28,6 +28,7 @@ from worker.intake.announce import announce
 from worker.intake.inbox_entry import parse_entry
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
 from worker.ledger.base import LedgerError
+from worker.ledger.opening import open_ledger
 from worker.queue import sender
 from worker.scans.tombstones import ScanErased
 from worker.storage.base import StorageError
@@ -255,4 +256,5 @@ class InboxStep(bootsteps.StartStopStep):
             announce(scan_id, settings, results, self._send)
 
         with open_redis(settings.redis_url, master_name=settings.redis_master_name) as client:
-            run_inbox(Inbox(client, settings, put_into_queue), self._stop)
+            inbox = Inbox(client, settings, put_into_queue, open_ledger(settings).now)
+            run_inbox(inbox, self._stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from worker.config.logs import get_logger
@@ -122,7 +123,14 @@ class Ending:
         """Fail the scan unless it is final. The ledger was away so long that nobody holds a lock any more."""
         log.error("scan_failed", reason=reason)
         job = self._job
-        record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
+        record = StatusRecord(
+            self._results,
+            job.scan_id,
+            job.task_id,
+            job.retry_state.attempt,
+            lease_s=0,
+            clock=lambda: datetime.fromtimestamp(self._clock(), UTC),
+        )
         try:
             refuse_erased(self._results, job.scan_id)
             earlier = record.read_earlier()
