@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pose.cli.output import OutputFile, error_text, make_console
 from pose.cli.scans import check_out
 from pose.report.texts import ENGLISH
+
+if TYPE_CHECKING:
+    from pose.report.stored import StoredScan
+    from pose.report.texts import Texts
 
 
 def report(
@@ -33,11 +39,10 @@ def report(
     start.
     """
     from pose.errors import PoseError
-    from pose.report.report import INDEX, PAGE, Reports
     from pose.report.stored import find_scans
     from pose.report.texts import load_texts
 
-    messages, console = make_console(stderr=True), make_console()
+    messages = make_console(stderr=True)
     try:
         check_out(out)
         texts = load_texts(language, catalogues)
@@ -46,24 +51,54 @@ def report(
     except (PoseError, ValueError, OSError) as error:
         messages.print(f"pose report: {error_text(error)}")
         raise typer.Exit(2) from None
-    reports = Reports(texts)
-    failed = 0
-    for scan in scans:
-        try:
-            page = reports.page(scan)
-            if page is not None:
-                _write(out / scan.scan_id / PAGE, page)
-        except (PoseError, ValueError, OSError) as error:
-            failed += 1
-            console.print(f"{scan.scan_id}  failed: {error_text(error)}")
     try:
-        _write(out / INDEX, reports.index())
+        failed = write_pages(scans, out, texts)
     except OSError as error:
         messages.print(f"pose report: {error_text(error)}")
         raise typer.Exit(1) from None
-    console.print(f"{len(scans)} scans, {reports.pages} pages: {os.path.join(out, 'index.html')}")
     if failed:
         raise typer.Exit(1)
+
+
+def write_pages(scans: Iterable[StoredScan], out: Path, texts: Texts) -> int:
+    """Write the pages of scans and their index, print what was done, and return how many scans failed.
+
+    A page that shows the stored result already stays as it is. The page of a scan that has no result any more
+    is deleted.
+
+    Raises:
+        OSError: the index cannot be written.
+    """
+    from pose.errors import PoseError
+    from pose.report.report import INDEX, PAGE, Reports
+
+    console = make_console()
+    reports = Reports(texts)
+    failed = 0
+    for scan in scans:
+        path = out / scan.scan_id / PAGE
+        try:
+            page = reports.page(scan, _start_of(path))
+            if page is not None:
+                _write(path, page)
+        except (PoseError, ValueError, OSError) as error:
+            failed += 1
+            console.print(f"{scan.scan_id}  failed: {error_text(error)}")
+        if not reports.has_page(scan.scan_id):
+            with suppress(FileNotFoundError):
+                path.unlink()
+    _write(out / INDEX, reports.index())
+    console.print(
+        f"{reports.scans} scans, {reports.made} pages made, {reports.kept} kept: {os.path.join(out, INDEX)}"
+    )
+    return failed
+
+
+def _start_of(path: Path) -> str:
+    """Return the first part of a page, which tells what it was made from; nothing if there is no page."""
+    with suppress(OSError), path.open(errors="replace") as file:
+        return file.read(4096)
+    return ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.metadata import version
 from statistics import median
@@ -47,6 +48,7 @@ def render_page(result: ScanResult, pictures: dict[int, str], texts: Texts, inde
         scripts=("three.min.js", "page.js"),
         styles=("base.css", "page.css"),
         result=result,
+        stamp=stamp_of(result, texts),
         index=index,
         verdict=result.verdict.value if result.verdict else "none",
         headlines=_headlines(result),
@@ -62,6 +64,12 @@ def render_page(result: ScanResult, pictures: dict[int, str], texts: Texts, inde
         words=words,
         version=version("pose-worker"),
     )
+
+
+def stamp_of(result: ScanResult, texts: Texts) -> str:
+    """Return a digest of what a page is made from: the result, the language, the version of this program."""
+    content = f"{version('pose-worker')} {texts.language} {result.model_dump_json()}"
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _headlines(result: ScanResult) -> list[Headline]:

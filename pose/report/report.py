@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from pose.report.index import Entry, entry_of, render_index
-from pose.report.page import render_page
+from pose.report.page import render_page, stamp_of
 from pose.report.pictures import frame_pictures
 from pose.report.stored import ScanStatus, StoredScan, UnusableResults
 from pose.report.texts import Texts
-from pose.results import ScanResult
 
 INDEX: Final = "index.html"
 PAGE: Final = "report.html"  # in the folder of the scan
@@ -19,36 +18,54 @@ class Reports:
     """The pages of scans that lie in one folder, and the index that links to them.
 
     Attributes:
-        pages: number of pages made.
+        made: number of pages made.
+        kept: number of pages that needed no change.
     """
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._entries: list[Entry] = []
-        self.pages = 0
+        self._entries: dict[str, Entry] = {}
+        self.made = 0
+        self.kept = 0
 
-    def page(self, scan: StoredScan) -> str | None:
-        """Return the page of a scan, or None if it has no result. Remember its row of the index.
+    @property
+    def scans(self) -> int:
+        """Number of scans, with and without a page."""
+        return len(self._entries)
+
+    def has_page(self, scan_id: str) -> bool:
+        """Return whether the index links to a page of this scan."""
+        return bool(self._entries[scan_id].page)
+
+    def page(self, scan: StoredScan, earlier: str = "") -> str | None:
+        """Return the page of a scan. Remember its row of the index.
+
+        Args:
+            scan: the scan.
+            earlier: the first 4096 characters of its page, if there is one.
+
+        Returns:
+            The page; None if the scan has no result, or if its earlier page shows the same.
 
         Raises:
             UnusableResults: its result cannot be read. The row says so.
-            OSError: a file cannot be read.
+            OSError: a file cannot be read. The row says so.
         """
         try:
             result, status = scan.result(), scan.status()
-            page = None if result is None else self._render(result, scan)
+            page = None
+            if result is not None and stamp_of(result, self._texts) not in earlier:
+                page = render_page(result, frame_pictures(result, scan.read), self._texts, f"../{INDEX}")
         except (UnusableResults, OSError) as error:
             reason = str(error) if isinstance(error, UnusableResults) else "its files cannot be read"
-            self._entries.append(entry_of(scan.scan_id, ScanStatus("failed", reason), None))
+            self._entries[scan.scan_id] = entry_of(scan.scan_id, ScanStatus("failed", reason), None)
             raise
-        address = "" if page is None else f"{scan.scan_id}/{PAGE}"
-        self._entries.append(entry_of(scan.scan_id, status, result, address))
-        self.pages += page is not None
+        address = "" if result is None else f"{scan.scan_id}/{PAGE}"
+        self._entries[scan.scan_id] = entry_of(scan.scan_id, status, result, address)
+        self.made += page is not None
+        self.kept += result is not None and page is None
         return page
-
-    def _render(self, result: ScanResult, scan: StoredScan) -> str:
-        return render_page(result, frame_pictures(result, scan.read), self._texts, f"../{INDEX}")
 
     def index(self) -> str:
         """Return the index of the scans whose pages were made."""
-        return render_index(self._entries, self._texts)
+        return render_index(self._entries.values(), self._texts)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from worker.cli.board import describe, row_of
 from worker.cli.operate import doctor, metrics
+from worker.cli.report import report
 from worker.cli.watch import watch
 from worker.config.logs import get_logger, setup_logging
 from worker.config.settings import Settings, SettingsError, load_settings, misspelt_settings
@@ -264,6 +265,7 @@ def health(
 
 cli.command()(doctor)
 cli.command()(_exit_on_error()(metrics))
+cli.command()(_exit_on_error()(report))
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

@@ -19,7 +19,7 @@ def test_report_writes_a_page_for_each_scan_and_an_index(tmp_path):
     stored(tmp_path / "results", lambda fields: fields.update(scan_id="scan-2"))
     done = report(tmp_path / "results", "--out", tmp_path / "pages")
     assert done.exit_code == 0
-    assert "2 scans, 2 pages" in done.stdout
+    assert "2 scans, 2 pages made, 0 kept" in done.stdout
     written = sorted(str(path.relative_to(tmp_path / "pages")) for path in (tmp_path / "pages").rglob("*.*"))
     assert written == ["index.html", "scan-1/report.html", "scan-2/report.html"]
 
@@ -49,3 +49,25 @@ def test_report_cannot_start_without_results_a_folder_or_a_language(tmp_path):
         assert done.exit_code == 2, arguments
         assert done.stderr.startswith("pose report: ")
     assert not (tmp_path / "pages").exists()
+
+
+def test_a_page_that_shows_the_result_already_is_kept(tmp_path):
+    stored(tmp_path / "results")
+    report(tmp_path / "results", "--out", tmp_path / "pages")
+    page = tmp_path / "pages" / "scan-1" / "report.html"
+    before = page.stat().st_mtime_ns
+    done = report(tmp_path / "results", "--out", tmp_path / "pages")
+    assert "0 pages made, 1 kept" in done.stdout
+    assert page.stat().st_mtime_ns == before
+    assert '"scan-1/report.html"' in (tmp_path / "pages" / "index.html").read_text()
+    stored(tmp_path / "results", lambda fields: fields["frames"][0].update(picture=None))
+    assert "1 pages made, 0 kept" in report(tmp_path / "results", "--out", tmp_path / "pages").stdout
+    assert "withheld" in page.read_text()
+
+
+def test_the_page_of_a_scan_without_a_result_is_deleted(tmp_path):
+    folder = stored(tmp_path / "results")
+    report(folder, "--out", tmp_path / "pages")
+    (folder / "result.json").rename(folder / "result.older.json")
+    assert "1 scans, 0 pages made, 0 kept" in report(folder, "--out", tmp_path / "pages").stdout
+    assert not (tmp_path / "pages" / "scan-1" / "report.html").exists()
