@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench evaluate faces faces-found alignment reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
 bench: $(RUNTIME) ## Measure the speed of each step
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
+scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 10^6 stored scans (ARGS="--stored 20000 --real")
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.evaluation.estimator $(ARGS)
 
@@ -60,6 +63,9 @@ alignment: $(RUNTIME) ## Measure how often a picture that does not fit its depth
 
 faces-found: $(DEVELOPMENT) ## Measure which faces the face detector finds, in what size and tilt, and how fast
 	$(BIN)/python -m pose.evaluation.faces_found $(ARGS)
+
+lifting: $(RUNTIME) ## Compare the lifting with that of the original system, side by side
+	$(BIN)/python -m pose.evaluation.lifting $(ARGS)
 
 reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 	$(BIN)/python -m pose.evaluation.reidentification $(ARGS)

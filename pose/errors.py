@@ -11,6 +11,7 @@ PoseError
 │   ├── WeightsNotFound
 │   └── NoNetwork
 ├── FaceDetectorMissing
+├── RuntimeUnavailable
 └── DeviceUnavailable
 """
 
@@ -77,6 +78,10 @@ class NoNetwork(DownloadError):
 
 class FaceDetectorMissing(PoseError):
     """Raised when this OpenCV lacks the face detector. No picture is published without one."""
+
+
+class RuntimeUnavailable(PoseError):
+    """Raised when the requested runtime of networks is not installed."""
 
 
 class DeviceUnavailable(PoseError):

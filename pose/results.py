@@ -7,9 +7,9 @@ are in the world of the scan, y up, with the floor at y = 0. An unknown value is
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pose import keypoints as kp
 from pose.lifting.posture import Posture
@@ -47,11 +47,44 @@ class _Model(BaseModel):
     )
 
 
+class Estimate(_Model):
+    """A measured figure, and the interval that holds the true value in 95 of 100 cases.
+
+    Its unit is that of the field. The field of the same name without `_estimate` has the value alone.
+
+    Raises:
+        ValueError: the value is outside the interval (a `pydantic.ValidationError`).
+
+    >>> Estimate(value=0.8, low=0.77, high=0.83).half_width
+    0.03
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"low, value, high are {self.low}, {self.value}, {self.high}, expected this order"
+            )
+        return self
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval."""
+        return round((self.high - self.low) / 2, 5)
+
+
 class ModelInfo(_Model):
     """An estimator, which finds people, or a face detector."""
 
     name: str
     version: str
+    runtime: str | None = Field(
+        default=None, description='what ran its network, such as "torch 2.15.0"; null if it is not told'
+    )
 
 
 class KeypointResult(_Model):

@@ -11,22 +11,26 @@ import signal
 import time
 from typing import Any, Final
 
+import click
 from celery import Celery, signals
 from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
+import worker.runtime.scheduled  # registers `inspect scheduled`  # noqa: F401
 from worker.broker import purging
 from worker.config.celery import celery_config, make_folders
-from worker.config.logs import get_logger
+from worker.config.logs import capture_output, get_logger, release_output
 from worker.config.logs import setup_logging as setup_our_logging
-from worker.config.settings import load_settings
+from worker.config.settings import load_settings, misspelt_settings
 from worker.erasure.mentions import scans_named
 from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
+from worker.runtime import maintenance  # noqa: F401  starts with beat
+from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
@@ -43,12 +47,14 @@ from worker.storage.opening import open_storages
 log = get_logger(__name__)
 
 EX_CONFIG: Final = 78  # from sysexits.h
+PROGRAMS: Final = ("worker", "beat", "flower")  # commands of Celery that run on and write a log
 UNFIT_PAUSE_S: Final = 10.0  # before a process that cannot start is replaced
 CANNOT_START: Final = signal.SIGRTMIN + 1
 # Kombu's own transport for files reads messages that are half written, and forgets queues.
 TRANSPORT_ALIASES["filesystem"] = "worker.broker.filesystem:Transport"
 # Kombu's own transport for Redis ends at an entry that is no message, and again after each restart.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.broker.redis:Transport"
+TRANSPORT_ALIASES["sentinel"] = "worker.broker.redis:SentinelTransport"
 
 
 def _cancel_purged(messages: list[bytes]) -> None:
@@ -71,13 +77,18 @@ class Loader(AppLoader):
 
     def read_configuration(self, env: str = "") -> dict[str, Any]:
         settings = load_settings()
+        command = click.get_current_context(silent=True)
+        if command is not None and command.info_name in PROGRAMS:
+            capture_output(settings.log_format, settings.log_level)
+            for variable, nearest in misspelt_settings():
+                log.warning("variable_unknown", variable=variable, nearest=nearest)
         make_folders(settings)
         return celery_config(settings)
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
 app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
-app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, PauseIntake, RestoreTimeLimits))
+app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, MoveDelayed, PauseIntake, RestoreTimeLimits))
 
 
 class _Started:
@@ -107,10 +118,19 @@ def _before_pool(sender: Any, **_: Any) -> None:
     signal.signal(CANNOT_START, stop)
 
 
+@signals.worker_shutdown.connect
+def _release_output(**_: Any) -> None:
+    # On SIGHUP, Celery starts the worker again in the same process.
+    release_output()
+
+
 @signals.worker_ready.connect
 def _log_ready(**_: Any) -> None:
     _Started.ready = True
     log.info("worker_ready", processes=_Started.processes)
+    queue, taken = load_settings().queue, list(app.amqp.queues.consume_from)
+    if queue not in taken:
+        log.warning("queue_not_served", queue=queue, taken=taken, cure="set QUEUE in place of -Q")
 
 
 @signals.worker_process_init.connect

@@ -10,6 +10,7 @@ from celery import Task, signals
 from celery.exceptions import Reject, Retry
 
 from worker.app import app
+from worker.broker.waiting import waiting_scans
 from worker.config.logs import get_logger, task_context
 from worker.config.settings import Settings, load_settings
 from worker.erasure.retention import erase_old_results
@@ -35,7 +36,6 @@ from worker.storage.opening import open_storages
 log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
 RETENTION: Final = "worker.retention"
-RECONCILE_LIMIT_S: Final = 600
 KEEP_PAUSE_S: Final = 1.0  # the message comes again at once
 PROGRESS_PAUSE_S: Final = 10.0  # after progress could not be reported
 
@@ -81,21 +81,28 @@ def process_scan(
         return _summary(scan_id, outcome)
 
 
-@app.task(
-    name=RECONCILE, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
-)
+# Beat does the regular work itself (`worker.runtime.maintenance`). These two tasks are for other schedulers.
+# Their time limit is that of a scan, and so below the visibility timeout.
+
+
+@app.task(name=RECONCILE, ignore_result=True)
 def reconcile_scans(sweep: bool = False, restart: bool = False) -> None:
     """Send overdue scans again; see `worker.scans.reconcile`."""
     settings = load_settings()
     with task_context():
-        reconcile(settings, *open_storages(settings), sender(app), sweep=sweep, restart=restart)
+        reconcile(
+            settings,
+            *open_storages(settings),
+            sender(app),
+            waiting=lambda: waiting_scans(app),
+            sweep=sweep,
+            restart=restart,
+        )
 
 
-@app.task(
-    name=RETENTION, ignore_result=True, soft_time_limit=RECONCILE_LIMIT_S, time_limit=RECONCILE_LIMIT_S + 30
-)
+@app.task(name=RETENTION, ignore_result=True)
 def erase_expired() -> None:
-    """Erase results that are older than `RETENTION_DAYS`; see `worker.erasure.retention`."""
+    """Erase a slice of the results that are older than `RETENTION_DAYS`; see `worker.erasure.retention`."""
     settings = load_settings()
     with task_context():
         erase_old_results(settings, *open_storages(settings), app)

@@ -193,4 +193,4 @@ def _detect(estimator: Estimator, frames: Sequence[Frame]) -> Sequence[Detection
 
 
 def _model_info(model: Estimator | FaceDetector) -> ModelInfo:
-    return ModelInfo(name=model.name, version=model.version)
+    return ModelInfo(name=model.name, version=model.version, runtime=model.runtime)

@@ -21,6 +21,7 @@ from pose.cli.output import OutputFile, error_text, guard_streams, make_console
 from pose.cli.scans import SCAN_ID_TEXT, Run, check_out, open_csv, read_xor_key, run_scan, scan_names
 from pose.errors import PoseError
 from pose.estimators.base import Estimator
+from pose.estimators.carried_boxes import DETECT
 from pose.estimators.loading import EstimatorOptions
 from pose.privacy.loading import load_face_detector
 from pose.privacy.redact import METHODS as COVERS
@@ -44,6 +45,10 @@ _MODEL_HELP = (
     "both: an RGB model, compared with depth-hrnet."
 )
 _FACE_DETECTOR_HELP = "auto, yunet or haar. auto: yunet if its weights are stored, else OpenCV's cascades."
+_RUNTIME_HELP = (
+    "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
+)
+_DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -78,6 +83,8 @@ def run(
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
+    runtime: Annotated[str, typer.Option(help=_RUNTIME_HELP)] = "auto",
+    detect: Annotated[str, typer.Option(help=_DETECT_HELP)] = "every",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
     ] = None,
@@ -90,6 +97,9 @@ def run(
     method = next((known for known in COVERS if known == cover), None)
     if method is None:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
+    frames_to_see = next((known for known in DETECT if known == detect), None)
+    if frames_to_see is None:
+        raise typer.BadParameter(f"expected one of {', '.join(DETECT)}", param_hint="--detect")
     if scan_id is not None and not re.fullmatch(SCAN_ID, scan_id):
         raise typer.BadParameter(f"expected {SCAN_ID_TEXT}", param_hint="--scan-id")
     if scan_id is not None and len(scans) > 1:
@@ -105,7 +115,7 @@ def run(
                     files.callback(interrupts.held(table.close))
                 xor_key = None if xor_key_file is None else read_xor_key(xor_key_file)
                 store = store_at(weights_url)
-                faces = load_face_detector(face_detector, store)
+                faces = load_face_detector(face_detector, store, runtime)
                 models = load_models(
                     model,
                     device,
@@ -115,6 +125,8 @@ def run(
                     detector_weights=detector_weights,
                     flip_test=flip_test,
                     batch_size=batch_size,
+                    runtime=runtime,
+                    detect=frames_to_see,
                 )
             except (PoseError, ValueError, OSError) as error:
                 messages.print(f"pose run: {error_text(error)}")

@@ -96,6 +96,8 @@ class Estimator(ABC):
             depends on the model: scores of different models have different ranges.
         uses_depth: whether the keypoints of people are from the depth map. If not, they are from the picture,
             and mean nothing in 3D where picture and depth map are misaligned.
+        runtime: what runs the network, such as "torch 2.15.0"; None if it is not told. Results of different
+            runtimes differ by rounding only.
 
     >>> class FindsNobody(Estimator):
     ...     name, version = "finds-nobody", "1"
@@ -110,6 +112,7 @@ class Estimator(ABC):
     version: str
     min_score: float = RGB_MIN_SCORE
     uses_depth: bool = False
+    runtime: str | None = None
 
     @abstractmethod
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

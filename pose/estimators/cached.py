@@ -20,6 +20,7 @@ class CachedEstimator(Estimator):
         self.version = estimator.version
         self.min_score = estimator.min_score
         self.uses_depth = estimator.uses_depth
+        self.runtime = estimator.runtime
         self._estimator = estimator
         self._detections: WeakKeyDictionary[Frame, Detections] = WeakKeyDictionary()
 

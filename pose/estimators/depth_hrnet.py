@@ -7,7 +7,7 @@ redacted. Training and accuracy: `pose.training.train`, `data/MODEL_CARD.md`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,7 @@ from pose.estimators.depth_input import (
     network_input,
 )
 from pose.estimators.heatmap import cells_to_pixels, find_peaks
+from pose.estimators.runtime import Converted, runtime_version
 from pose.estimators.upright import TurnedFrame, detect_upright
 from pose.hrnet import build_hrnet
 from pose.scan.frame import Frame
@@ -66,6 +67,8 @@ class DepthHRNet(Estimator):
         weights: a safetensors file from `pose.training.train`; None takes the one in the package.
         device: where the network runs.
         batch_size: frames in one batch.
+        runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`.
+        converted_in: the folder of the stored weights, where the converted network is kept; None keeps none.
 
     Attributes:
         name, version: of the weights, from their file.
@@ -80,7 +83,12 @@ class DepthHRNet(Estimator):
     uses_depth = True
 
     def __init__(
-        self, weights: Path | str | None = None, device: torch.device | str = "cpu", batch_size: int = BATCH
+        self,
+        weights: Path | str | None = None,
+        device: torch.device | str = "cpu",
+        batch_size: int = BATCH,
+        runtime: str = "torch",
+        converted_in: Path | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -94,7 +102,13 @@ class DepthHRNet(Estimator):
             network.load_state_dict(checkpoint.tensors)
         except (RuntimeError, ValueError) as error:
             raise InvalidWeights(f"weights of {self.name}: {error}") from error
-        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
+        self.runtime = runtime_version(runtime)
+        self._network: Callable[[torch.Tensor], torch.Tensor]
+        if runtime == "openvino":
+            converted = Converted(network.eval(), CHANNELS, self.name, converted_in)
+            self._network = lambda inputs: converted(inputs)[0]
+        else:
+            self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return people, and as low-confidence detections every place where a head may be.

@@ -7,6 +7,7 @@ SSDLite as in "Searching for MobileNetV3" (arXiv 1905.02244).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from pose.checks import check_pictures
 from pose.detectors import build_detector
 from pose.errors import InvalidWeights
+from pose.estimators.converted_detector import convert_detector
 from pose.weights.checkpoint import Checkpoint
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +37,9 @@ class Detector:
         batch_size: pictures in one batch.
         min_score: boxes with a score above it count as people, 0..1.
         low_confidence_score: boxes with a score above it are returned too; None means `min_score`.
+        runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`. It runs the part
+            of the network that sees the whole picture; proposals and boxes are torchvision's in both.
+        converted_in: the folder of the stored weights, where a converted network is kept; None keeps none.
 
     Attributes:
         name: as given.
@@ -54,6 +59,8 @@ class Detector:
         batch_size: int = 4,
         min_score: float = MIN_SCORE,
         low_confidence_score: float | None = None,
+        runtime: str = "torch",
+        converted_in: Path | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -69,6 +76,8 @@ class Detector:
         self.low_confidence_score = min_score if low_confidence_score is None else low_confidence_score
         self._device = torch.device(device)
         self._network = network.eval().to(self._device)
+        if runtime == "openvino":
+            convert_detector(self._network, name, converted_in)
 
     @torch.inference_mode()
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[FloatArray, FloatArray]]:

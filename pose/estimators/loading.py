@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
-from pose.checks import check_type
-from pose.errors import DeviceUnavailable, InvalidWeights
+from pose.checks import check_choice, check_type
+from pose.errors import DeviceUnavailable, InvalidWeights, RuntimeUnavailable
 from pose.estimators.base import Estimator
+from pose.estimators.carried_boxes import DetectOn
 from pose.weights.registry import DEFAULT_DETECTOR, DEFAULT_POSE, DETECTORS, POSE_MODELS
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 DEPTH: Final = "depth-hrnet"
 ESTIMATORS: Final = (DEPTH, *POSE_MODELS)
+RUNTIMES: Final = ("auto", "torch", "openvino")
 _DETECTOR_BATCH: Final = 4  # whole pictures, at most
 
 
@@ -29,6 +32,8 @@ class EstimatorOptions(TypedDict, total=False):
     detector_weights: Path | None
     flip_test: bool
     batch_size: int | None
+    runtime: str
+    detect: DetectOn
 
 
 def resolve_model(name: str, store: WeightsStore) -> str:
@@ -57,6 +62,8 @@ def load_estimator(
     detector_weights: Path | None = None,
     flip_test: bool = False,
     batch_size: int | None = None,
+    runtime: str = "auto",
+    detect: DetectOn = "every",
 ) -> Estimator:
     """Load an estimator's weights and put it on a device. Nothing is downloaded.
 
@@ -70,10 +77,15 @@ def load_estimator(
         detector_weights: the detector's file to use instead of stored weights.
         flip_test: RGB models only: average the heatmaps of a crop and of its mirror image; twice the time.
         batch_size: crops (RGB) or depth maps in one batch; None takes the model's own.
+        runtime: what runs the networks: "torch", "openvino" (on a CPU, converted networks are kept beside the
+            stored weights), or "auto": openvino if it is installed and the device is the CPU.
+        detect: RGB models only: the frames that the detector sees, "every", "sparse" or "depth", see
+            `RGBHRNet`.
 
     Raises:
-        ValueError: there is no such estimator, detector or device, or an option of RGB models is given for
-            depth-hrnet.
+        ValueError: there is no such estimator, detector, device or runtime, an option of RGB models is given
+            for depth-hrnet, or openvino is asked for on a GPU.
+        RuntimeUnavailable: openvino is asked for and not installed.
         DeviceUnavailable: the GPU that `device` names is not there. The CPU never replaces it.
         InvalidWeights: weights are missing, damaged, or of another network.
     """
@@ -91,9 +103,10 @@ def load_estimator(
             "detector": detector != DEFAULT_DETECTOR,
             "detector_weights": detector_weights is not None,
             "flip_test": flip_test,
+            "detect": detect != "every",
         }
         _refuse_for_depth(name, [option for option, is_given in rgb_options.items() if is_given])
-        return _load_depth(choose_device(device), batch_size)
+        return _load_depth(choose_device(device), batch_size, runtime, _kept_in(store))
     device = choose_device(device)
     if detector not in DETECTORS:
         raise ValueError(f"unknown detector {detector!r}, expected one of {', '.join(DETECTORS)}")
@@ -107,12 +120,21 @@ def load_estimator(
         boxes = store.load(detector)
     else:
         boxes = read_weights_file(detector_weights, detector)
+    runtime, kept_in = choose_runtime(runtime, device), _kept_in(store)
     crops = BATCH if batch_size is None else batch_size
     pictures = min(_DETECTOR_BATCH, crops)
-    finder = Detector(boxes, detector, device, pictures, low_confidence_score=LOW_CONFIDENCE_SCORE)
-    pose = TopDown(hrnet, None, input_size_of(hrnet), device, flip_test, crops)
-    depth = _load_depth(device, batch_size)
-    return RGBHRNet(finder, pose, hrnet.facts["name"], hrnet.facts["version"], depth)
+    finder = Detector(
+        boxes,
+        detector,
+        device,
+        pictures,
+        low_confidence_score=LOW_CONFIDENCE_SCORE,
+        runtime=runtime,
+        converted_in=kept_in,
+    )
+    pose = TopDown(hrnet, None, input_size_of(hrnet), device, flip_test, crops, runtime, kept_in)
+    depth = _load_depth(device, batch_size, runtime, kept_in)
+    return RGBHRNet(finder, pose, hrnet.facts["name"], hrnet.facts["version"], depth, detect)
 
 
 def load_pair(
@@ -163,10 +185,13 @@ def _refuse_for_depth(name: str, options: list[str]) -> None:
         raise ValueError(f"{given} cannot be chosen for {DEPTH}, which uses no pictures")
 
 
-def _load_depth(device: str, batch_size: int | None) -> Estimator:
+def _load_depth(device: str, batch_size: int | None, runtime: str, folder: Path) -> Estimator:
     from pose.estimators.depth_hrnet import BATCH, DepthHRNet
 
-    return DepthHRNet(device=device, batch_size=BATCH if batch_size is None else batch_size)
+    size = BATCH if batch_size is None else batch_size
+    return DepthHRNet(
+        device=device, batch_size=size, runtime=choose_runtime(runtime, device), converted_in=folder
+    )
 
 
 def choose_device(device: str) -> str:
@@ -190,3 +215,42 @@ def choose_device(device: str) -> str:
     if number >= count:
         raise DeviceUnavailable(f"device {device!r} was demanded, but torch sees {count} CUDA devices")
     return f"cuda:{number}" if ":" in device else device  # torch does not know "cuda:01"
+
+
+def choose_runtime(runtime: str, device: str) -> str:
+    """Return "torch" or "openvino" for what a user asked for and the device of `choose_device`.
+
+    "auto" is OpenVINO if it is installed and the device is the CPU, else torch.
+
+    Raises:
+        ValueError: there is no such runtime, or OpenVINO was asked for on a GPU.
+        RuntimeUnavailable: OpenVINO was asked for and is not installed.
+
+    >>> choose_runtime("auto", "cuda:0")
+    'torch'
+    """
+    check_choice(runtime, RUNTIMES, "runtime")
+    on_cpu, installed = device == "cpu", has_openvino()
+    if runtime != "openvino":
+        return "openvino" if runtime == "auto" and on_cpu and installed else "torch"
+    if not on_cpu:
+        raise ValueError(
+            f"the runtime openvino runs on the device cpu, not on {device}: choose torch or auto"
+        )
+    if not installed:
+        raise RuntimeUnavailable(
+            "the runtime openvino is not installed: pip install 'pose-worker[cpu]', or choose torch or auto"
+        )
+    return runtime
+
+
+def has_openvino() -> bool:
+    """Return whether OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
+def _kept_in(store: WeightsStore) -> Path:
+    """Return the folder for converted networks: that of the weights, or the user's own if there is none."""
+    from pose.weights.store import WeightsStore
+
+    return store.folder if store.folder.is_dir() else WeightsStore().folder

@@ -10,12 +10,21 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.checks import check_each
+from pose.checks import check_choice, check_each
 from pose.estimators.base import Detections, Estimator, Person
+from pose.estimators.carried_boxes import (
+    DETECT,
+    SPARSE,
+    Carried,
+    DetectOn,
+    carry_boxes,
+    is_same_pose,
+)
 from pose.estimators.detector import MIN_SCORE
+from pose.estimators.runtime import runtime_version
 from pose.estimators.topdown import TopDown
 from pose.estimators.upright import TurnedFrame, most_confident
-from pose.geometry.orientation import turn_picture, unturn_points
+from pose.geometry.orientation import turn_picture, turn_points, unturn_points
 from pose.scan.frame import Frame
 
 FloatArray = NDArray[np.float64]
@@ -55,22 +64,36 @@ class RGBHRNet(Estimator):
         name: of the model.
         weights_version: of the weights of `pose`.
         depth: finds more heads to cover, in depth maps, and which way is up.
+        detect_on: the frames that the detector sees: "every" one; "sparse": the first of three; "depth": the
+            first of each call. Where it does not, its boxes are carried on (`carry_boxes`). Where the
+            networks do not agree, it sees the frame all the same. With "sparse" and "depth" the frames of a
+            call must be those of one scan, in their order.
 
     Attributes:
         version: everything that affects the result: the weights of both networks, the detector's minimum
-            score if it is not the usual one, and the flip test.
+            score and `detect_on` if they are not the usual ones, and the flip test.
     """
 
     def __init__(
-        self, detector: PersonDetector, pose: TopDown, name: str, weights_version: str, depth: Estimator
+        self,
+        detector: PersonDetector,
+        pose: TopDown,
+        name: str,
+        weights_version: str,
+        depth: Estimator,
+        detect_on: DetectOn = "every",
     ) -> None:
         self.name = name
+        self.runtime = runtime_version(pose.runtime)
         self.detector = detector
         self.pose = pose
         self.depth = depth
+        self.detect_on = check_choice(detect_on, DETECT, "detect_on")
         parts = [weights_version, f"{detector.name}-{detector.version}"]
         if detector.min_score != MIN_SCORE:
             parts.append(f"above-{detector.min_score:g}")
+        if detect_on != "every":
+            parts.append(f"detect-{detect_on}")
         if pose.flip_test:
             parts.append("flip")
         self.version = "/".join(parts)
@@ -83,7 +106,7 @@ class RGBHRNet(Estimator):
         """
         check_each(frames, Frame, "frames")
         in_depth = self.depth.detect(frames)
-        in_pictures = self._detect_in_pictures(frames, [_turns(found) for found in in_depth])
+        in_pictures = self._detect_on_some(frames, in_depth)
         return [
             replace(
                 found,
@@ -92,6 +115,46 @@ class RGBHRNet(Estimator):
             )
             for found, more in zip(in_pictures, in_depth, strict=True)
         ]
+
+    def _detect_on_some(self, frames: Sequence[Frame], in_depth: Sequence[Detections]) -> list[Detections]:
+        """Return the detections in each frame. Run the detector on those that `detect_on` means first."""
+        step = {"every": 1, "sparse": SPARSE, "depth": max(1, len(frames))}[self.detect_on]
+        found: dict[int, Detections] = {}
+
+        def run_on(numbers: Sequence[int]) -> None:
+            if not numbers:
+                return
+            turns = [_turns(in_depth[i]) for i in numbers]
+            some = self._detect_in_pictures([frames[i] for i in numbers], turns)
+            found.update(zip(numbers, some, strict=True))
+
+        run_on(range(0, len(frames), step))
+        carried: dict[int, Carried] = {}
+        for i in range(len(frames)):
+            then = i - i % step
+            boxes = i != then and carry_boxes(self.detect_on, found[then], in_depth[then], in_depth[i])
+            if boxes:
+                carried[i] = boxes
+        views = [TurnedFrame(frames[i], in_depth[i].turns or 0) for i in carried]
+        for i, detections in zip(carried, self._pose_carried(views, list(carried.values())), strict=True):
+            if all(map(is_same_pose, detections.people, carried[i].people)):
+                turns = found[i - i % step].turns
+                found[i] = replace(detections, turns=turns)
+        run_on([i for i in range(len(frames)) if i not in found])
+        return [found[i] for i in range(len(frames))]
+
+    def _pose_carried(self, views: Sequence[TurnedFrame], carried: Sequence[Carried]) -> list[Detections]:
+        """Return the detections in boxes that are in pixels of the pictures as they arrived."""
+        if not views:
+            return []
+        pictures = [turn_picture(view.frame.rgb, int(view.turns)) for view in views]
+        upright = [_turned(each.boxes, view) for each, view in zip(carried, views, strict=True)]
+        posed = self.pose.predict(pictures, upright)
+        found = []
+        for view, each, boxes, (keypoints, scores) in zip(views, carried, upright, posed, strict=True):
+            people = _people(view.frame, int(view.turns), boxes, each.scores, keypoints, scores)
+            found.append(Detections(people[: len(each.people)], people[len(each.people) :]))
+        return found
 
     def _detect_in_pictures(
         self, frames: Sequence[Frame], turns: Sequence[Sequence[int]]
@@ -121,6 +184,12 @@ class RGBHRNet(Estimator):
         """All people, and not too many low-confidence boxes."""
         most = self._count_people(scores) + _MAX_LOW_CONFIDENCE
         return boxes[:most], scores[:most]
+
+
+def _turned(boxes: FloatArray, view: TurnedFrame) -> FloatArray:
+    """Boxes (n, 4) of the picture as it arrived -> boxes (n, 4) of the turned picture."""
+    corners = turn_points(boxes.reshape(-1, 2, 2), int(view.turns), *view.frame.picture_size)
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
 def _turns(in_depth: Detections) -> tuple[int, ...]:

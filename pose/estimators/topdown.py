@@ -10,6 +10,7 @@ network, highest cell plus a quarter of a cell towards the larger neighbour, bac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from pose.checks import check_pictures
 from pose.errors import InvalidWeights
 from pose.estimators.crop import box_to_center_scale, crop, crop_inverse, transform_points
 from pose.estimators.heatmap import find_maxima
+from pose.estimators.runtime import Converted
 from pose.hrnet import build_hrnet
 from pose.weights.checkpoint import Checkpoint
 from pose.weights.convert import hrnet_state
@@ -48,9 +50,11 @@ class TopDown:
         device: where the network runs.
         flip_test: average the heatmaps of a crop and of its mirror image; twice the time.
         batch_size: crops in one batch.
+        runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`.
+        converted_in: the folder of the stored weights, where a converted network is kept; None keeps none.
 
     Attributes:
-        input_size, flip_test, batch_size: as given.
+        input_size, flip_test, batch_size, runtime: as given.
 
     Raises:
         InvalidWeights: a tensor is missing, unknown, or has another shape; or the width is another.
@@ -65,6 +69,8 @@ class TopDown:
         device: torch.device | str = "cpu",
         flip_test: bool = False,
         batch_size: int = BATCH,
+        runtime: str = "torch",
+        converted_in: Path | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -73,11 +79,17 @@ class TopDown:
         self.input_size = input_size
         self.flip_test = flip_test
         self.batch_size = batch_size
+        self.runtime = runtime
         self._device = torch.device(device)
         if isinstance(weights, Checkpoint):
             weights = weights.tensors
         network = _load(weights, width) if isinstance(weights, Mapping) else weights
-        self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
+        self._network: Network
+        if runtime == "openvino" and isinstance(network, nn.Module):
+            converted = Converted(network.eval(), 3, "hrnet", converted_in)
+            self._network = lambda inputs: converted(inputs)[0]
+        else:
+            self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
 
     @torch.inference_mode()
     def heatmaps(self, inputs: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ _METRES: Final = {
     # half breadths and half depths
     "chest_breadth": (0.085, 0.110, 0.120, 0.138, 0.158, 0.215),
     "chest_depth": (0.044, 0.058, 0.062, 0.068, 0.076, 0.105),
-    "pelvis_breadth": (0.058, 0.079, 0.087, 0.099, 0.113, 0.160),
+    "pelvis_breadth": (0.077, 0.106, 0.116, 0.132, 0.150, 0.195),  # at the hip joints, with the thighs
     "pelvis_depth": (0.060, 0.078, 0.084, 0.092, 0.102, 0.130),
     "head_breadth": (0.048, 0.065, 0.069, 0.071, 0.073, 0.078),
     "head_depth": (0.059, 0.081, 0.086, 0.089, 0.091, 0.098),

@@ -18,7 +18,7 @@ from pose.geometry.camera import MAX_STRETCH, Intrinsics
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
 from pose.geometry.view import View
-from pose.lifting.joints import joint_depth
+from pose.lifting.joints import FloorPlane, joint_depth
 from pose.lifting.nearest import MAX_DISTANCE_PX, NEAREST_WIDTH, nearest_points
 from pose.lifting.skeleton import Skeleton
 from pose.lifting.surface import surface_depth
@@ -101,7 +101,9 @@ def lift_in_view(
         found = surface_depth(depthmap, depth_uv, score)
         depth, observed, distance = found.depth, found.observed, found.distance
         if method == "inside" and observed.any():
-            depth, observed, distance = joint_depth(depthmap.intrinsics, depth_uv, found)
+            depth, observed, distance = joint_depth(
+                depthmap.intrinsics, depth_uv, found, _floor_plane(depthmap, floor)
+            )
         joints = depthmap.unproject(depth_uv[:, 0], depth_uv[:, 1], depth)
         distance = distance * NEAREST_WIDTH / depthmap.width
     observed = observed & in_picture
@@ -110,6 +112,13 @@ def lift_in_view(
     joints[:, 1] -= floor or 0.0
     distance = np.where(np.isfinite(distance), distance, width + height)
     return Skeleton(joints, score, distance, observed, floor, depthmap.pose_known)
+
+
+def _floor_plane(depthmap: DepthMap, floor: float | None) -> FloorPlane | None:
+    """Return the floor in camera axes; None if it is unknown."""
+    if floor is None or not depthmap.pose_known:
+        return None
+    return FloorPlane(depthmap.rotation[1], float(depthmap.translation[1]) - floor)
 
 
 def _check(keypoints: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -27,8 +27,9 @@ class Skeleton:
         distance_px: (17,) float64, |Δu| + |Δv| from the keypoint to the depth pixel that was used, in pixels
             of a picture 640 wide.
         observed: (17,) bool. False if there is no depth of the person at the keypoint, if another part of the
-            body occludes the joint, if its bone would have an impossible length, or if the keypoint is
-            outside the picture. The joint's position is then an estimate.
+            body occludes the joint, if it is on the side of head or trunk that the camera does not see, if
+            its bone would have an impossible length, or if the keypoint is outside the picture. The joint's
+            position is then an estimate.
         floor: world y of the floor, or None if it is unknown. Then y counts from the origin of the world;
             lengths do not depend on it.
         gravity_known: whether y is up. False if the camera's pose is unknown; the axes are then the camera's.
@@ -68,8 +69,7 @@ class Skeleton:
         """The length in metres of the longer chain, of those whose joints were all observed.
 
         If there is no such chain, it is the sum over both sides' segments: of each the mean of the observed
-        ones, or the shorter one if none was observed. A joint that is only estimated can make its chain far
-        too long.
+        ones, or of both if none was observed.
         """
         whole = [self._length(chain) for chain in _CHAINS if self.observed[list(chain)].all()]
         if whole:
@@ -78,7 +78,7 @@ class Skeleton:
         for (a, b), (c, d) in zip(*map(pairwise, _CHAINS), strict=True):
             sides = np.linalg.norm(self.joints[[a, c]] - self.joints[[b, d]], axis=1)
             observed = sides[self.observed[[a, c]] & self.observed[[b, d]]]
-            total += float(observed.mean() if observed.size else sides.min())
+            total += float(observed.mean() if observed.size else sides.mean())
         return total
 
     @property

@@ -33,12 +33,14 @@ class FaceDetector(ABC):
         name, version: part of every result.
         head_radius: of the region around a face, as a share of the longer side of its box.
         needs_depth: whether a face counts only where the depth map does not contradict it.
+        runtime: what runs the network, such as "opencv 4.14.0"; None if it is not told.
     """
 
     name: str
     version: str
     head_radius: float
     needs_depth: bool = False
+    runtime: str | None = None
 
     @abstractmethod
     def find(

@@ -11,7 +11,6 @@ which the numbers here were chosen.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,14 +18,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose.errors import FaceDetectorMissing, InvalidWeights
 from pose.geometry.orientation import unturn_points
 from pose.privacy.face_detector import FaceDetector, unredacted
+from pose.privacy.yunet_network import OVERLAP, Network, WithOpenCV, WithOpenVINO
 from pose.weights.checkpoint import Checkpoint
 from pose.weights.ingest import onnx_bytes
 
 MIN_SCORE: Final = 0.8  # of a face in the second stage
-_OVERLAP: Final = 0.3  # of two boxes of one face: intersection over union
 
 # The second stage. Pixels of a cell.
 _CELL: Final = 96  # a square that holds one view of a proposal
@@ -62,21 +60,22 @@ class YuNet(FaceDetector):
     Args:
         weights: as a store has them.
         plan: what the first stage does.
+        runtime: "openvino", or "torch": then OpenCV runs the network.
 
     Raises:
         FaceDetectorMissing: this OpenCV has no FaceDetectorYN.
-        InvalidWeights: these are not YuNet's, or this OpenCV cannot read them.
+        InvalidWeights: these are not YuNet's, or the runtime cannot read them.
     """
 
     head_radius = 0.8  # hair and ears lie outside the box
 
-    def __init__(self, weights: Checkpoint, plan: Plan | None = None) -> None:
+    def __init__(self, weights: Checkpoint, plan: Plan | None = None, runtime: str = "torch") -> None:
         self.name = weights.facts["name"]
         self.version = weights.facts["version"]
         self._plan = plan or Plan()
-        self._model = np.frombuffer(onnx_bytes(weights), np.uint8)
-        self._thread = threading.local()  # a network must not be used by two threads at a time
-        self._network()
+        model = onnx_bytes(weights)
+        self._network: Network = WithOpenVINO(model) if runtime == "openvino" else WithOpenCV(model)
+        self.runtime = self._network.runtime
 
     def find(
         self, rgb: NDArray[np.uint8], turns: int | None = None, mask: NDArray[np.bool_] | None = None
@@ -110,7 +109,7 @@ class YuNet(FaceDetector):
         # To take little away, a linear filter is as good as the mean of an area, and four times as fast.
         how = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
         copy = rgb if scale == 1 else np.asarray(cv2.resize(rgb, size, interpolation=how), np.uint8)
-        found = self._detect(_upright(copy, turn), self._plan.small)
+        found = self._network.detect(_upright(copy, turn), self._plan.small)
         # A network that sees nothing but black gives boxes without bounds.
         found = found[(np.abs(found[:, :4]) <= 2 * self._plan.long_side).all(axis=1)]
         is_small = found[:, 2:4].max(axis=1, initial=0) < _SMALL
@@ -141,7 +140,7 @@ class YuNet(FaceDetector):
                 back.append((cv2.invertAffineTransform(to_cell), corner, scale))
         if not cells:
             return np.empty((0, 5))
-        found = self._detect(_mosaic(cells), min_score)
+        found = self._network.detect(_mosaic(cells), min_score)
         faces = []
         for x, y, w, h, score in found:
             u, v, side = x + w / 2, y + h / 2, max(w, h)
@@ -157,34 +156,6 @@ class YuNet(FaceDetector):
             half = side / _FACE * max(box[2] - box[0], box[3] - box[1]) / 2
             faces.append((*(centre - half), *(centre + half), score))
         return np.array(faces, np.float64).reshape(-1, 5)
-
-    def _detect(self, rgb: NDArray[np.uint8], min_score: float) -> NDArray[np.float64]:
-        """Return boxes and scores (n, 5): x, y, width, height, score."""
-        network = self._network()
-        network.setInputSize((rgb.shape[1], rgb.shape[0]))
-        network.setScoreThreshold(min_score)
-        _, found = network.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-        if found is None:
-            return np.empty((0, 5))
-        return np.asarray(found[:, [0, 1, 2, 3, 14]], np.float64)
-
-    def _network(self) -> cv2.FaceDetectorYN:
-        """Return this thread's network."""
-        network: cv2.FaceDetectorYN | None = getattr(self._thread, "network", None)
-        if network is None:
-            if not hasattr(cv2, "FaceDetectorYN"):
-                raise FaceDetectorMissing(
-                    f"OpenCV {cv2.__version__} has no FaceDetectorYN: install opencv-python-headless 4"
-                )
-            try:
-                network = cv2.FaceDetectorYN.create(
-                    "onnx", self._model, np.empty(0, np.uint8), (32, 32), nms_threshold=_OVERLAP
-                )
-            except cv2.error:
-                problem = f"OpenCV {cv2.__version__} cannot read the network of {self.name}"
-                raise InvalidWeights(f"{problem}; install the version in requirements.lock") from None
-            self._thread.network = network
-        return network
 
 
 def _upright(picture: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
@@ -241,7 +212,7 @@ def _without_doubles(faces: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(faces):
         return faces
     boxes = np.column_stack((faces[:, :2], faces[:, 2:4] - faces[:, :2]))
-    kept = cv2.dnn.NMSBoxes(boxes.tolist(), faces[:, 4].tolist(), 0.0, _OVERLAP)
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), faces[:, 4].tolist(), 0.0, OVERLAP)
     return faces[np.asarray(kept, np.intp).ravel()]
 
 

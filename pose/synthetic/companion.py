@@ -59,7 +59,7 @@ def sample_companion(
         yaw = towards + rng.normal(0, 35) if rng.random() < 0.6 else rng.uniform(-180, 180)
         hold = child.joints[list(_HELD_LYING if lying else _HELD_STANDING)] if rng.random() < 0.5 else None
         person = standing_person(
-            rng, body_seed, owner, stature, float(yaw), at, varied=True, stance=sample_stance(rng), hold=hold
+            rng, body_seed, owner, stature, float(yaw), at, gaze=0.0, stance=sample_stance(rng), hold=hold
         )
         if _fits(camera, person, child):
             return person

@@ -54,7 +54,7 @@ def standing_person(
     yaw: float,
     at: FloatArray,
     *,
-    varied: bool = False,
+    gaze: float | None = None,
     stance: Stance | None = None,
     hold: FloatArray | None = None,
 ) -> SyntheticPerson:
@@ -67,12 +67,12 @@ def standing_person(
         stature: metres.
         yaw: degrees about the vertical; at 0 the person faces +z.
         at: (3,) metres, the point on the ground below the middle of the hips.
-        varied: see `sample_pose`.
+        gaze: see `sample_pose`.
         stance: how the person bends; the lowest of feet, knees and hips is then on the ground.
         hold: (N, 3) points of which each hand takes one; None leaves the arms as they are.
     """
     m = sample_measures(np.random.default_rng(body_seed), stature)
-    body_pose = sample_pose(rng, m, lying=False, varied=varied, stance=stance)
+    body_pose = sample_pose(rng, m, lying=False, gaze=gaze, stance=stance)
     forward = stance.lean if stance else 0.0
     lean = rotation_about("y", yaw) @ rotation_about("x", forward + rng.normal(0, 2.5))
     lean = lean @ rotation_about("z", rng.normal(0, 2))
@@ -98,7 +98,7 @@ def lying_person(
     heading: float,
     at: FloatArray,
     *,
-    varied: bool = False,
+    gaze: float | None = None,
 ) -> SyntheticPerson:
     """Return a person lying on the ground.
 
@@ -107,10 +107,10 @@ def lying_person(
         roll: degrees; 0 lies on the back, 90 on the left side, -90 on the right, 180 on the belly.
         heading: degrees; at 0 the head points to -z, counter-clockwise seen from above.
         at: (3,) metres, the point on the ground below the hips; its y is the height of the ground.
-        varied: see `sample_pose`.
+        gaze: see `sample_pose`.
     """
     m = sample_measures(np.random.default_rng(body_seed), stature)
-    body_pose = sample_pose(rng, m, lying=True, varied=varied)
+    body_pose = sample_pose(rng, m, lying=True, gaze=gaze)
     flat = rotation_about("y", heading) @ rotation_about("x", -90 + rng.normal(0, 3))
     body_pose = body_pose.transform(flat @ rotation_about("y", roll), np.zeros(3))
     side = abs(np.sin(np.radians(roll)))

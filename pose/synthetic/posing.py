@@ -106,13 +106,14 @@ def sample_pose(
     m: Measures,
     *,
     lying: bool,
-    varied: bool = False,
+    gaze: float | None = None,
     stance: Stance | None = None,
 ) -> BodyPose:
     """Return a random pose in the body frame, in metres: mostly relaxed, sometimes extreme.
 
     Args:
-        varied: the head is often raised or lowered far, as a child does who looks up to the phone.
+        gaze: degrees by which the head is lowered on average, with a wide spread, below 0 for a child who
+            looks up to the phone; None for heads that are about level with the chest.
         stance: None for straight legs or, sometimes, a step.
     """
     bend = 1.0 if rng.random() < 0.8 else 2.2
@@ -127,7 +128,7 @@ def sample_pose(
         chest
         @ rotation_about("y", yaw)
         @ rotation_about("z", rng.normal(0, 8))
-        @ rotation_about("x", rng.normal(-6, 20) if varied else rng.normal(4, 11))
+        @ rotation_about("x", rng.normal(4, 11) if gaze is None else rng.normal(gaze, 15))
     )
 
     neck = pelvis[:, 1] * m.spine * 0.5 + chest[:, 1] * m.spine * 0.5

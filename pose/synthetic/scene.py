@@ -191,13 +191,17 @@ def _varied_standing(
     stature = float(scan_rng.uniform(1.4, 1.9)) if adult else stature
     stance = sample_stance(scan_rng) if adult and scan_rng.random() < 0.6 else None
     yaw = float(scan_rng.choice([0, 0, 180, 90, -90])) + scan_rng.normal(0, 25) + view_rng.normal(0, 4)
-    child = standing_person(pose_rng, body_seed, 0, stature, yaw, np.zeros(3), varied=True, stance=stance)
+    pitch = scan_rng.uniform(0, 55) if scan_rng.random() < 0.5 else scan_rng.normal(12, 12)
+    gaze = -pitch * pose_rng.uniform(0.3, 1.0) if pose_rng.random() < 0.7 else 0.0  # most look at the phone
+    child = standing_person(pose_rng, body_seed, 0, stature, yaw, np.zeros(3), gaze=gaze, stance=stance)
     low, high = child.joints[:, 1].min(), child.joints[:, 1].max()
     middle = child.joints.mean(axis=0)
     middle[1] = low + (high - low) * scan_rng.uniform(0.4, 0.75 if adult else 0.6)
-    near, far = (0.7, 4.0) if adult else (0.45, 2.6)
-    distance = float(np.exp(scan_rng.uniform(np.log(near), np.log(far)))) * view_rng.uniform(0.95, 1.05)
-    pitch = scan_rng.uniform(0, 55) if scan_rng.random() < 0.5 else scan_rng.normal(12, 12)
+    if adult:
+        distance = float(np.exp(scan_rng.uniform(np.log(0.7), np.log(4.0))))
+    else:
+        distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.3, 1.05)), 0.45, 3.0))
+    distance *= view_rng.uniform(0.95, 1.05)
     rise = float(np.clip(distance * np.sin(np.radians(pitch)), 0.15 - middle[1], max(1.9 - middle[1], 0.0)))
     ahead = float(np.sqrt(max(distance**2 - rise**2, 0.2)))
     spot = middle + np.array([view_rng.normal(0, 0.06), rise, ahead])
@@ -222,7 +226,7 @@ def _lying(
     ground, near = sample_bedding(scan_rng, stature)
     at = np.array([0.0, ground, 0.5 * stature * 0.12])
     child = lying_person(
-        pose_rng, body_seed, 0, stature, roll + pose_rng.normal(0, 4), 0.0, at, varied=varied
+        pose_rng, body_seed, 0, stature, roll + pose_rng.normal(0, 4), 0.0, at, gaze=0.0 if varied else None
     )
     middle = (child.joints.min(0) + child.joints.max(0)) / 2
     distance = float(np.clip(stature / (2 * 0.737 * scan_rng.uniform(0.45, 0.95)), 0.6, 1.9))

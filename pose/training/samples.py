@@ -66,10 +66,10 @@ def to_sample(rendering: Rendering, floor: float | None) -> Sample:
         pixels = picture_to_input(points, turns, *size)
         inside = ((pixels > -0.5) & (pixels < (INPUT_SIZE[1] - 0.5, INPUT_SIZE[0] - 0.5))).all(axis=1)
         centres[number] = pixels_to_cells(pixels, STRIDE)
-        present[number] = inside
-        if number:  # leave out a second person with fewer than three visible joints, and a hidden head
-            present[number] &= visible.sum() >= 3
-            present[number, HEAD_MAP] = inside[HEAD_MAP] and _head_pixels(rendering, person) >= _SEEN_HEAD
+        present[number] = inside & (number == 0 or visible.sum() >= 3)
+        if number:  # a second person's head counts if enough of it is seen
+            seen = _head_pixels(rendering, person) >= _SEEN_HEAD
+            present[number, HEAD_MAP] = bool(np.asarray(inside)[HEAD_MAP]) and seen
         else:
             weight = np.where(visible | ~inside, 1.0, HIDDEN_WEIGHT)
     return {

@@ -156,6 +156,7 @@ def train(
     save_every: int,
     console: Console,
     start: Path | None = None,
+    first: int = 0,
 ) -> None:
     """Train until `steps` steps are done, including those of a run in `out`, which is resumed.
 
@@ -167,6 +168,8 @@ def train(
         workers: processes that render; 0 renders in this one.
         save_every: steps between two saves; the last step is saved as well.
         start: weights that the run begins with; None begins with random ones.
+        first: index of the first sample. Runs that begin with the same weights and see other samples can be
+            averaged (Wortsman et al., "Model soups", ICML 2022).
 
     Raises:
         RuntimeError: the run in `out` is one of another variant.
@@ -184,17 +187,17 @@ def train(
         run.load(out)
         console.print(f"resuming from step {run.step}")
     loader: Any = DataLoader(
-        TrainingSet(run.step * batch),
+        TrainingSet(first + run.step * batch),
         batch_size=batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
     )
-    started, first, total = time.perf_counter(), run.step, 0.0
+    started, resumed, total = time.perf_counter(), run.step, 0.0
     network.train()
     for sample in islice(loader, max(steps - run.step, 0)):
         total += _step(run, sample, learning_rate(run.step, steps, peak), device)
         if run.step % 50 == 0:
-            rate = batch * (run.step - first) / (time.perf_counter() - started)
+            rate = batch * (run.step - resumed) / (time.perf_counter() - started)
             console.print(f"step {run.step}/{steps}  loss {total / 50:.3f}  {rate:.0f} renderings/s")
             total = 0.0
         if run.step % save_every == 0 or run.step == steps:
@@ -278,6 +281,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads of the network.")] = 1,
     every: Annotated[int, typer.Option(help="Steps between two saves.")] = 500,
     start: Annotated[Path | None, typer.Option(help="Weights to begin with; default: random.")] = None,
+    first: Annotated[int, typer.Option(help="Index of the first rendering.", min=0)] = 0,
 ) -> None:
     """Train the embedded depth network on rendered people, or resume a run that was stopped."""
     out.mkdir(parents=True, exist_ok=True)
@@ -294,6 +298,7 @@ def main(
         save_every=every,
         console=Console(),
         start=start,
+        first=first,
     )
 
 

@@ -127,7 +127,8 @@ class WeightsStore:
         """
         checkpoint = read_weights_file(file, name, own=own)
         facts = {**checkpoint.facts, DIGEST: digest(checkpoint.tensors, checkpoint.facts)}
-        self._write(name, checkpoint.tensors, facts)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(self.path(name), checkpoint.tensors, facts)
         return facts
 
     def entries(self) -> dict[str, dict[str, str] | None]:
@@ -149,20 +150,25 @@ class WeightsStore:
             fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, or the process ends
             yield
 
-    def _write(self, name: str, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=self.folder)
-        os.close(descriptor)
-        try:
-            save_file(tensors, temporary, facts)
-            _to_disk(temporary)
-            os.chmod(temporary, 0o644)  # readable for workers of other users; mkstemp allows only this user
-            os.replace(temporary, self.path(name))
-        except SafetensorError as error:  # raised if the disk is full
-            raise OSError(f"the weights of {name} cannot be written: {error}") from None
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        _to_disk(self.folder)
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Write a safetensors file. It gets its name only when it is complete. Its folder must exist.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".tmp", dir=path.parent)
+    os.close(descriptor)
+    try:
+        save_file(tensors, temporary, facts)
+        _to_disk(temporary)
+        os.chmod(temporary, 0o644)  # readable for workers of other users; mkstemp allows only this user
+        os.replace(temporary, path)
+    except SafetensorError as error:  # raised if the disk is full
+        raise OSError(f"the weights of {path.stem} cannot be written: {error}") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    _to_disk(path.parent)
 
 
 def _to_disk(path: Path | str) -> None:

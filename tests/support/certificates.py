@@ -48,7 +48,7 @@ class TlsRedisServer(RedisServer):
         self._password = password
 
     def url(self, database: int = 0, host: str = "127.0.0.1", password: str | None = None) -> str:
-        return f"rediss://:{password or self._password}@{host}:{self._port}/{database}"
+        return f"rediss://:{password or self._password}@{host}:{self.port}/{database}"
 
     def client(self, database: int = 0) -> redis.Redis:
         return redis.Redis.from_url(self.url(database), ssl_ca_certs=str(self._certificates.authority))
@@ -56,7 +56,7 @@ class TlsRedisServer(RedisServer):
     def _listen(self) -> list[str]:
         files = self._certificates
         tls = {
-            "port": self._port,
+            "port": self.port,
             "cert-file": files.server,
             "key-file": files.key,
             "ca-cert-file": files.authority,

@@ -21,12 +21,12 @@ class RedisServer:
 
     def __init__(self) -> None:
         self._ports = Ports()
-        self._port = self._ports.first
+        self.port = self._ports.first
         self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
-        return f"redis://127.0.0.1:{self._port}/{database}"
+        return f"redis://127.0.0.1:{self.port}/{database}"
 
     def emptied(self, *databases: int) -> list[str]:
         """The URLs of databases, with nothing left in them by earlier tests."""
@@ -39,7 +39,7 @@ class RedisServer:
         return redis.Redis.from_url(self.url(database))
 
     def _listen(self) -> list[str]:
-        return ["--port", str(self._port)]
+        return ["--port", str(self.port)]
 
     def __enter__(self) -> Self:
         self.start()

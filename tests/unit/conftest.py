@@ -25,3 +25,9 @@ def redis_server() -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> None:
     pytest.fail("a unit test uses no S3 server: move it to tests/integration")
+
+
+@pytest.fixture(autouse=True)
+def _auto_means_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO converts a network for some seconds. Tests that need it name it."""
+    monkeypatch.setattr("pose.estimators.loading.has_openvino", lambda: False)

@@ -112,6 +112,7 @@ def left_over(servers: Servers) -> dict[str, int]:
     client = servers.redis
     return {
         "queue": client.llen(QUEUE),
+        "queue, to come later": client.zcard(f"{QUEUE}:delayed"),
         "queue, unacknowledged": client.hlen("unacked") + client.zcard("unacked_index"),
         "arrivals": client.llen(ARRIVALS),
         "arrivals in work": client.llen(f"{ARRIVALS}:work"),

@@ -180,6 +180,10 @@ def _s3_away(*_: object) -> tuple[Step, Step]:
     return Step(0, "stop_s3"), Step(0, "start_s3")
 
 
+def _s3_refuses(*_: object) -> tuple[Step, Step]:
+    return Step(0, "refuse_s3"), Step(0, "accept_s3")
+
+
 def _bad_weather(chance: random.Random, *_: object) -> tuple[Step, Step]:
     share = chance.uniform(0.1, 0.6)
     weather = chance.choice(
@@ -206,5 +210,6 @@ FAULTS: Final = (
     _Fault(60, (0.5, 6), _redis_away),
     _Fault(45, (0, 0), _redis_cut),
     _Fault(75, (1, 8), _s3_away),
+    _Fault(200, (50, 60), _s3_refuses),
     _Fault(20, (4, 10), _bad_weather),
 )

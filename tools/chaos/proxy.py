@@ -23,6 +23,7 @@ TEXT: Final = (
     "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>chaos</Message></Error>"
 )
 ERRORS: Final = ((500, "Internal Server Error", "InternalError"), (503, "Service Unavailable", "SlowDown"))
+REFUSED: Final = (403, "Forbidden", "AccessDenied")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,12 @@ class Proxy:
 
 
 class HttpProxy(Proxy):
-    """Pass HTTP/1.1 requests on, with the faults of `weather`. Connections are kept alive, as with S3."""
+    """Pass HTTP/1.1 requests on, with the faults of `weather`. Connections are kept alive, as with S3.
+
+    While `refusing` is true, answer each with 403, as while the rights of the workers are being changed.
+    """
+
+    refusing = False
 
     @classmethod
     def to(cls, endpoint: str, seed: object = 0) -> HttpProxy:
@@ -160,8 +166,11 @@ class HttpProxy(Proxy):
             self.counts["requests"] += 1
             weather, chance = self.weather, self._random
             await asyncio.sleep(chance.uniform(*weather.delay_s))
+            if self.refusing:
+                await self._answer_error(writer, head, REFUSED)
+                continue
             if chance.random() < weather.errors:
-                await self._answer_error(writer, head)
+                await self._answer_error(writer, head, chance.choice(ERRORS))
                 continue
             dropped = chance.choice(("before", "after", "within")) if chance.random() < weather.drops else ""
             self.counts["dropped"] += bool(dropped)
@@ -179,8 +188,10 @@ class HttpProxy(Proxy):
             writer.write(answer)
             await writer.drain()
 
-    async def _answer_error(self, writer: asyncio.StreamWriter, head: bytes) -> None:
-        status, reason, code = self._random.choice(ERRORS)
+    async def _answer_error(
+        self, writer: asyncio.StreamWriter, head: bytes, error: tuple[int, str, str]
+    ) -> None:
+        status, reason, code = error
         self.counts[str(status)] += 1
         text = b"" if head.startswith(b"HEAD ") else TEXT.format(code=code).encode()
         fields = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/xml\r\nContent-Length: {len(text)}"

@@ -213,6 +213,7 @@ def _of_proxies(servers: Servers) -> dict[str, int]:
     return {
         "S3 requests": counts["requests"],
         "answered with 500 or 503": counts["500"] + counts["503"],
+        "answered with 403": counts["403"],
         "dropped": counts["dropped"],
     }
 

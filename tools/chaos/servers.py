@@ -148,6 +148,13 @@ class Faults:
         self._servers.s3_server.start_gateway()
         self._s3_up = True
 
+    def refuse_s3(self) -> None:
+        self._servers.s3_proxy.refusing = True
+        self.counts["S3 refused"] += 1
+
+    def accept_s3(self) -> None:
+        self._servers.s3_proxy.refusing = False
+
     def set_weather(self, weather: Weather) -> None:
         self._servers.s3_proxy.weather = weather
         self.counts["S3 slow or failing"] += weather != Weather()
@@ -155,6 +162,7 @@ class Faults:
     def mend(self) -> None:
         """End all faults that have not ended."""
         self._servers.s3_proxy.weather = Weather()
+        self.accept_s3()
         if not self._redis_up:
             self.start_redis()
         if not self._s3_up:

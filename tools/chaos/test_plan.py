@@ -61,6 +61,10 @@ def test_every_fault_is_over_in_time_and_one_worker_is_never_killed_as_a_whole()
         assert killed and SPARED not in killed
         frozen = [step.arguments for step in plan.faults if step.name == "freeze_child"]
         assert sorted(frozen) == sorted(step.arguments for step in plan.faults if step.name == "thaw")
-        for begin, end in (("stop_redis", "start_redis"), ("stop_s3", "start_s3")):
+        for begin, end in (
+            ("stop_redis", "start_redis"),
+            ("stop_s3", "start_s3"),
+            ("refuse_s3", "accept_s3"),
+        ):
             names = [step.name for step in plan.faults if step.name in (begin, end)]
             assert names == [begin, end] * (len(names) // 2)

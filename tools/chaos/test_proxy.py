@@ -98,6 +98,16 @@ def test_a_connection_drops_before_after_and_within_what_is_done(proxy):
     assert proxy.counts["dropped"] == 20
 
 
+def test_while_it_refuses_nothing_reaches_the_server(proxy):
+    proxy.refusing = True
+    refused = requests.put(f"{proxy.endpoint}/a", data=b"body")
+    assert (refused.status_code, "<Code>AccessDenied</Code>" in refused.text) == (403, True)
+    assert requests.head(f"{proxy.endpoint}/a").text == ""
+    proxy.refusing = False
+    assert requests.put(f"{proxy.endpoint}/a", data=b"body").status_code == 204
+    assert Handler.seen == [("/a", b"body")]
+
+
 def test_a_delay_is_within_its_limits(proxy):
     proxy.weather = Weather(delay_s=(0.2, 0.3))
     assert 0.2 <= requests.get(f"{proxy.endpoint}/a").elapsed.total_seconds() < 30

@@ -19,6 +19,6 @@ def test_every_scan_comes_to_its_one_right_end_whatever_goes_wrong(tmp_path):
     # Faults did occur.
     for what in (
         "children killed", "workers killed", "Redis restarted", "S3 stopped", "S3 slow or failing",
-        "children with a broken device", "children with no threads left",
+        "S3 refused", "children with a broken device", "children with no threads left",
     ):  # fmt: skip
         assert outcome.counts[what] > 0

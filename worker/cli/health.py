@@ -118,7 +118,7 @@ def _fresh(read: Callable[[], Heartbeat], clock: Callable[[], float]) -> Heartbe
 
 
 def waiting_messages(app: Celery, queues: list[str]) -> int:
-    """Return the number of messages in these queues that no worker has taken yet.
+    """Return the number of messages in these queues that a worker could take now.
 
     Raises:
         BrokerUnusable: the broker cannot be reached, or refuses to store anything.
@@ -135,7 +135,11 @@ def waiting_messages(app: Celery, queues: list[str]) -> int:
             if isinstance(channel, RedisChannel):
                 # A Redis that is full answers, and no worker can take a message from it.
                 channel.client.set(PROBE, "", px=1000)
-            return sum(_length(connection, channel, queue) for queue in queues)
+            waiting = sum(_length(connection, channel, queue) for queue in queues)
+            if isinstance(channel, RedisChannel):
+                _, due = channel.count_delayed(queues)
+                waiting += due
+            return waiting
     except redis.ResponseError as error:
         # Its text may hold an address, its first word is a code: OOM, READONLY, NOPERM.
         raise BrokerUnusable(f"the broker refuses to work: {str(error).partition(' ')[0]}") from None

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
+from worker.cli.operate import doctor
 from worker.cli.subprocesses import Stopped, StopRequests
 from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
@@ -102,10 +103,13 @@ def reconcile(
     sweep: Annotated[bool, typer.Option("--all", help="Look through all of the storage too.")] = False,
 ) -> None:
     """Put overdue scans back into the queue: scans that no worker reported on before their deadline."""
+    from worker.app import app
+    from worker.broker.waiting import waiting_scans
     from worker.scans.reconcile import reconcile as send_overdue
 
     settings, scans, results = _open()
-    sent = send_overdue(settings, scans, results, _sender(), sweep=sweep)
+    send = _sender()
+    sent = send_overdue(settings, scans, results, send, waiting=lambda: waiting_scans(app), sweep=sweep)
     for scan_id in sent:
         typer.echo(f"{scan_id}: queued again")
     if not sent:
@@ -256,6 +260,9 @@ def health(
         typer.echo(f"not ready: {error}")
         raise typer.Exit(EXIT_UNHEALTHY) from None
     typer.echo("ready")
+
+
+cli.command()(doctor)
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

@@ -12,7 +12,6 @@ VISIBILITY_TIMEOUT_MARGIN_S: Final = 150
 # A Redis that is cut off does not answer. By default Celery waits for it without a limit, in the worker's
 # main loop, which then does not handle SIGTERM.
 REDIS_TIMEOUT_S: Final = 5.0
-RETENTION_EVERY_S: Final = 30.0  # between two slices
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
@@ -23,7 +22,9 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": _transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "task_default_queue": settings.queue,
         "result_backend": settings.result_backend,
+        "result_backend_transport_options": _master(settings),
         # Ten short tries: no scan fails while the result store is away for a moment, and none waits long for
         # it. What became of a scan is in its status.json.
         "result_backend_always_retry": True,
@@ -53,29 +54,13 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "task_track_started": True,
-        # For `celery -A worker beat` or `worker -B`. Celery's default scheduler keeps a file of pickles.
+        # For `celery -A worker beat` or `worker -B`, which send no messages of ours: see
+        # `worker.runtime.maintenance`. Celery's default scheduler keeps a file of pickles.
         "beat_scheduler": "celery.beat:Scheduler",
-        "beat_schedule": _schedule(settings),
         "worker_concurrency": settings.concurrency,
         # A process loads its model before it reports; from a cold disk that takes longer than Celery's 4 s.
         "worker_proc_alive_timeout": 300.0,
     }
-
-
-def _schedule(settings: Settings) -> dict[str, Any]:
-    """Return what beat sends regularly."""
-    schedule = {
-        "overdue scans": _every("worker.reconcile", settings.reconcile_every_s),
-        "all scans": _every("worker.reconcile", settings.queue_lease_s, sweep=True),
-    }
-    if settings.retention_days is not None:
-        schedule["old results"] = _every("worker.retention", RETENTION_EVERY_S)
-    return schedule
-
-
-def _every(task: str, seconds: float, **arguments: object) -> dict[str, Any]:
-    """Return an entry of the beat schedule. A message that nobody took until the next one comes expires."""
-    return {"task": task, "schedule": seconds, "kwargs": arguments, "options": {"expires": seconds}}
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
@@ -97,10 +82,16 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "max_message_bytes": settings.max_message_bytes,
+            **_master(settings),
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,
         }
     return {}
+
+
+def _master(settings: Settings) -> dict[str, Any]:
+    """Return the option that names the master behind sentinels."""
+    return {} if settings.redis_master_name is None else {"master_name": settings.redis_master_name}
 
 
 def broker_folders(settings: Settings) -> tuple[Path, Path]:

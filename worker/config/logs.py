@@ -5,15 +5,20 @@ An event is a fixed name with fields. `task_context` adds the scan, the attempt 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging.handlers import WatchedFileHandler
+from types import TracebackType
 from typing import Any, Final
 
 import structlog
 from structlog.typing import Processor
+
+from worker.config.raw_output import RawOutput
 
 # The names of input files contain the person's code: `rgb_<person>_<ms>_<step>_<frame>.jpg`. Our own messages
 # never contain such a name or a password, but messages of libraries may.
@@ -21,6 +26,8 @@ _PERSON: Final = re.compile(r"\b(rgb|depth)_[^/\n]{1,400}?_[0-9]{1,20}_[0-9]{1,9
 _PASSWORD: Final = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*@")
 # At DEBUG these loggers write keys, and headers with signatures.
 _LOGS_SECRETS: Final = ("boto3", "botocore", "s3transfer", "urllib3", "urllib3.connectionpool")
+
+_raw_output: RawOutput | None = None  # of this process and those that it forks
 
 
 def scrub(text: str) -> str:
@@ -48,20 +55,19 @@ def setup_logging(
         others: of all other loggers (`celery worker --loglevel`).
         logfile: path of the log file. None: standard error.
     """
-    handler: logging.Handler = (
-        logging.FileHandler(logfile) if logfile else logging.StreamHandler(sys.__stderr__)
-    )
-    terminal = not logfile and sys.__stderr__ is not None and sys.__stderr__.isatty()
+    stream = sys.__stderr__ if _raw_output is None else _raw_output.stream
+    # As Celery's own: it opens the file again after logrotate has renamed it.
+    handler: logging.Handler = WatchedFileHandler(logfile) if logfile else logging.StreamHandler(stream)
+    terminal = not logfile and stream is not None and stream.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    as_json = format == "json" or (format == "auto" and not terminal)
     last: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if as_json
+        if _as_json(format, terminal)
         # The rich traceback would print local variables, which may hold a person's data.
         else [
             structlog.dev.ConsoleRenderer(
@@ -94,6 +100,47 @@ def setup_logging(
         logging.getLogger(name).setLevel(level)
     for name in _LOGS_SECRETS:
         logging.getLogger(name).setLevel(max(others, logging.WARNING))
+
+
+def capture_output(format: str, level: str) -> None:
+    """Set up logging before a program writes anything, and make a log event of each line that it writes.
+
+    If the log is not JSON, lines stay as they are.
+
+    Args:
+        format: As of `setup_logging`, which is to be called again once level and file of the log are known.
+        level: As of `setup_logging`.
+    """
+    global _raw_output
+    others = logging.getLogger().level  # Flower has set it
+    setup_logging(format, level, others)
+    if _raw_output is not None or not _as_json(
+        format, sys.__stderr__ is not None and sys.__stderr__.isatty()
+    ):
+        return
+    log = get_logger("worker.output")
+
+    def emit(stream: str, line: str) -> None:
+        (log.info if stream == "stdout" else log.warning)("output", line=line)
+
+    _raw_output = RawOutput(emit)
+    setup_logging(format, level, others)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+
+
+def release_output() -> None:
+    """Give standard output and error back before this process is replaced by another program."""
+    if _raw_output is not None:
+        atexit.register(_raw_output.stop)
+
+
+def _log_uncaught(type: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    get_logger("worker.output").critical("uncaught_exception", exc_info=(type, error, trace))
+
+
+def _as_json(format: str, terminal: bool) -> bool:
+    return format == "json" or (format == "auto" and not terminal)
 
 
 @contextmanager

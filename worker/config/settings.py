@@ -7,9 +7,10 @@ is set, everything is in the current folder: scans in `scans/`, results in `resu
 from __future__ import annotations
 
 import functools
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import IO, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import click
@@ -17,13 +18,23 @@ from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES
 from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.connection import parse_url
 
+from worker.config.logs import get_logger, setup_logging
+from worker.config.redis_urls import (
+    OF_THIS_MACHINE,
+    check_backend_url,
+    check_broker_url,
+    check_redis_url,
+    is_sentinel,
+    redis_of_broker,
+)
 from worker.config.secrets import SecretFileError, secret_settings
 from worker.config.tls import with_checked_certificate
 from worker.config.urls import parse_storage_url, url_of_folder
+from worker.config.variables import misspelt_variables
 
 DEVICE: Final = re.compile(r"auto|cpu|cuda(:[0-9]{1,2})?")
+QUEUE: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 REDIS_KEY: Final = re.compile(r"[A-Za-z0-9:._-]{1,200}")
 MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MIB: Final = 1024 * 1024
@@ -35,6 +46,14 @@ class SettingsError(click.ClickException):
 
     It is a ClickException so that `celery -A worker …` prints a message and not a traceback.
     """
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the errors. Click calls this."""
+        if os.environ.get("LOG_FORMAT") == "json":  # which may not be read yet
+            setup_logging("json")
+            get_logger(__name__).critical("settings_unusable", reason=self.message)
+        else:
+            super().show(file)
 
 
 def _check_storage_url(value: str) -> str:
@@ -58,16 +77,6 @@ def _check_weights_url(value: str) -> str:
     if not value.startswith(("file://", "s3://")):
         raise ValueError("must be a folder, or start with file://, s3:// or https://")
     return _check_storage_url(value)
-
-
-def _check_redis_url(value: str) -> str:
-    try:
-        # A broker's URL may name several servers, this one may not.
-        if ";" not in value and "://" in value and parse_url(value):
-            return value
-    except ValueError:  # its text contains parts of the URL
-        pass
-    raise ValueError("must be redis://host:port/database or rediss://…")
 
 
 def _check_certificates(value: str, info: ValidationInfo) -> str:
@@ -106,9 +115,11 @@ def _check_xor_key(value: str) -> str:
     return value
 
 
-BrokerUrl = Annotated[str, _BROKERS, _TLS]
-BackendUrl = Annotated[str, _BACKENDS, _TLS]
-RedisUrl = Annotated[str, AfterValidator(_check_redis_url), _TLS]
+BrokerUrl = Annotated[str, _BROKERS, AfterValidator(check_broker_url), _TLS]
+BackendUrl = Annotated[str, _BACKENDS, AfterValidator(check_backend_url), _TLS]
+RedisUrl = Annotated[str, AfterValidator(check_redis_url), _TLS]
+QueueName = Annotated[str, _matches(QUEUE, "the name of a queue: 1 to 100 letters, digits, _ and -")]
+MasterName = Annotated[str, _matches(REDIS_KEY, "the name of a master: letters, digits, : . _ and -")]
 RedisKey = Annotated[str, _matches(REDIS_KEY, "a Redis key of letters, digits, : . _ and -")]
 StorageUrl = Annotated[str, AfterValidator(_check_storage_url)]
 WeightsUrl = Annotated[str, AfterValidator(_check_weights_url)]
@@ -119,9 +130,15 @@ Detector = Annotated[str, _matches(MODEL, "the name of a detector")]
 Device = Annotated[str, _matches(DEVICE, "auto, cpu, cuda or cuda:N")]
 
 
-def _redis_of_broker(data: dict[str, Any]) -> str | None:
-    broker: str = data["broker_url"]
-    return broker if broker.startswith(("redis://", "rediss://")) and ";" not in broker else None
+def _scheme(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def _default_backend(data: dict[str, Any]) -> str:
+    """Return where all who use the broker can read results: in Redis, unless all is on this machine."""
+    if data["redis_url"] is not None and _scheme(data["broker_url"]) not in OF_THIS_MACHINE:
+        return str(data["redis_url"])
+    return f"file://{data['run_dir'].absolute() / 'states'}"
 
 
 class Settings(BaseSettings):
@@ -146,12 +163,14 @@ class Settings(BaseSettings):
     broker_url: BrokerUrl = Field(
         default="filesystem://localhost", validation_alias="CELERY_BROKER_URL", repr=False
     )
-    result_backend: BackendUrl = Field(
-        default_factory=lambda data: f"file://{data['run_dir'].absolute() / 'states'}",
-        validation_alias="CELERY_RESULT_BACKEND",
-        repr=False,
+    redis_url: RedisUrl | None = Field(
+        default_factory=lambda data: redis_of_broker(data["broker_url"]), repr=False
     )
-    redis_url: RedisUrl | None = Field(default_factory=_redis_of_broker, repr=False)
+    result_backend: BackendUrl = Field(
+        default_factory=_default_backend, validation_alias="CELERY_RESULT_BACKEND", repr=False
+    )
+    redis_master_name: MasterName | None = None  # of the master that sentinels watch
+    queue: QueueName = "celery"  # Celery's name of the queue that scans wait in
 
     arrivals_list: RedisKey | None = None  # the Redis list of the inbox; None: no inbox
     arrivals_quiet_s: float = Field(default=10.0, ge=0, le=3600)
@@ -170,10 +189,12 @@ class Settings(BaseSettings):
     model: Estimator = "auto"
     weights_url: WeightsUrl | None = None  # None: the cache of the current user
     detector: Detector = "fasterrcnn-resnet50-fpn"
+    detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"  # what runs the networks
     concurrency: int = Field(default=1, ge=1, le=256)  # processes; each loads the model
     torch_threads: int = Field(default=0, ge=0, le=1024)  # per process; 0: share out the cores
     oom_to_cpu: bool = False  # use the CPU if a single frame does not fit into the GPU's memory
@@ -199,11 +220,25 @@ class Settings(BaseSettings):
             raise ValueError("SCANS_URL and RESULTS_URL must differ: results would be read as scans")
         if self.arrivals_list and not self.redis_url:
             raise ValueError("ARRIVALS_LIST needs a Redis: set REDIS_URL")
-        if self.arrivals_list in ("celery", self.events_stream):
-            raise ValueError("ARRIVALS_LIST must not be Celery's own list (celery) or EVENTS_STREAM")
+        if self.arrivals_list in (self.queue, "celery", self.events_stream):
+            raise ValueError("ARRIVALS_LIST must not be Celery's own list (QUEUE) or EVENTS_STREAM")
+        if self.redis_url is None and _scheme(self.broker_url) not in OF_THIS_MACHINE:
+            raise ValueError(
+                "REDIS_URL must be set: CELERY_BROKER_URL is not one Redis, and all machines need the same"
+                " locks and events"
+            )
+        self._check_sentinels()
         if self.soft_time_limit_s >= self.time_limit_s:
             raise ValueError("SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S")
         return self
+
+    def _check_sentinels(self) -> None:
+        if not any(map(is_sentinel, (self.broker_url, self.result_backend, self.redis_url or ""))):
+            return
+        if self.redis_master_name is None:
+            raise ValueError("REDIS_MASTER_NAME must be set with sentinel://: the name of the master")
+        if self.redis_ca_file is not None:
+            raise ValueError("REDIS_CA_FILE has no effect with sentinel://: connections are not encrypted")
 
 
 @functools.cache
@@ -231,6 +266,11 @@ def read_settings(**values: Any) -> Settings:
         # Leave out defaults that were not computed because another setting is wrong.
         lines = sorted({_line(dict(item)) for item in errors if item["type"] != "default_factory_not_called"})
     raise SettingsError("the settings cannot be used:\n" + "\n".join(lines))
+
+
+def misspelt_settings() -> list[tuple[str, str]]:
+    """Return the variables of this process that look like settings and are none, and what they may mean."""
+    return list(misspelt_variables(str(field.validation_alias) for field in Settings.model_fields.values()))
 
 
 def _line(item: dict[str, Any]) -> str:

@@ -69,7 +69,8 @@ class SharedPlaces:
             self._remove_messages(scan_ids, removed)
             removed[RESULTS] += self._remove_results(scan_ids)
             if self._settings.redis_url:
-                with open_redis(self._settings.redis_url) as client:
+                master = self._settings.redis_master_name
+                with open_redis(self._settings.redis_url, master_name=master) as client:
                     removed[INBOX] += remove_from_inbox(client, self._settings, scan_ids)
                     removed[DEAD_LETTERS] += remove_from_dead_lists(client, scan_ids)
             removed[LEDGER] += Counter({scan_id: self._ledger.forget(scan_id) for scan_id in scan_ids})

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 import redis
 
+from worker.broker.delayed import delayed_set
 from worker.config.settings import Settings
 from worker.erasure.mentions import scans_named, words_in, words_in_dead_letter
 from worker.intake.inbox import debounced_key, work_list
@@ -23,7 +24,7 @@ Numbers = Counter[str]  # of removed entries, by scan id
 
 
 def remove_from_queues(channel: Any, queues: Iterable[str], scan_ids: frozenset[ScanId]) -> Numbers:
-    """Remove the messages that wait in the queues or that a worker keeps for later.
+    """Remove the messages that wait in the queues, that are to come later, or that a worker has.
 
     Args:
         channel: Of kombu's transport for Redis.
@@ -34,7 +35,9 @@ def remove_from_queues(channel: Any, queues: Iterable[str], scan_ids: frozenset[
     client = channel.client
     for queue in _bound_queues(channel) | set(queues):
         for priority in channel.priority_steps:
-            removed += _remove_from_list(client, channel._q_for_pri(queue, priority), scan_ids, scans_named)
+            key = channel._q_for_pri(queue, priority)
+            removed += _remove_from_sorted_set(client, delayed_set(key), scan_ids)
+            removed += _remove_from_list(client, key, scan_ids, scans_named)
     # Messages that a worker has taken. It runs them all the same, and finds the tombstones.
     for tag, entry in client.hscan_iter(channel.unacked_key, count=CHUNK):
         if named := scan_ids & scans_named(entry):
@@ -126,6 +129,15 @@ def _remove_from_list(
     for raw in _entries(client, key):
         named = scan_ids & named_in(raw)
         if named and client.lrem(key, 1, raw):
+            removed.update(named)
+    return removed
+
+
+def _remove_from_sorted_set(client: Any, key: str, scan_ids: frozenset[ScanId]) -> Numbers:
+    removed: Numbers = Counter()
+    for raw, _ in client.zscan_iter(key, count=CHUNK):
+        named = scan_ids & scans_named(raw)
+        if named and client.zrem(key, raw):
             removed.update(named)
     return removed
 

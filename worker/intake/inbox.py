@@ -254,5 +254,5 @@ class InboxStep(bootsteps.StartStopStep):
         def put_into_queue(scan_id: ScanId) -> None:
             announce(scan_id, settings, results, self._send)
 
-        with open_redis(settings.redis_url) as client:
+        with open_redis(settings.redis_url, master_name=settings.redis_master_name) as client:
             run_inbox(Inbox(client, settings, put_into_queue), self._stop)

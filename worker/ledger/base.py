@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Protocol, Self
@@ -21,8 +21,12 @@ from worker.keys import ScanId
 
 log = get_logger(__name__)
 
-RECONCILER: Final = "*reconciler*"  # the name of the reconciler's lock; it is no valid scan id
-LockName = ScanId | Literal["*reconciler*"]
+# Names of locks that are no valid scan ids: of who sends overdue scans, of who looks through storage, and of
+# a beat that runs.
+RECONCILER: Final = "*reconciler*"
+SWEEPER: Final = "*sweeper*"
+BEAT: Final = "*beat*"
+LockName = ScanId | Literal["*reconciler*", "*sweeper*", "*beat*"]
 CRASHES_KEPT_S: Final = 7 * 86_400.0  # how long crashes and quarantines are remembered
 RENEWALS: Final = 3  # within the lifetime of a lock
 
@@ -53,6 +57,9 @@ class Ledger(Protocol):
 
         The lock renews itself until it is released.
         """
+
+    def is_locked(self, scan_id: LockName) -> bool:
+        """Return whether a process has the lock of a scan. It may be a process that has just died."""
 
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         """Release the lock of a scan if it belongs to `owner` (see `lock_owner`), whose process has died."""
@@ -115,11 +122,29 @@ class Ledger(Protocol):
     def set_cursor(self, name: str, cursor: str | None) -> None:
         """Record where a regular work stopped."""
 
+    def rest(self, name: str, seconds: float) -> None:
+        """Let `begins` return False for so many seconds from now on."""
+
+    def notes(self, name: str) -> bytes | None:
+        """Return what `set_notes` was given by a regular work, or None."""
+
+    def set_notes(self, name: str, notes: bytes) -> None:
+        """Keep what a regular work is to know the next time."""
+
     def is_open(self, scan_id: ScanId) -> bool:
         """Return whether the scan is open."""
 
+    def open_among(self, scan_ids: Sequence[ScanId]) -> set[ScanId]:
+        """Return those of these scans that are open."""
+
     def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """Return at most `limit` open scans whose deadline has passed, the earliest deadline first."""
+
+    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
+        """Return the deadlines of at most `limit` open scans that end before a time, the earliest first."""
+
+    def defer(self, deadlines: Mapping[ScanId, float], deadline: float) -> None:
+        """Move the deadlines of scans, unless they are others by now than those that are given."""
 
 
 class Lease:

@@ -20,7 +20,8 @@ def _open(settings: Settings, _pid: int) -> Ledger:
         from worker.config.redis_client import open_redis
         from worker.ledger.redis import RedisLedger
 
-        return RedisLedger(open_redis(settings.redis_url, decode_responses=True), settings.lock_ttl_s)
+        client = open_redis(settings.redis_url, master_name=settings.redis_master_name, decode_responses=True)
+        return RedisLedger(client, settings.lock_ttl_s)
     from worker.ledger.sqlite import FILE_NAME, SqliteLedger
 
     return SqliteLedger(settings.run_dir.absolute() / FILE_NAME, settings.lock_ttl_s)

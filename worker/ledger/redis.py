@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import redis
+from redis.client import NEVER_DECODE
 
 from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
@@ -39,6 +40,16 @@ if tonumber(redis.call('HGET', KEYS[1], 'deaths') or '0') > 0 then
     redis.call('HINCRBY', KEYS[1], 'deaths', -1)
 end
 """
+# Only the deadlines that were read: a worker may have begun with the scan meanwhile.
+_DEFER: Final = """
+for i = 2, #ARGV, 2 do
+    local deadline = redis.call('ZSCORE', KEYS[1], ARGV[i])
+    if deadline and tonumber(deadline) == tonumber(ARGV[i + 1]) then
+        redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
+    end
+end
+"""
+BATCH: Final = 500  # scans of one script or command
 _FAILURE: Final = "failure:"
 _ADD_FAILURE: Final = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -53,7 +64,7 @@ return alike
 
 class RedisLedger(Ledger):
     """Keys: `pose:lock:<scan_id>`, the hash `pose:deaths:<scan_id>`, `pose:cancel:<scan_id>`, the sorted set
-    `pose:open`, and for regular work `pose:began:<name>` and the hash `pose:cursors`.
+    `pose:open`, and for regular work `pose:began:<name>`, `pose:notes:<name>` and the hash `pose:cursors`.
 
     Fields of the hash: `deaths`, `aside` (why the scan is in quarantine), and `failure:<process>`.
 
@@ -83,6 +94,10 @@ class RedisLedger(Ledger):
             self._run(_RELEASE, [key], [token])
 
         return Lease(scan_id, self._ttl_s, renew, release, asked_at)
+
+    def is_locked(self, scan_id: LockName) -> bool:
+        with _errors():
+            return bool(self._client.exists(_lock_key(scan_id)))
 
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._run(_RELEASE, [_lock_key(scan_id)], [owner])
@@ -162,14 +177,47 @@ class RedisLedger(Ledger):
             else:
                 self._client.hset(CURSORS, name, cursor)
 
+    def rest(self, name: str, seconds: float) -> None:
+        with _errors():
+            self._client.set(f"pose:began:{name}", 1, px=max(1, int(seconds * 1000)))
+
+    def notes(self, name: str) -> bytes | None:
+        with _errors():
+            # The client decodes answers, and notes are no text.
+            found = self._client.execute_command("GET", f"pose:notes:{name}", **{NEVER_DECODE: True})
+            return cast("bytes | None", found)
+
+    def set_notes(self, name: str, notes: bytes) -> None:
+        with _errors():
+            self._client.set(f"pose:notes:{name}", notes)
+
     def is_open(self, scan_id: ScanId) -> bool:
         with _errors():
             return self._client.zscore(OPEN, scan_id) is not None
+
+    def open_among(self, scan_ids: Sequence[ScanId]) -> set[ScanId]:
+        if not scan_ids:
+            return set()
+        with _errors():
+            scores = self._client.zmscore(OPEN, list(scan_ids))
+        return {scan_id for scan_id, score in zip(scan_ids, scores, strict=True) if score is not None}
 
     def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         with _errors():
             found = self._client.zrangebyscore(OPEN, "-inf", now, start=0, num=limit)
             return list(scan_ids_in(cast("list[str]", found)))
+
+    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
+        with _errors():
+            found = self._client.zrangebyscore(OPEN, "-inf", before, start=0, num=limit, withscores=True)
+        known = dict(cast("list[tuple[str, float]]", found))
+        return {scan_id: known[scan_id] for scan_id in scan_ids_in(known)}
+
+    def defer(self, deadlines: Mapping[ScanId, float], deadline: float) -> None:
+        pairs = list(deadlines.items())
+        for start in range(0, len(pairs), BATCH):
+            arguments = [each for pair in pairs[start : start + BATCH] for each in pair]
+            self._run(_DEFER, [OPEN], [deadline, *arguments])
 
     def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         with _errors():

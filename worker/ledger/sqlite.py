@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS open (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS cancels (scan_id TEXT PRIMARY KEY, until REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS began (name TEXT PRIMARY KEY, until REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, notes BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, scan_id TEXT NOT NULL)",
 )
 
@@ -78,6 +79,12 @@ class SqliteLedger(Ledger):
             return renewed
 
         return Lease(scan_id, self._ttl_s, renew, lambda: self.release_lock(scan_id, token), asked_at)
+
+    def is_locked(self, scan_id: LockName) -> bool:
+        with self._transaction() as tables:
+            query = "SELECT token FROM locks WHERE scan_id = ? AND until > ?"
+            row = tables.execute(query, (scan_id, self._clock())).fetchone()
+        return row is not None and not has_died(row[0])
 
     def release_lock(self, scan_id: LockName, owner: str) -> None:
         self._execute(
@@ -183,6 +190,16 @@ class SqliteLedger(Ledger):
         else:
             self._execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", name, cursor)
 
+    def rest(self, name: str, seconds: float) -> None:
+        self._execute("INSERT OR REPLACE INTO began VALUES (?, ?)", name, self._clock() + seconds)
+
+    def notes(self, name: str) -> bytes | None:
+        rows = self._execute("SELECT notes FROM notes WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def set_notes(self, name: str, notes: bytes) -> None:
+        self._execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, notes)
+
     def is_open(self, scan_id: ScanId) -> bool:
         return bool(self._execute("SELECT 1 FROM open WHERE scan_id = ?", scan_id))
 
@@ -190,7 +207,22 @@ class SqliteLedger(Ledger):
         query = "SELECT scan_id FROM open WHERE until <= ? ORDER BY until LIMIT ?"
         return list(scan_ids_in(name for (name,) in self._execute(query, now, limit)))
 
-    def _execute(self, statement: str, *values: str | float) -> list[Any]:
+    def open_among(self, scan_ids: Sequence[ScanId]) -> set[ScanId]:
+        with self._transaction() as tables:
+            query = "SELECT 1 FROM open WHERE scan_id = ?"
+            return {each for each in scan_ids if tables.execute(query, (each,)).fetchone()}
+
+    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
+        query = "SELECT scan_id, until FROM open WHERE until <= ? ORDER BY until LIMIT ?"
+        known = dict(self._execute(query, before, limit))
+        return {scan_id: known[scan_id] for scan_id in scan_ids_in(known)}
+
+    def defer(self, deadlines: Mapping[ScanId, float], deadline: float) -> None:
+        values = [(deadline, scan_id, known) for scan_id, known in deadlines.items()]
+        with self._transaction() as tables:
+            tables.executemany("UPDATE open SET until = ? WHERE scan_id = ? AND until = ?", values)
+
+    def _execute(self, statement: str, *values: str | bytes | float) -> list[Any]:
         with self._transaction() as tables:
             return tables.execute(statement, values).fetchall()
 

@@ -55,9 +55,13 @@ def get_face_detector(settings: Settings) -> FaceDetector:
     key = (os.getpid(), settings)
     with _lock:
         if key not in _face_detectors:
-            detector = pose.load_face_detector(settings.face_detector, open_store(settings))
+            detector = pose.load_face_detector(settings.face_detector, open_store(settings), settings.runtime)
             _face_detectors[key] = detector
-            told = {"face_detector": detector.name, "version": detector.version}
+            told = {
+                "face_detector": detector.name,
+                "version": detector.version,
+                "runtime": detector.runtime,
+            }
             if settings.face_detector == "auto" and detector.name == "haar":
                 log.warning("face_detector_loaded", **told, better="run: pose weights pull yunet")
             else:
@@ -67,11 +71,16 @@ def get_face_detector(settings: Settings) -> FaceDetector:
 
 def _estimators(settings: Settings) -> tuple[Estimator, ...]:
     key = (os.getpid(), settings)
-    with _lock:  # the pool `threads` asks several times at once
+    with _lock:
         if key not in _loaded:
             _loaded[key] = _load_with_fallback(settings)
             for estimator in _loaded[key]:
-                log.info("model_loaded", model=estimator.name, version=estimator.version)
+                log.info(
+                    "model_loaded",
+                    model=estimator.name,
+                    version=estimator.version,
+                    runtime=estimator.runtime,
+                )
         return _loaded[key]
 
 
@@ -96,6 +105,8 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
         "detector": settings.detector,
         "flip_test": settings.flip_test,
         "batch_size": settings.batch_size,
+        "runtime": settings.runtime,
+        "detect": settings.detect,
     }
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)

@@ -33,6 +33,8 @@ class OutOfMemoryFallback(Estimator):
         self.name = estimator.name
         self.version = estimator.version
         self.min_score = estimator.min_score
+        self.uses_depth = estimator.uses_depth
+        self.runtime = estimator.runtime
         self._estimator = estimator
         self._make_on_cpu = on_cpu
         self._on_cpu: Estimator | None = None

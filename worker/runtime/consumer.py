@@ -47,6 +47,8 @@ class Consumer(consumer.Consumer):
                 self._reject(message, str(error))
                 self._store_failure(message, ScanFailed(str(error)))
                 return
+            if isinstance(message.channel, Channel) and message.channel.put_aside(message):
+                return
             try:
                 handle(message)
             except (AttributeError, LookupError, TypeError, ValueError) as error:

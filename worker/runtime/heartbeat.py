@@ -3,8 +3,6 @@
 `python -m worker health` reads the file, and looks whether messages wait that the worker could take and does
 not. The file is written as well while the processes load their models, and while the broker is away: the
 worker lives then, and is not ready.
-
-A pool of kind "solo" blocks the main loop during a scan, so such a worker may seem unhealthy while it works.
 """
 
 from __future__ import annotations
@@ -127,8 +125,12 @@ class HeartbeatStep(bootsteps.StartStopStep):
     def _heartbeat(self, consumer: Any, not_ready: str | None) -> Heartbeat:
         now = time.monotonic()
         requests, active = tuple(state.reserved_requests), set(state.active_requests)
+        # Counted from when a process was free: a message may wait for a long scan.
+        waits = len(active) < consumer.pool.num_processes
         self._waiting_since = {
-            each.id: self._waiting_since.get(each.id, now) for each in requests if each not in active
+            each.id: self._waiting_since.get(each.id, now)
+            for each in requests
+            if waits and each not in active
         }
         tasks = consumer.task_consumer if not_ready is None else None
         queues = (
@@ -154,7 +156,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
     def _problem(self, now: float, active: set[Any]) -> str | None:
         waited = max((now - since for since in self._waiting_since.values()), default=0.0)
         if waited > START_S:
-            return f"no process has started with a scan that came {waited:.0f} s ago"
+            return f"a scan has waited for {waited:.0f} s although a process is free"
         for request in active:
             runs_for = time.time() - request.time_start
             if runs_for > (request.task.time_limit or self._settings.time_limit_s) + OVERTIME_S:

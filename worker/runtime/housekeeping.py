@@ -24,15 +24,20 @@ log = get_logger(__name__)
 
 EVERY_S: Final = 3600.0
 LEFT_AFTER_S: Final = 3600.0  # nobody writes a file or takes a message for so long
+# A scan is worked on for a day at most, and its status.json changes its folder. So a draft is in a folder
+# that was changed lately, or before this worker started.
+CHANGED_WITHIN_S: Final = 2 * 86_400.0
+CHANGED_BEFORE_S: Final = 30 * 86_400.0
 STOP_TIMEOUT_S: Final = 1.0
 
 
-def clean_up(settings: Settings, backend: Any) -> int:
+def clean_up(settings: Settings, backend: Any, changed_within_s: float = CHANGED_BEFORE_S) -> int:
     """Remove expired results and old drafts in files. Return the number of drafts.
 
     Args:
         settings: Of this process.
         backend: Celery's result store.
+        changed_within_s: Look for drafts only in folders of scans that were changed within so many seconds.
 
     Raises:
         OSError: A folder cannot be used.
@@ -46,7 +51,8 @@ def clean_up(settings: Settings, backend: Any) -> int:
         removed += _remove_old(messages, ".*-*.msg")
     results = parse_storage_url(settings.results_url)
     if isinstance(results, FileUrl):
-        removed += LocalStorage(results.path, "the storage of results", True).remove_drafts(LEFT_AFTER_S)
+        storage = LocalStorage(results.path, "the storage of results", True)
+        removed += storage.remove_drafts(LEFT_AFTER_S, changed_within_s)
     return removed
 
 
@@ -87,9 +93,11 @@ class HousekeepingStep(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         settings = load_settings()
+        changed_within_s = CHANGED_BEFORE_S
         while True:
             try:
-                removed = clean_up(settings, self._app.backend)
+                removed = clean_up(settings, self._app.backend, changed_within_s)
+                changed_within_s = CHANGED_WITHIN_S
                 log.info("cleaned_up", removed=removed)
             except Exception as error:  # only this thread cleans up, so it must not end
                 log.warning("not_cleaned_up", error=type(error).__name__)

@@ -10,7 +10,6 @@ import time
 from typing import Any, Final
 
 from celery import bootsteps
-from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
@@ -49,8 +48,7 @@ class PauseIntake(bootsteps.StartStopStep):
             if report.kind is Kind.DONE:
                 self._pause_s = PAUSE_S
             elif report.kind is Kind.UNFIT:
-                # The pools `solo` and `threads` have no other process.
-                self._process_ready = not isinstance(consumer.pool, PreforkPool)
+                self._process_ready = False
             elif report.kind is Kind.READY:
                 self._process_ready = True
         now = time.monotonic()

@@ -8,8 +8,6 @@ back to the queue.
 Celery's warm shutdown waits for the running tasks without a limit. Its soft shutdown (`REMAP_SIGTERM=SIGQUIT`
 and `worker_soft_shutdown_timeout`) loses no scan, but sleeps in a signal handler for the whole time, and
 never ends while a process does not react. docs/architecture.md has the measurements.
-
-Pools without processes keep Celery's way.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from typing import Any, Final
 
 from billiard import pool as processes
 from celery import bootsteps
-from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
@@ -93,8 +90,7 @@ class GracefulShutdown(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """See Celery."""
-        if isinstance(consumer.pool, PreforkPool):
-            signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
 
     def stop(self, consumer: Any) -> None:
         """Celery calls this at the end, and when the broker is lost."""

@@ -10,7 +10,6 @@ import time
 from typing import Any
 
 from celery import bootsteps
-from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker.consumer.tasks import Tasks
 
 
@@ -21,8 +20,7 @@ class RestoreTimeLimits(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
         """Celery calls this after the same method of the pool, which creates `on_timeout_set`."""
-        if isinstance(consumer.pool, PreforkPool):
-            set_timers(consumer.pool._pool, time.monotonic())
+        set_timers(consumer.pool._pool, time.monotonic())
 
 
 def set_timers(pool: Any, now: float) -> None:

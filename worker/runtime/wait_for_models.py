@@ -10,13 +10,13 @@ from __future__ import annotations
 import select
 from typing import Any, Final
 
-from celery import bootsteps, signals
+from celery import bootsteps
 from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.exceptions import WorkerLostError
 from celery.worker.components import Pool
 from celery.worker.state import maybe_shutdown
 
-from worker.config.settings import load_settings
+from worker.config.settings import SettingsError, load_settings
 from worker.runtime.heartbeat import HeartbeatFile, heartbeat_file
 from worker.runtime.reports import Kind, open_reports, read_reports, wait_fd
 
@@ -30,6 +30,7 @@ class WaitForModels(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        _refuse_other_pools(worker.pool_cls)
         open_reports()
         self._file = HeartbeatFile(heartbeat_file(load_settings(), worker.hostname))
         self._file.remove()  # of a worker that was killed
@@ -41,12 +42,6 @@ class WaitForModels(bootsteps.StartStopStep):
             celery.exceptions.WorkerLostError: a process ended. The worker ends as well.
             WorkerShutdown, WorkerTerminate: somebody asked the worker to end, or a process cannot start.
         """
-        if not isinstance(worker.pool, PreforkPool):
-            # This process does the work itself. Celery has sent this signal for "solo", but not for
-            # "threads".
-            signals.worker_process_init.send(sender=None)
-            maybe_shutdown()
-            return
         try:
             self._wait(worker.pool)
         except BaseException:
@@ -66,3 +61,12 @@ class WaitForModels(bootsteps.StartStopStep):
                 waiting -= report.kind is Kind.READY
                 reason = report.reason or reason
         maybe_shutdown()
+
+
+def _refuse_other_pools(pool: type) -> None:
+    """Raise SettingsError unless the pool works with processes."""
+    if not issubclass(pool, PreforkPool):
+        raise SettingsError(
+            f"the pool {pool.__module__.rpartition('.')[2]} (--pool) is not supported: leave out --pool for"
+            " prefork. Elsewhere no time limit ends a scan, and no process that fails can be replaced"
+        )

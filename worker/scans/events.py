@@ -180,7 +180,8 @@ def open_events(settings: Settings) -> Events:
 @functools.lru_cache(maxsize=1)
 def _open(settings: Settings, pid: int) -> Events:
     if settings.redis_url:
-        return StreamEvents(open_redis(settings.redis_url, TIMEOUT_S), settings.events_stream)
+        client = open_redis(settings.redis_url, TIMEOUT_S, master_name=settings.redis_master_name)
+        return StreamEvents(client, settings.events_stream)
     return FileEvents(settings.run_dir.absolute() / "events.jsonl")
 
 

@@ -11,31 +11,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import chain
+from functools import partial
+from itertools import islice
 from typing import Final
 
+from worker.broker.waiting import Waiting
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
-from worker.config.urls import FileUrl, S3Url, parse_storage_url
-from worker.keys import ScanId, scan_ids_in
-from worker.ledger.base import RECONCILER, Ledger
+from worker.keys import ScanId
+from worker.ledger.base import RECONCILER, SWEEPER, Ledger
 from worker.ledger.opening import open_ledger
 from worker.queue import Send, message
 from worker.scans.cancel import write_cancelled
-from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
+from worker.scans.look import Found
 from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.scans.sweep import Sweep
 from worker.scans.tombstones import is_erased
-from worker.scans.transfer import limits_of, list_scan
-from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable
+from worker.storage.base import Storage, StorageUnavailable
 
 log = get_logger(__name__)
 
 REASON: Final = "sent again: no worker reported on it before its deadline"
 MAX_FAILURES: Final = 3  # so many storage errors in a row mean that the whole storage is away
 BATCH_SIZE: Final = 100_000  # the next run takes the rest
+THREADS: Final = 8
 
 
 def reconcile(
@@ -44,19 +47,22 @@ def reconcile(
     results: Storage,
     send: Send,
     *,
+    waiting: Callable[[], Waiting] = Waiting,
     sweep: bool = False,
     restart: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> list[ScanId]:
     """Send overdue scans again and return their ids. Do nothing while another process does this.
 
-    A scan that is sent again gets a new deadline, so it is sent once before that.
+    A scan that is sent again gets a new deadline, so it is sent once before that. So does a scan whose
+    message still waits in the queue: it is not lost, and is not sent.
 
     Args:
         settings: Of this process.
         scans: Storage of scans.
         results: Storage of results.
-        send: Puts a message into the queue.
+        send: Puts a message into the queue. It is called from several threads.
+        waiting: Returns the scans that wait in the queue. Called only if a scan is overdue.
         sweep: Look through all of the storage too, for scans that the ledger does not know.
         restart: The queue was lost. Also send scans before their deadline, unless a worker has them.
         clock: Returns seconds of the epoch.
@@ -64,147 +70,218 @@ def reconcile(
     Raises:
         StorageUnavailable: Several scans in a row could not be read or written.
         LedgerUnavailable: The ledger is away.
-        Exception: What `send` raises. In all cases the next run sends the rest.
+        Exception: What `send` or `waiting` raises. In all cases the next run sends the rest.
     """
     ledger = open_ledger(settings)
     lease = ledger.lock(RECONCILER)
     if lease is None:
         log.info("reconciled_by_another")
         return []
-    sent: dict[ScanId, None] = {}
+    resender = Resender(settings, ledger, results, send, waiting, clock)
     with lease:
-        overdue: Iterable[ScanId] = ledger.overdue(math.inf if restart else clock(), BATCH_SIZE)
-        failures = 0
-        found = _find_overdue(settings, ledger, scans, results, clock) if sweep else ()
-        for scan_id, changed in chain(((each, False) for each in overdue), found):
-            lease.check()
-            if scan_id in sent:
-                continue
-            try:
-                if changed:
-                    _analyse_again(scan_id, settings, ledger, send, clock)
-                    sent[scan_id] = None
-                elif _send_again(scan_id, settings, ledger, results, send, clock):
-                    sent[scan_id] = None
-                failures = 0
-            except StorageUnavailable as error:
-                # Go on: one unusable scan must not keep the others from being sent.
-                log.error("scan_not_sent_again", scan_id=scan_id, reason=str(error))
-                failures += 1
-                if failures == MAX_FAILURES:
-                    raise
+        overdue = _overdue(settings, ledger, resender, restart, clock)
+        sent = resender.send_all(((scan_id, False) for scan_id in overdue), lease.check)
+    if sweep:
+        sent += sweep_storage(Sweep(settings, ledger, scans, results, clock), resender, whole=True)
     log.info("reconciled", sent=len(sent))
-    return list(sent)
+    return list(dict.fromkeys(sent))
 
 
-def _find_overdue(
-    settings: Settings, ledger: Ledger, scans: Storage, results: Storage, clock: Callable[[], float]
-) -> Iterator[tuple[ScanId, bool]]:
-    """Yield the scans in storage that are overdue by their status, or by their files if they have none.
+def sweep_storage(sweep: Sweep, resender: Resender, *, whole: bool = False) -> list[ScanId]:
+    """Look through the storage of scans, and send what is found. Do nothing while another process does this.
 
-    Yield with True the finished scans whose files have changed since, unless they were sent for that already.
+    Args:
+        sweep: Finds scans.
+        resender: Sends them.
+        whole: Take a whole turn. False: take a slice of some seconds, if one is due.
+
+    Returns:
+        The scans that were sent.
+
+    Raises: as `reconcile`. The next slice goes on where this one stopped.
     """
-    for scan_id in scan_ids_in(scans.folders()):
-        if _holds_results(scan_id, settings):
-            continue
-        try:
-            status = read_status(results, scan_id)
-            if status is not None and status.status.final:
-                if _has_changed(status, settings, scans) and not ledger.is_open(scan_id):
-                    yield scan_id, True
-                continue
-            deadline = _deadline(scan_id, status, settings, scans)
-        except StorageUnavailable:
-            deadline = 0.0  # `_send_again` finds out whether all of the storage is away
-        if deadline is not None and deadline <= clock():
-            yield scan_id, False
+    if not whole and not sweep.is_due():
+        return []
+    lease = sweep.ledger.lock(SWEEPER)
+    if lease is None:
+        log.info("swept_by_another")
+        return []
+    with lease:
+        return resender.send_all(sweep.whole_turn() if whole else sweep.next_slice(), lease.check)
 
 
-def _has_changed(status: ScanStatus, settings: Settings, scans: Storage) -> bool:
-    """Return whether the files of a finished scan are others than those that were analysed."""
-    if status.files is None:  # of an earlier version of this program
-        return False
-    try:
-        files = list_scan(scans, status.scan_id, limits_of(settings))
-        if not files or digest_of(files) == status.files:
-            return False
-        check_complete(scans, status.scan_id, files, settings.arrivals_quiet_s)
-    except (ScanTooLarge, ScanIncomplete):
-        return False  # Its files are still coming.
-    return True
-
-
-def _analyse_again(
-    scan_id: ScanId, settings: Settings, ledger: Ledger, send: Send, clock: Callable[[], float]
-) -> None:
-    """Send a finished scan whose files have changed. The next final event names the one before."""
-    ledger.set_deadline(scan_id, clock() + settings.queue_lease_s)
-    send(message(scan_id))
-    log.info("scan_changed", scan_id=scan_id)
-
-
-def _holds_results(folder: str, settings: Settings) -> bool:
-    """Return whether a folder beside the scans is no scan, but is or contains the storage of results."""
-    scans, results = parse_storage_url(settings.scans_url), parse_storage_url(settings.results_url)
-    if isinstance(scans, S3Url) and isinstance(results, S3Url):
-        return scans.bucket == results.bucket and results.prefix.startswith(f"{scans.prefix}{folder}/")
-    if isinstance(scans, FileUrl) and isinstance(results, FileUrl):
-        return results.path.is_relative_to(scans.path / folder)
-    return False
-
-
-def _deadline(scan_id: ScanId, status: ScanStatus | None, settings: Settings, scans: Storage) -> float | None:
-    """Return when an unfinished scan is overdue, in seconds of the epoch; None if it has no files."""
-    if status is None:
-        files = scans.objects(scan_id, settings.max_scan_files)
-        # Producers announce a scan after its files are stored.
-        return max(each.modified or 0.0 for each in files) + settings.queue_lease_s if files else None
-    if status.lease_until is not None:
-        return status.lease_until.timestamp()
-    return status.updated_at.timestamp() + settings.queue_lease_s
-
-
-def _send_again(
-    scan_id: ScanId,
+def _overdue(
     settings: Settings,
     ledger: Ledger,
-    results: Storage,
-    send: Send,
+    resender: Resender,
+    restart: bool,
     clock: Callable[[], float],
-) -> bool:
-    """Send one scan again, unless a worker has it or it is final. Return whether it was sent."""
-    # Under the lock of the scan, so this does not overwrite what a worker writes at the same moment.
-    lease = ledger.lock(scan_id)
-    if lease is None:
-        return False
-    with lease:
-        status = read_status(results, scan_id)
-        events = open_events(settings)
+) -> list[ScanId]:
+    """Return the overdue scans that do not wait in the queue. Those that wait get a new deadline."""
+    now = clock()
+    waiting: set[str] | None = None
+    while overdue := ledger.overdue(math.inf if restart else now, BATCH_SIZE):
+        # The queue may be long. Move all deadlines that come soon too, so that it is seldom read.
+        soon = ledger.deadlines(now + settings.queue_lease_s / 2, BATCH_SIZE)
+        waiting = resender.read_queue().queued if waiting is None else waiting
+        ledger.defer(
+            {scan_id: deadline for scan_id, deadline in soon.items() if scan_id in waiting},
+            now + settings.queue_lease_s,
+        )
+        left = [scan_id for scan_id in overdue if scan_id not in waiting]
+        log.info("overdue_scans", lost=len(left), waiting=len(overdue) - len(left))
+        if left or restart or len(overdue) < BATCH_SIZE:
+            return left
+        # A lost scan may come after so many that wait.
+    return []
+
+
+class Resender:
+    """Sends scans again.
+
+    Args:
+        settings: Of this process.
+        ledger: Of this process.
+        results: Storage of results.
+        send: Puts a message into the queue. It is called from several threads.
+        waiting: Returns the scans that wait in the queue.
+        clock: Returns seconds of the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        results: Storage,
+        send: Send,
+        waiting: Callable[[], Waiting],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._read_queue = waiting
+        self._waiting: Waiting | None = None
+        self._settings = settings
+        self._ledger = ledger
+        self._results = results
+        self._send = send
+        self._clock = clock
+
+    def read_queue(self) -> Waiting:
+        """Return the scans that wait in the queue, and keep them for the next `send_all`."""
+        self._waiting = self._read_queue()
+        return self._waiting
+
+    def send_all(self, found: Iterable[Found], check: Callable[[], None]) -> list[ScanId]:
+        """Send scans again, several at a time, and return those that were sent.
+
+        Args:
+            found: The scans. One that comes twice is sent once.
+            check: Called now and then. It raises an exception to end this.
+
+        Raises:
+            StorageUnavailable: Several scans in a row could not be read or written.
+            LedgerUnavailable: The ledger is away.
+            Exception: What `send` raises.
+        """
+        sent: dict[ScanId, None] = {}
+        failures = 0
+        waiting, self._waiting = self._waiting, None
+        with ThreadPoolExecutor(THREADS) as threads:
+            for group in _groups(found):
+                check()
+                wanted = [each for each in dict(group).items() if each[0] not in sent]
+                waiting = waiting or self._read_queue()
+                answers = threads.map(partial(self._try_to_send, waiting), wanted)
+                for (scan_id, _), answer in zip(wanted, answers, strict=True):
+                    if not isinstance(answer, StorageUnavailable):
+                        failures = 0
+                        if answer:
+                            sent[scan_id] = None
+                        continue
+                    # Go on: one unusable scan must not keep the others from being sent.
+                    log.error("scan_not_sent_again", scan_id=scan_id, reason=str(answer))
+                    failures += 1
+                    if failures == MAX_FAILURES:
+                        raise answer
+        return list(sent)
+
+    def _try_to_send(self, waiting: Waiting, found: Found) -> bool | StorageUnavailable:
+        scan_id, changed = found
+        try:
+            return self._analyse_again(scan_id) if changed else self._send_again(scan_id, waiting)
+        except StorageUnavailable as error:
+            return error
+
+    def _analyse_again(self, scan_id: ScanId) -> bool:
+        """Send a finished scan whose files have changed. The next final event names the one before."""
+        self._ledger.set_deadline(scan_id, self._clock() + self._settings.queue_lease_s)
+        self._put_into_queue(scan_id, message(scan_id))
+        log.info("scan_changed", scan_id=scan_id)
+        return True
+
+    def _send_again(self, scan_id: ScanId, waiting: Waiting) -> bool:
+        """Send one scan again, unless a worker has it or it is final. Return whether it was sent."""
+        # Under the lock of the scan, so this does not overwrite what a worker writes at the same moment.
+        lease = self._ledger.lock(scan_id)
+        if lease is None:
+            return False
+        with lease:
+            status = read_status(self._results, scan_id)
+            if not self._is_lost(scan_id, status, waiting):
+                return False
+            status = self._queued(scan_id, status)
+            lease.check()
+            write_status(self._results, status)
+            self._ledger.set_deadline(scan_id, self._clock() + self._settings.queue_lease_s)
+        self._put_into_queue(scan_id, message(scan_id, force=status.force, resent=True))
+        log.info("scan_sent_again", scan_id=scan_id)
+        return True
+
+    def _is_lost(self, scan_id: ScanId, status: ScanStatus | None, waiting: Waiting) -> bool:
+        """Return whether a locked scan is to be sent again. Do what else is to be done for it."""
+        ledger, results = self._ledger, self._results
         if status is not None and status.status.final:
             # The worker that finished it crashed before it sent the final event, or could not send it.
-            if emit_final_event(events, status, results):
+            if emit_final_event(open_events(self._settings), status, results):
                 ledger.close(scan_id)
             return False
         if is_erased(results, scan_id):
             ledger.close(scan_id)
             return False
         if ledger.is_cancel_asked(scan_id):
-            write_cancelled(scan_id, ledger, events, results)
+            write_cancelled(scan_id, ledger, open_events(self._settings), results)
             return False
+        begun = status is not None and status.status is not Status.QUEUED
+        if scan_id in waiting.queued or (scan_id in waiting.taken and not begun):
+            # Its message waits, or a worker has it and has not begun. Without that worker it comes back.
+            ledger.set_deadline(scan_id, self._clock() + self._settings.queue_lease_s)
+            return False
+        return True
+
+    def _queued(self, scan_id: ScanId, status: ScanStatus | None) -> ScanStatus:
+        """Return the status of a scan that is sent again."""
         time_now = now()
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
-        if status.queued_at is None and events.emit(EventType.RECEIVED, scan_id):
+        if status.queued_at is None and open_events(self._settings).emit(EventType.RECEIVED, scan_id):
             status = status.model_copy(update={"queued_at": time_now})
         # Keep the stage: it is all that is known about a process that crashed.
         changes = {
             "status": Status.QUEUED,
             "reason": REASON,
             "updated_at": time_now,
-            "lease_until": time_now + timedelta(seconds=settings.queue_lease_s),
+            "lease_until": time_now + timedelta(seconds=self._settings.queue_lease_s),
         }
-        lease.check()
-        write_status(results, status.model_copy(update=changes))
-        ledger.set_deadline(scan_id, clock() + settings.queue_lease_s)
-    send(message(scan_id, force=status.force, resent=True))
-    log.info("scan_sent_again", scan_id=scan_id)
-    return True
+        return status.model_copy(update=changes)
+
+    def _put_into_queue(self, scan_id: ScanId, keywords: dict[str, object]) -> None:
+        try:
+            self._send(keywords)
+        except Exception:
+            # It is overdue, and the next run sends it.
+            self._ledger.set_deadline(scan_id, self._clock())
+            raise
+
+
+def _groups(found: Iterable[Found]) -> Iterator[list[Found]]:
+    rest = iter(found)
+    while group := list(islice(rest, THREADS)):
+        yield group

@@ -48,7 +48,7 @@ class OwnProcess:
 
     Attributes:
         name: That no other process has.
-        replaceable: If it ends, its worker starts another one. The pools `solo` and `threads` cannot do that.
+        replaceable: If it ends, its worker starts another one. A task that is called without a pool has none.
         check: Raises ProcessUnfit if this process cannot work.
     """
 

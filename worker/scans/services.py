@@ -63,8 +63,8 @@ def problem_of_services(settings: Settings, *, write: bool) -> str | None:
     """
     try:
         scans, results = open_storages(settings)
-        _read(scans)
-        _read(results)
+        try_reading(scans)
+        try_reading(results)
         if write:
             results.write(PROBE, b"", "text/plain")
             results.delete(PROBE)
@@ -74,7 +74,7 @@ def problem_of_services(settings: Settings, *, write: bool) -> str | None:
     return None
 
 
-def _read(storage: Storage) -> None:
+def try_reading(storage: Storage) -> None:
     """List a folder and read an object that are not there: both need the rights to do it."""
     storage.objects(PROBE_FOLDER, 0)
     with suppress(ObjectMissing):

@@ -56,8 +56,14 @@ def list_scan(storage: Storage, scan_id: ScanId, limits: Limits) -> list[StoredO
     found = storage.objects(scan_id, limits.files)
     if len(found) > limits.files:
         raise ScanTooLarge(f"the scan has more than {limits.files} files")
+    return without_hidden(found, scan_id)
+
+
+def without_hidden(files: Sequence[StoredObject], scan_id: ScanId) -> list[StoredObject]:
+    """Return the files of a scan without those that are hidden, or in a hidden folder."""
     start = len(scan_id) + 1
-    return [each for each in found if not any(part.startswith(".") for part in each.key[start:].split("/"))]
+    # Hardly any is: look at the whole key first.
+    return [each for each in files if "/." not in each.key[start - 1 :]]
 
 
 def check_sizes(storage: Storage, files: Sequence[StoredObject], limits: Limits) -> None:

@@ -6,8 +6,11 @@ their parts. No error's text contains a key: the keys of inputs are file names w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+PAGE: Final = 1000  # names or objects that S3 lists with one call
 
 
 class StorageError(Exception):
@@ -91,6 +94,15 @@ class Storage(Protocol):
         Args:
             after: return only the folders that come after this name.
             limit: return about this number of folders at most, at least one if there is one.
+        """
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        """Yield what `folders` returns, page by page. A page costs one call of S3."""
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        """Yield all objects of the folders that come after a name, in the order of their keys, page by page.
+
+        A page costs one call of S3. The objects of a folder may be on several pages.
         """
 
     def read(self, key: str, max_bytes: int) -> bytes:

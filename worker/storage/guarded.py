@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from worker.storage.base import Purged, Storage, StoredObject
 from worker.time_limit import blamed_on
@@ -33,6 +33,12 @@ class LockGuardedStorage(Storage):
     def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         with blamed_on(self.name):
             return self._storage.folders(after, limit)
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        return self._storage.folder_pages(after)
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        return self._storage.object_pages(after)
 
     def read(self, key: str, max_bytes: int) -> bytes:
         with blamed_on(self.name):

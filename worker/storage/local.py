@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from worker.storage.base import (
+    PAGE,
     ObjectMissing,
     Purged,
     ScanTooLarge,
@@ -87,6 +89,20 @@ class LocalStorage(Storage):
         wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
         return sorted(wanted, key=lambda name: f"{name}/")[:limit]
 
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        names = self.folders(after)
+        yield from (names[start : start + PAGE] for start in range(0, len(names), PAGE))
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        page: list[StoredObject] = []
+        for name in self.folders(after):
+            page += self.objects(name, sys.maxsize)
+            if len(page) >= PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
+
     def read(self, key: str, max_bytes: int) -> bytes:
         *folders, file = split_key(key)
         with self._errors():
@@ -151,22 +167,26 @@ class LocalStorage(Storage):
                 return Purged(0)
         return Purged(removed)
 
-    def remove_drafts(self, older_than_s: float) -> int:
+    def remove_drafts(self, older_than_s: float, changed_within_s: float) -> int:
         """Remove what killed processes had begun to write. Return the number of files.
+
+        Args:
+            older_than_s: Nobody writes a file for so long.
+            changed_within_s: Look only into folders in the root that were changed within so many seconds.
 
         Raises:
             OSError: The root cannot be read.
         """
-        removed, oldest = 0, time.time() - older_than_s
         if not self._root.is_dir():
             return 0
-        for _, _, files, folder in os.fwalk(self._root, follow_symlinks=False):
-            for name in files:
-                # The file may be renamed or removed meanwhile.
+        removed = 0
+        with os.scandir(self._root) as entries:
+            for entry in entries:
                 with suppress(FileNotFoundError):
-                    if name.startswith(DRAFT) and os.stat(name, dir_fd=folder).st_mtime < oldest:
-                        os.unlink(name, dir_fd=folder)
-                        removed += 1
+                    if not entry.is_dir(follow_symlinks=False):
+                        continue
+                    if entry.stat(follow_symlinks=False).st_mtime > time.time() - changed_within_s:
+                        removed += _remove_drafts(Path(entry.path), older_than_s)
         return removed
 
     def _open_folder(self, parts: list[str], make: bool) -> int:
@@ -195,6 +215,18 @@ class LocalStorage(Storage):
                 raise StorageUnavailable(f"{self.name}: its folder does not exist") from None
             # Leave out the error's own text: it contains the file's name.
             raise StorageUnavailable(f"{self.name}: {os.strerror(error.errno or 0)}") from None
+
+
+def _remove_drafts(root: Path, older_than_s: float) -> int:
+    removed, oldest = 0, time.time() - older_than_s
+    for _, _, files, folder in os.fwalk(root, follow_symlinks=False):
+        for name in files:
+            # The file may be renamed or removed meanwhile.
+            with suppress(FileNotFoundError):
+                if name.startswith(DRAFT) and os.stat(name, dir_fd=folder).st_mtime < oldest:
+                    os.unlink(name, dir_fd=folder)
+                    removed += 1
+    return removed
 
 
 @contextmanager

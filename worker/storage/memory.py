@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from worker.storage.base import ObjectMissing, Purged, ScanTooLarge, Storage, StoredObject, split_key
 
@@ -28,6 +28,13 @@ class MemoryStorage(Storage):
         found = {key.partition("/")[0] for key in self._objects if "/" in key}
         wanted = [name for name in found if not after or f"{name}/" > f"{after}/"]
         return sorted(wanted, key=lambda name: f"{name}/")[:limit]
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        yield self.folders(after)
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        for name in self.folders(after):
+            yield self.objects(name, len(self._objects))
 
     def read(self, key: str, max_bytes: int) -> bytes:
         split_key(key)

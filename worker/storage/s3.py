@@ -8,14 +8,17 @@ import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from botocore.parsers import ResponseParserError
 from botocore.response import StreamingBody
+from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
 from worker.config.secrets import s3_keys
@@ -75,7 +78,10 @@ class S3Storage(Storage):
             response_checksum_validation="when_required",
         )
         with self._errors():
-            session = boto3.session.Session(*(s3_keys() or ()))
+            core = botocore.session.get_session()
+            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
+            access, secret = s3_keys() or (None, None)
+            session = boto3.session.Session(access, secret, botocore_session=core)
             self._client = session.client(
                 "s3",
                 endpoint_url=endpoint_url,
@@ -87,36 +93,29 @@ class S3Storage(Storage):
     def objects(self, folder: str, limit: int) -> list[StoredObject]:
         start = self._key(folder) + "/"
         found: list[StoredObject] = []
-        with self._errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
-            for page in map(self._check_page, pages):
-                time_there = _time_of(page)
-                for each in page.get("Contents", []):
-                    key = each["Key"][len(self._prefix) :]
-                    # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
-                    if is_key(key):
-                        modified = each["LastModified"].timestamp()
-                        found.append(StoredObject(key, each["Size"], modified, time_there - modified))
-                if len(found) > limit:
-                    return found[: limit + 1]
+        for page in self._pages(Prefix=start):
+            found += self._objects_of(page)
+            if len(found) > limit:
+                return found[: limit + 1]
         return sorted(found, key=lambda each: each.key)
 
     def folders(self, after: str = "", limit: int | None = None) -> list[str]:
         found: list[str] = []
-        # "0" comes after "/", so `a0` comes after all keys of the folder `a`.
-        options = {"StartAfter": f"{self._prefix}{after}0"} if after else {}
-        with self._errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix, Delimiter="/", **options
-            )
-            for page in map(self._check_page, pages):
-                for each in page.get("CommonPrefixes", []):
-                    name = each["Prefix"][len(self._prefix) :].rstrip("/")
-                    if is_key(name):
-                        found.append(name)
-                if limit is not None and len(found) >= limit:
-                    break
+        for names in self.folder_pages(after):
+            found += names
+            if limit is not None and len(found) >= limit:
+                break
         return sorted(found, key=lambda name: f"{name}/")
+
+    def folder_pages(self, after: str = "") -> Iterator[list[str]]:
+        for page in self._pages(Prefix=self._prefix, Delimiter="/", **self._after(after)):
+            names = (
+                each["Prefix"][len(self._prefix) :].rstrip("/") for each in page.get("CommonPrefixes", [])
+            )
+            yield [name for name in names if is_key(name)]
+
+    def object_pages(self, after: str = "") -> Iterator[list[StoredObject]]:
+        return map(self._objects_of, self._pages(Prefix=self._prefix, **self._after(after)))
 
     def read(self, key: str, max_bytes: int) -> bytes:
         _, chunks = self.stream(key, max_bytes)
@@ -215,6 +214,36 @@ class S3Storage(Storage):
             done = threads.map(delete, objects)
             return {each for each, deleted in zip(objects, done, strict=True) if not deleted}
 
+    def _pages(self, **options: str) -> Iterator[Any]:
+        """Yield the answers of `list_objects_v2`, one for each call."""
+        with self._errors():
+            pages = iter(
+                self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, **options)
+            )
+        while True:
+            with self._errors():
+                page = next(pages, None)
+                if page is None:
+                    return
+                self._check_page(page)
+            yield page
+
+    def _objects_of(self, page: Any) -> list[StoredObject]:
+        found = []
+        with self._errors():
+            time_there = _time_of(page)
+            for each in page.get("Contents", []):
+                key = each["Key"][len(self._prefix) :]
+                # Leave out, among others, the empty objects "rgb/" by which consoles show a folder.
+                if is_key(key):
+                    modified = each["LastModified"].timestamp()
+                    found.append(StoredObject(key, each["Size"], modified, time_there - modified))
+        return found
+
+    def _after(self, folder: str) -> dict[str, str]:
+        # "0" comes after "/", so `a0` comes after all keys of the folder `a`.
+        return {"StartAfter": f"{self._prefix}{folder}0"} if folder else {}
+
     def _check_page(self, page: Any) -> Any:
         """Return a page of a list if it is whole. boto3 reads an answer without a body as an empty page."""
         if "Name" not in page and "KeyCount" not in page:
@@ -247,6 +276,17 @@ class S3Storage(Storage):
 
 class _VersionsDenied(Exception):
     """Raised when the versions of objects may not be listed."""
+
+
+def _parse_time(value: Any) -> datetime:
+    """Return a time of an answer. Botocore's own parser takes three quarters of the time of a listing."""
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found
+    except (TypeError, ValueError):
+        pass
+    return parse_timestamp(value)
 
 
 def _time_of(answer: Any) -> float:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from celery.worker import state
 
+import worker.app  # registers the transports  # noqa: F401
 from tests.support.running import Running, World, wait_until
 from worker.cli.health import (
     LOOK_S,
@@ -25,6 +27,7 @@ from worker.cli.health import (
     check_alive,
     check_ready,
     read_heartbeat,
+    waiting_messages,
 )
 from worker.config.settings import load_settings, read_settings
 from worker.runtime import heartbeat
@@ -187,14 +190,37 @@ def test_a_scan_that_no_process_begins_with_is_told(requests, monkeypatch):
     step.write(consumer)
     now += START_S + 1
     step.write(consumer)
-    assert (
-        read_heartbeat(step._file._path).problem == "no process has started with a scan that came 301 s ago"
-    )
+    wrong = "a scan has waited for 301 s although a process is free"
+    assert read_heartbeat(step._file._path).problem == wrong
     requests.active.update(requests.reserved)
     for each in requests.active:
         each.time_start, each.task = time.time(), SimpleNamespace(time_limit=None)
     step.write(consumer)
     assert read_heartbeat(step._file._path).problem is None
+
+
+def test_a_scan_that_waits_for_a_busy_process_is_counted_from_when_one_is_free(requests, monkeypatch):
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    limit = SimpleNamespace(time_limit=1e6)
+    busy = [Request(id=name, time_start=time.time(), task=limit) for name in "ab"]
+    requests.reserved.update([Request(id="waits"), *busy])
+    requests.active.update(busy)
+    consumer = Consumer()
+    step = HeartbeatStep(consumer)
+    for seconds, problem in ((0, None), (10 * START_S, None)):
+        now += seconds
+        step.write(consumer)
+        assert read_heartbeat(step._file._path).problem is problem
+    requests.active.remove(busy[0])
+    requests.reserved.remove(busy[0])
+    step.write(consumer)
+    now += START_S - 1
+    step.write(consumer)
+    assert read_heartbeat(step._file._path).problem is None
+    now += 2
+    step.write(consumer)
+    assert "although a process is free" in str(read_heartbeat(step._file._path).problem)
 
 
 def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
@@ -359,6 +385,17 @@ def test_a_worker_whose_storage_goes_away_lives_and_is_not_ready(world):
         assert done.returncode == 1
         assert done.stdout == "not ready: the storage of scans: its folder does not exist\n"
         assert world.call("worker", "health", "storage@%h", **place).returncode == 0
+
+
+def test_messages_that_are_due_and_that_nobody_moves_into_the_queue_count_as_waiting(world):
+    app = Celery(broker=world.environment["CELERY_BROKER_URL"], set_as_current=False)
+    with redis.Redis.from_url(world.environment["CELERY_BROKER_URL"]) as client:
+        client.flushdb()
+        client.zadd("celery:delayed", {"due": 1, "later": time.time() + 60})
+        client.lpush("celery", "now")
+        assert waiting_messages(app, ["celery"]) == 2
+        client.flushdb()
+    app.close()
 
 
 def test_the_command_says_what_is_wrong_with_the_settings(world):

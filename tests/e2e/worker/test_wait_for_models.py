@@ -84,15 +84,3 @@ def test_a_worker_can_be_ended_while_it_waits(world, signum):
         worker.process.send_signal(signum)
         assert worker.process.wait(PATIENCE_S) in (0, 1)
         assert worker.alive() == []
-
-
-@pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_a_pool_without_processes_waits_as_well(world, make_scan, pool):
-    (world.folder / "go").touch()
-    world.put_scan("alone", make_scan(frames=1))
-    with start_slow_worker(world, "--pool", pool) as worker:
-        world.enqueue("alone")
-        world.wait_for("alone", "completed")
-        names = ("process_ready", "worker_ready", "scan_started")
-        times = [worker.events(name)[0]["timestamp"] for name in names]
-        assert times == sorted(times)

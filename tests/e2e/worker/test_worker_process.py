@@ -310,22 +310,24 @@ NO_MODEL = ({"MODEL": "hrnet-w1"}, "unknown model 'hrnet-w1', expected one of")
 NO_WEIGHTS = ({"MODEL": "hrnet-w48-384x288"}, "the weights of hrnet-w48-384x288 are not there: run `pose")
 
 
-@pytest.mark.parametrize(
-    ("pool", "environment", "reason"),
-    [
-        ("prefork", *NO_WEIGHTS),
-        ("solo", *NO_MODEL),
-        ("threads", *NO_DEVICE),
-    ],
-)
-def test_a_worker_that_cannot_start_says_why_and_ends(embedded, pool, environment, reason):
-    with embedded.start_worker("-n", "w5@%h", "--pool", pool, **environment) as worker:
+@pytest.mark.parametrize(("environment", "reason"), [NO_WEIGHTS, NO_MODEL, NO_DEVICE])
+def test_a_worker_that_cannot_start_says_why_and_ends(embedded, environment, reason):
+    with embedded.start_worker("-n", "w5@%h", **environment) as worker:
         assert worker.process.wait(PATIENCE_S) == 78
         assert worker.alive() == []
     told = worker.events("cannot_start")
     assert told
     assert told[0]["reason"].startswith(reason)
     assert "Traceback" not in worker.log()
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_a_pool_that_keeps_no_limits_is_refused(embedded, pool):
+    done = embedded.call("celery", "-A", "worker", "worker", "--pool", pool, LOG_FORMAT="json")
+    assert done.returncode == 1
+    (told,) = [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "critical"]
+    assert "(--pool) is not supported: leave out --pool for prefork" in told["reason"]
+    assert "Traceback" not in done.stderr
 
 
 def test_settings_that_are_wrong_are_said_without_a_traceback(embedded):

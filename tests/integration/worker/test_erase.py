@@ -78,6 +78,9 @@ class World:
         self.redis.zadd("arrivals:settling", {scan_id: 1})
         message = json.dumps([{"body": coded, "headers": {}, "properties": {}}, "", "celery"])
         self.redis.hset("unacked", f"tag-of-{uuid.uuid4()}", message)
+        # Messages that are to come later, of one priority and of another.
+        for key in ("celery:delayed", "celery\x06\x163:delayed"):
+            self.redis.zadd(key, {json.dumps({"body": coded, "headers": {}, "properties": {}}): 1})
 
     def put_status(self, scan_id: ScanId, status: Status, finished: datetime | None = None) -> None:
         time_now = datetime.now(UTC)

@@ -91,6 +91,15 @@ def test_only_one_worker_gets_the_lock(workers):
     taken(workers.other.lock("scan")).release()
 
 
+def test_another_worker_sees_a_lock_until_it_ends(workers):
+    assert not workers.other.is_locked("scan")
+    with taken(workers.ledger.lock("scan")):
+        assert workers.other.is_locked("scan")
+        assert not workers.other.is_locked("another")
+        workers.expire("scan")
+        assert not workers.other.is_locked("scan")
+
+
 def test_only_one_of_many_threads_gets_the_lock(workers):
     with ThreadPoolExecutor(8) as threads:
         leases = list(threads.map(lambda _: workers.ledger.lock("scan"), range(24)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from worker.broker.waiting import Waiting
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.base import RECONCILER, Ledger
@@ -31,7 +33,7 @@ class World:
         self.now = time.time()
         self.sent: list[dict[str, object]] = []
 
-    def reconcile(self, **options: bool) -> list[ScanId]:
+    def reconcile(self, **options: Any) -> list[ScanId]:
         return reconcile(
             self.settings, self.scans, self.results, self.sent.append, clock=lambda: self.now, **options
         )
@@ -158,6 +160,44 @@ def test_while_another_reconciles_nothing_is_done(world):
     assert world.reconcile() == ["scan"]
 
 
+def test_a_scan_whose_message_waits_is_not_overdue(world):
+    for scan_id in ("waits", "waits-not-due", "lost"):
+        world.ledger.set_deadline(scan_id, world.now - 1)
+    world.ledger.set_deadline("waits-not-due", world.now + 1)
+    waiting = Waiting(queued={"waits", "waits-not-due"})
+    assert world.reconcile(waiting=lambda: waiting) == ["lost"]
+    assert world.ledger.deadlines(world.now + LEASE_S - 1, 10) == {}
+    world.now += LEASE_S + 1
+    waiting.queued.remove("waits")
+    assert sorted(world.reconcile(waiting=lambda: waiting)) == ["lost", "waits"]
+
+
+def test_a_lost_scan_is_found_behind_more_waiting_ones_than_one_run_takes(world, monkeypatch):
+    monkeypatch.setattr("worker.scans.reconcile.BATCH_SIZE", 3)
+    waits = [f"waits-{number}" for number in range(7)]
+    for number, scan_id in enumerate(waits):
+        world.ledger.set_deadline(scan_id, world.now - 20 + number)
+    world.ledger.set_deadline("lost", world.now - 1)
+    assert world.reconcile(waiting=lambda: Waiting(queued=set(waits))) == ["lost"]
+    assert world.ledger.overdue(world.now + LEASE_S - 1) == []
+
+
+def test_the_queue_is_not_read_while_nothing_is_overdue(world):
+    world.ledger.set_deadline("scan", world.now + 1)
+    assert world.reconcile(waiting=lambda: pytest.fail("it was read")) == []
+
+
+@pytest.mark.parametrize(("status", "sent"), [(None, []), ("queued", []), ("progress", ["scan"])])
+def test_a_scan_that_a_worker_has_not_begun_is_left_to_it(world, status, sent):
+    if status is not None:
+        world.put("scan", Status(status))
+    world.ledger.set_deadline("scan", world.now - 1)
+    assert world.reconcile(waiting=lambda: Waiting(taken={"scan"})) == sent
+    assert world.reconcile() == []
+    world.now += LEASE_S + 1
+    assert world.reconcile() == ["scan"]
+
+
 def test_without_the_sweep_storage_is_not_looked_through(world, here):
     world.put_files("scan", here, LEASE_S + 1)
     assert world.reconcile() == []
@@ -203,16 +243,18 @@ def test_a_broker_that_goes_away_leaves_the_rest_for_the_next_time(world):
 
     class BrokerAway(Exception): ...
 
+    one_at_a_time = threading.Lock()
+
     def send(message: dict[str, object]) -> None:
-        if len(sent) == 1:
-            raise BrokerAway
-        sent.append(message)
+        with one_at_a_time:
+            if len(sent) == 1:
+                raise BrokerAway
+            sent.append(message)
 
     with pytest.raises(BrokerAway):
         reconcile(world.settings, world.scans, world.results, send, clock=lambda: world.now)
     assert len(sent) == 1
-    assert len(world.reconcile()) == 1
-    # The one that could not be sent has a lease by now.
+    assert len(world.reconcile()) == 2
     world.now += LEASE_S + 1
     assert len(world.reconcile()) == 3
 

@@ -180,6 +180,26 @@ def test_keys_may_contain_any_other_character(storage):
     assert [each.key for each in storage.objects("scan", MANY)] == [key]
 
 
+def test_folders_and_objects_come_page_by_page_in_the_order_of_their_keys(storage):
+    names = [f"a{number:04d}" for number in range(1100)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: storage.write(f"{name}/x/1", b"12", "text/plain"), names))
+    storage.write("a-b/.hidden", b"1", "text/plain")
+    folders = [page for page in storage.folder_pages() if page]
+    assert len(folders) == 2
+    assert [name for page in folders for name in page] == ["a-b", *names, "other"]
+    assert [name for page in storage.folder_pages("a0997") for name in page] == [*names[998:], "other"]
+    objects = [page for page in storage.object_pages() if page]
+    assert len(objects) == 2
+    keys = ["a-b/.hidden", *(f"{name}/x/1" for name in names), "other/x"]
+    assert [each.key for page in objects for each in page] == keys
+    last, other = [each for page in storage.object_pages("a1098") for each in page]
+    assert (last.key, last.size, other.key) == ("a1099/x/1", 2, "other/x")
+    assert last == storage.objects("a1099", MANY)[0]
+    assert last.modified == storage.objects("a1099", MANY)[0].modified
+    assert last.age_s is not None and abs(last.age_s) < 60
+
+
 def test_a_storage_does_not_see_above_its_root(open_at, storage):
     put(storage, scan__x=b"1")
     above = open_at("root")

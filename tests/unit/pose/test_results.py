@@ -10,6 +10,7 @@ import pose
 from pose import keypoints as kp
 from pose.results import (
     DriftResult,
+    Estimate,
     FrameResult,
     JointResult,
     KeypointResult,
@@ -131,3 +132,14 @@ def test_a_scan_id_that_is_a_path_or_too_long_raises_an_error(result, scan_id):
 def test_a_result_cannot_be_changed(result):
     with pytest.raises(ValidationError):
         result.frames_used = 2
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.81, 0.9), (0.7, 0.79), (float("nan"), 0.9)])
+def test_an_interval_that_does_not_hold_its_value_raises_an_error(low, high):
+    with pytest.raises(ValidationError):
+        Estimate(value=0.8, low=low, high=high)
+
+
+def test_an_estimate_is_written_as_value_low_and_high():
+    written = Estimate(value=0.8, low=0.77, high=0.83).model_dump_json()
+    assert json.loads(written) == {"value": 0.8, "low": 0.77, "high": 0.83}

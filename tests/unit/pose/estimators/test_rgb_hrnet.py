@@ -71,6 +71,8 @@ class Finder:
 class Poser:
     """Finds the keypoints by their greys; the score is higher if the head is up."""
 
+    runtime = "torch"
+
     def __init__(self, flip_test: bool = False, lying: float = 0.6) -> None:
         self.flip_test, self.lying, self.calls = flip_test, lying, 0
 
@@ -202,6 +204,86 @@ def test_the_version_contains_all_that_affects_the_result():
     eager.min_score = 0.5
     pose: Any = Poser()
     assert RGBHRNet(eager, pose, "hrnet-test", "w1", FindsNobody()).version == "w1/finder-f1/above-0.5"
+
+
+class Counting(Finder):
+    """Notes how many pictures it gets each time."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def detect(self, pictures: Any) -> Any:
+        self.seen.append(len(pictures))
+        return super().detect(pictures)
+
+
+class SeesInDepth(FindsNobody):
+    """A depth network that finds the given people in each frame, by its order; None: it is not sure."""
+
+    def __init__(self, *people: list[int] | None) -> None:
+        super().__init__()
+        self.people = people
+
+    def detect(self, frames: Any) -> Any:
+        return [self.one(self.people[frame.order]) for frame in frames]
+
+    @staticmethod
+    def one(people: list[int] | None) -> Detections:
+        found = []
+        for person in people or ():
+            points = in_sensor(1, person)
+            low, high = points.min(axis=0) - 3, points.max(axis=0) + 3
+            found.append(Person(points, np.full(kp.COUNT, 0.6), (*low, *high), 0.8))
+        return Detections(found, [], 1, people is None)
+
+
+def with_detect_on(detect_on: Any, depth: SeesInDepth) -> tuple[RGBHRNet, Counting]:
+    pose: Any = Poser()
+    finder = Counting()
+    return RGBHRNet(finder, pose, "hrnet-test", "w1", depth, detect_on), finder
+
+
+@pytest.mark.parametrize(("detect_on", "pictures"), [("every", [9]), ("sparse", [3]), ("depth", [1])])
+def test_the_detector_sees_fewer_frames_and_the_keypoints_are_the_same(detect_on, pictures):
+    frames = [frame(order=i) for i in range(9)]
+    rgb, finder = with_detect_on(detect_on, SeesInDepth(*[[0]] * 9))
+    found = rgb.detect(frames)
+    assert finder.seen == pictures
+    for each in found:
+        (person,) = each.people
+        assert person.keypoints == pytest.approx(in_sensor(1))
+        assert (person.box_score, each.turns, each.turns_uncertain) == (0.95, 1, False)
+        assert len(each.in_depth) == 1
+
+
+@pytest.mark.parametrize("detect_on", ["sparse", "depth"])
+def test_the_detector_sees_each_frame_where_the_depth_network_finds_others(detect_on):
+    """Somebody comes in frame 1, the depth map shows nobody in frame 2, the turn of frame 3 is uncertain."""
+    people = [1, 2, 1, 1]
+    frames = [frame(people=people[i], order=i) for i in range(4)]
+    rgb, finder = with_detect_on(detect_on, SeesInDepth([0], [0, 1], [], None))
+    assert [len(each.people) for each in rgb.detect(frames)] == people
+    assert sum(finder.seen) == {"sparse": 2 + 2 + 3, "depth": 1 + 2 + 4}[detect_on]
+
+
+def test_where_hrnet_finds_other_keypoints_than_the_depth_network_the_detector_decides():
+    class Elsewhere(Poser):
+        def one(self, picture, boxes):
+            points, scores = super().one(picture, boxes)
+            return (points, scores) if self.calls == 1 else (points + 30, scores)
+
+    pose: Any = Elsewhere()
+    finder = Counting()
+    rgb = RGBHRNet(finder, pose, "hrnet-test", "w1", SeesInDepth([0], [0]), "depth")
+    rgb.detect([frame(order=i) for i in range(2)])
+    assert finder.seen == [1, 1]
+
+
+def test_the_version_tells_which_frames_the_detector_sees():
+    assert with_detect_on("every", SeesInDepth())[0].version == "w1/finder-f1"
+    assert with_detect_on("depth", SeesInDepth())[0].version == "w1/finder-f1/detect-depth"
+    with pytest.raises(ValueError, match="detect_on is 'never', expected one of every, sparse, depth"):
+        with_detect_on("never", SeesInDepth())
 
 
 def test_its_score_limit_is_that_of_rgb_models():

@@ -1,11 +1,14 @@
 """Joints are found behind the surface, with plausible bones, from all sides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pose import keypoints as kp
+from pose.lifting import body_tree
 from pose.lifting.anatomy import Build
-from pose.lifting.joints import depth_below_surface, joint_depth
+from pose.lifting.joints import FloorPlane, joint_depth, usual_lengths
 from pose.lifting.surface import surface_depth
 from tests.support.rendered import rendered, with_face
 
@@ -56,58 +59,54 @@ def test_joints_without_depth_still_get_one():
     assert np.isfinite(depth).all()
     assert not observed[kp.LEFT_ANKLE]
     assert np.isinf(distance[kp.LEFT_ANKLE])
-    assert depth == pytest.approx(found.depth, abs=0.6)
+    # It is searched within 0.6 m of the body, in steps of 5 cm.
+    assert depth == pytest.approx(np.median(found.depth), abs=0.61)
 
 
-BUILD = Build(0.9)
+def without_depth_around(truth, joint, radius=9):
+    """Return the depth map with a hole around a joint, through which only the wall is seen at its rim."""
+    depthmap = truth.frame.depthmap
+    depth = depthmap.depth.copy()
+    u, v = np.rint(truth.frame.view.to_depth(truth.people[0].keypoints)[joint]).astype(int)
+    rows, columns = np.s_[max(v - radius, 0) : v + radius + 1], np.s_[max(u - radius, 0) : u + radius + 1]
+    depth[rows, columns] = 0
+    rim = depth[rows, columns]
+    rim[[0, -1]], rim[:, [0, -1]] = 3.0, 3.0
+    return replace(depthmap, depth=depth)
 
 
-def turned_body(degrees):
-    """Return the joints of a standing body that is turned from the camera to the viewer's right."""
-    left = np.zeros((17, 3))  # x: to the person's left, y: up, z: to the front
-    shoulder, hip = BUILD["shoulders"] / 2, BUILD["hips"] / 2
-    b, d = BUILD["head_breadth"], BUILD["head_depth"]
-    left[kp.NOSE] = (0, 0.8, 1.06 * d)
-    for side, sign in (("left", 1), ("right", -1)):
-        for name, position in {
-            "eye": (0.43 * b, 0.82, 0.88 * d), "ear": (b, 0.8, 0), "shoulder": (shoulder, 0.68, 0),
-            "elbow": (shoulder, 0.5, 0), "wrist": (shoulder, 0.4, 0), "hip": (hip, 0.37, 0),
-            "knee": (hip, 0.21, 0), "ankle": (hip, 0.04, 0),
-        }.items():  # fmt: skip
-            left[kp.INDEX[f"{side}_{name}"]] = (sign * position[0], *position[1:])
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    # The camera sees the person's left on its right; it looks along its -z.
-    turned = left @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-    return turned - (0, 0.4, 1.0)
+@pytest.mark.parametrize("joint", [kp.LEFT_WRIST, kp.RIGHT_ANKLE])
+def test_a_joint_in_a_hole_is_near_the_body_and_not_at_the_wall_behind(joint):
+    truth = with_face()
+    uv = truth.frame.view.to_depth(truth.people[0].keypoints)
+    holed = without_depth_around(truth, joint)
+    depth, observed, _ = joint_depth(holed.intrinsics, uv, surface_depth(holed, uv, np.ones(17)))
+    whole, seen, _, _ = lifted(truth)
+    assert seen[joint]
+    assert not observed[joint]
+    assert depth[joint] == pytest.approx(whole[joint], abs=0.2)  # the length of a forearm
 
 
-def test_from_the_front_a_nose_is_at_the_surface_and_a_hip_is_inside():
-    below = depth_below_surface(turned_body(0), BUILD)
-    assert below[kp.NOSE] < 0.01
-    assert below[kp.LEFT_HIP] == pytest.approx(below[kp.RIGHT_HIP], abs=1e-6)
-    assert 0.04 < below[kp.LEFT_HIP] < 0.1
+def test_no_joint_is_put_below_the_floor():
+    truth = with_face()
+    depthmap = truth.frame.depthmap
+    uv = truth.frame.view.to_depth(truth.people[0].keypoints)
+    found = surface_depth(depthmap, uv, np.ones(17))
+    raised = 0.1  # the floor is given 10 cm too high, above the ankles
+    floor = FloorPlane(depthmap.rotation[1], float(depthmap.translation[1]) - raised)
+    depth, _, _ = joint_depth(depthmap.intrinsics, uv, found, floor)
+    heights = depthmap.unproject(uv[:, 0], uv[:, 1], depth)[:, 1] - raised
+    assert heights.min() > 0.015
+    free, _, _, _ = lifted(truth)
+    above = depthmap.unproject(uv[:, 0], uv[:, 1], free)[:, 1] > raised + 0.15
+    assert depth[above] == pytest.approx(free[above], abs=0.03)
 
 
-def test_from_behind_the_nose_is_on_the_other_side_of_the_head():
-    below = depth_below_surface(turned_body(180), BUILD)
-    assert 0.15 < below[kp.NOSE] < 0.2
-
-
-@pytest.mark.parametrize(("degrees", "near", "far"), [(90, "right", "left"), (-90, "left", "right")])
-def test_from_the_side_the_far_joints_are_behind_the_near_ones(degrees, near, far):
-    below = depth_below_surface(turned_body(degrees), BUILD)
-    for joint, breadth in (("shoulder", BUILD["shoulders"]), ("hip", BUILD["hips"])):
-        apart = below[kp.INDEX[f"{far}_{joint}"]] - below[kp.INDEX[f"{near}_{joint}"]]
-        assert apart == pytest.approx(breadth, rel=0.1)
-
-
-@pytest.mark.parametrize("degrees", range(-180, 180, 15))
-def test_no_joint_is_in_front_of_the_surface_or_outside_the_body(degrees):
-    below = depth_below_surface(turned_body(degrees), BUILD)
-    assert (below > 0).all()
-    assert (below < 0.3).all()
-
-
-def test_points_that_coincide_give_finite_depths():
-    below = depth_below_surface(np.zeros((17, 3)), BUILD)
-    assert np.isfinite(below).all()
+def test_a_bone_that_is_not_seen_is_as_long_as_that_on_the_other_side():
+    points, build = np.zeros((17, 3)), Build(0.9)
+    points[kp.RIGHT_ANKLE] = (0, 1.2 * build["shank"], 0)
+    at = [joint for joint, _ in body_tree.PARENTS].index(kp.LEFT_ANKLE)
+    unseen = usual_lengths(points, np.zeros(17, bool), build)
+    seen = usual_lengths(points, np.ones(17, bool), build)
+    assert unseen[at] == pytest.approx(build["shank"])
+    assert seen[at] == pytest.approx(1.1 * build["shank"])

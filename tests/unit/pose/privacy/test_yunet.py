@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from pose.privacy.face_detector import head_of_face
 from pose.privacy.loading import load_face_detector
 from pose.privacy.region import region_mask
 from pose.privacy.yunet import YuNet
+from pose.privacy.yunet_network import WithOpenCV, WithOpenVINO
 from pose.weights.checkpoint import Checkpoint
-from pose.weights.ingest import read_weights_file
+from pose.weights.ingest import onnx_bytes, read_weights_file
 from pose.weights.store import WeightsStore
 from tests.support.face_weights import store_with_yunet, yunet_file
 from tests.support.rendered import with_face
@@ -164,3 +166,37 @@ def test_an_opencv_without_the_network_is_an_error(monkeypatch):
     monkeypatch.delattr(cv2, "FaceDetectorYN")
     with pytest.raises(FaceDetectorMissing, match="FaceDetectorYN"):
         YuNet(read_weights_file(yunet_file(), "yunet"))
+
+
+@pytest.fixture(scope="module")
+def networks():
+    if find_spec("openvino") is None:
+        pytest.skip("needs the extra cpu")
+    model = onnx_bytes(read_weights_file(yunet_file(), "yunet"))
+    return WithOpenCV(model), WithOpenVINO(model)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (301, 227), (96, 96), (33, 65)])
+@pytest.mark.parametrize("min_score", [0.02, 0.5])
+def test_openvino_gives_the_boxes_and_scores_of_opencv(networks, wall, size, min_score):
+    picture = cv2.resize(with_a_face(wall, 200, 10), size, interpolation=cv2.INTER_AREA)
+    by_opencv, by_openvino = (each.detect(picture, min_score) for each in networks)
+    assert len(by_opencv) > 0 or size < (300, 200)
+    np.testing.assert_allclose(by_openvino, by_opencv, atol=0.01)
+
+
+def test_openvino_finds_the_same_faces_in_several_threads(networks, yunet, wall):
+    other = YuNet(read_weights_file(yunet_file(), "yunet"), runtime="openvino")
+    assert str(other.runtime).startswith("openvino 20")
+    assert yunet.runtime.startswith("opencv 4")
+    picture = with_a_face(with_a_face(wall, 40, 45), 80, 150, at=(200.0, 300.0))
+    expected = yunet.find_with_scores(picture, 1)
+    assert len(expected) == 2
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda _: other.find_with_scores(picture, 1), range(4)):
+            np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_a_network_that_openvino_cannot_read_is_an_error(networks):
+    with pytest.raises(InvalidWeights, match="choose the runtime torch"):
+        WithOpenVINO(b"not a network")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from worker.config.celery import make_folders
+from worker.config.celery import celery_config, make_folders
 from worker.config.settings import Settings, SettingsError, read_settings
 
 
@@ -29,6 +29,8 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "DETECTOR": ("detector", "ssdlite320-mobilenet-v3-large"),
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
+        "RUNTIME": ("runtime", "openvino"),
+        "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
         "FLIP_TEST": ("flip_test", True),
@@ -158,7 +160,65 @@ def test_the_redis_url_defaults_to_the_broker_if_that_is_a_single_redis():
     assert read_settings(broker_url="redis://:pw@host:6379/0").redis_url == "redis://:pw@host:6379/0"
     assert read_settings(broker_url="redis://a", redis_url="redis://b").redis_url == "redis://b"
     assert read_settings().redis_url is None
-    assert read_settings(broker_url="redis://a;redis://b").redis_url is None
+
+
+@pytest.mark.parametrize("broker", ["redis://a;redis://b", "amqp://host", "sqs://"])
+def test_another_broker_needs_a_redis_url_as_files_are_not_shared(broker):
+    with pytest.raises(SettingsError, match="REDIS_URL must be set: CELERY_BROKER_URL is not one Redis"):
+        read_settings(broker_url=broker)
+    settings = read_settings(broker_url=broker, redis_url="redis://c")
+    assert (settings.redis_url, settings.result_backend) == ("redis://c", "redis://c")
+
+
+def test_results_are_in_the_redis_of_the_broker_if_nothing_else_is_said(here):
+    assert read_settings(broker_url="redis://:pw@host:6379/0").result_backend == "redis://:pw@host:6379/0"
+    assert read_settings(redis_url="redis://host").result_backend == f"file://{here}/.run/states"
+    settings = read_settings(broker_url="redis://a", result_backend="redis://b")
+    assert settings.result_backend == "redis://b"
+
+
+def test_a_result_store_is_one_redis():
+    with pytest.raises(SettingsError, match="result_backend: must name one Redis"):
+        read_settings(broker_url="redis://a", result_backend="redis://a;redis://b")
+
+
+SENTINELS = "sentinel://:hunter2@a:26379/1;sentinel://b"
+
+
+def test_sentinels_serve_as_broker_redis_and_result_store():
+    settings = read_settings(broker_url=SENTINELS, redis_master_name="pose")
+    assert (settings.redis_url, settings.result_backend) == (SENTINELS, SENTINELS)
+    config = celery_config(settings)
+    assert config["broker_transport_options"]["master_name"] == "pose"
+    assert config["result_backend_transport_options"] == {"master_name": "pose"}
+
+
+@pytest.mark.parametrize("name", ["broker_url", "redis_url", "result_backend"])
+def test_sentinels_need_the_name_of_the_master(name):
+    values = {"broker_url": "redis://host", name: SENTINELS}
+    with pytest.raises(SettingsError, match="REDIS_MASTER_NAME must be set with sentinel://"):
+        read_settings(**values)
+    with pytest.raises(SettingsError, match="REDIS_CA_FILE has no effect with sentinel://"):
+        read_settings(**values, redis_master_name="pose", redis_ca_file=__file__)
+
+
+@pytest.mark.parametrize("name", ["broker_url", "redis_url", "result_backend"])
+@pytest.mark.parametrize(
+    "url",
+    ["sentinel://", "sentinel://a:hunter2", "sentinel://a;redis://b", "sentinel://a/pose", "sentinel://a;"],
+)
+def test_other_urls_of_sentinels_are_refused(name, url):
+    with pytest.raises(SettingsError, match=f"{name}: must be sentinel://host:port/database") as error:
+        read_settings(**{name: url}, redis_master_name="pose")
+    assert "hunter2" not in error.value.message
+
+
+def test_the_queue_is_that_of_producers_and_workers():
+    assert celery_config(read_settings())["task_default_queue"] == "celery"
+    assert celery_config(read_settings(queue="scans"))["task_default_queue"] == "scans"
+    for wrong in ("a b", "a.b", "a" * 101):
+        with pytest.raises(SettingsError, match="queue: must be the name of a queue"):
+            read_settings(queue=wrong)
 
 
 @pytest.mark.parametrize("url", ["host:6379", "http://host", "redis://host:hunter2/0", "redis://a;redis://b"])
@@ -173,9 +233,9 @@ def test_the_inbox_needs_a_redis_and_a_list_of_its_own():
         read_settings(arrivals_list="scans:arrived")
     with pytest.raises(SettingsError, match="must be a Redis key"):
         read_settings(arrivals_list="scans arrived", redis_url="redis://host")
-    for taken in ("celery", "pose:events"):
+    for taken in ("celery", "pose:events", "scans"):
         with pytest.raises(SettingsError, match="must not be Celery's own"):
-            read_settings(arrivals_list=taken, redis_url="redis://host")
+            read_settings(arrivals_list=taken, redis_url="redis://host", queue="scans")
 
 
 def test_a_folder_that_cannot_be_created_is_an_error_of_its_setting(tmp_path):

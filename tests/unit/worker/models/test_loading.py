@@ -32,14 +32,15 @@ def asked(monkeypatch) -> list[dict[str, Any]]:
 def test_the_settings_reach_the_library(asked, tmp_path):
     settings = read_settings(
         model="hrnet-w32-256x192", device="cpu", detector="ssdlite320-mobilenet-v3-large", flip_test=True,
-        batch_size=8, weights_url=str(tmp_path),
+        batch_size=8, weights_url=str(tmp_path), runtime="torch",
+        detect="sparse",
     )  # fmt: skip
     get_estimator(settings)
     (call,) = asked
     assert call.pop("store").folder == tmp_path
     assert call == {
         "name": "hrnet-w32-256x192", "device": "cpu", "detector": "ssdlite320-mobilenet-v3-large",
-        "flip_test": True, "batch_size": 8,
+        "flip_test": True, "batch_size": 8, "runtime": "torch", "detect": "sparse",
     }  # fmt: skip
 
 
@@ -94,15 +95,15 @@ def test_a_model_whose_weights_are_not_there_is_not_replaced(monkeypatch, tmp_pa
 def test_the_face_detector_of_the_settings_is_loaded_once(monkeypatch, tmp_path):
     calls = []
 
-    def load(name, store):
-        calls.append((name, store.folder))
+    def load(name, store, runtime):
+        calls.append((name, store.folder, runtime))
         return Cascades()
 
     monkeypatch.setattr(model, "_face_detectors", {})
     monkeypatch.setattr(pose, "load_face_detector", load)
     settings = read_settings(face_detector="haar", weights_url=str(tmp_path))
     assert get_face_detector(settings) is get_face_detector(settings)
-    assert calls == [("haar", tmp_path)]
+    assert calls == [("haar", tmp_path, "auto")]
 
 
 def test_yunet_without_weights_is_an_error(tmp_path):

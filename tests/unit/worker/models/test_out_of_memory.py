@@ -115,3 +115,13 @@ def test_low_confidence_detections_are_kept_when_batches_are_halved():
     detected: Any = OutOfMemoryFallback(small).detect(FRAMES)  # type: ignore[arg-type]
     assert [found.low_confidence for found in detected] == FOUND
     assert small.asked == [16, 8, 8]
+
+
+def test_what_the_analysis_asks_an_estimator_is_that_of_the_one_within():
+    class Measuring(FindsNobody):
+        uses_depth, min_score, runtime = True, 0.25, "paper 1"
+
+    within = Measuring()
+    outside = OutOfMemoryFallback(within)
+    for asked in ("name", "version", "min_score", "uses_depth", "runtime"):
+        assert getattr(outside, asked) == getattr(within, asked)

@@ -58,5 +58,14 @@ def test_what_killed_processes_left_is_removed_when_it_is_old(here, app):
     assert all(path.exists() for path in kept)
 
 
+def test_folders_of_scans_that_were_not_changed_lately_are_not_looked_into(here, app):
+    settings = read_settings(broker_url="redis://127.0.0.1:1/0")
+    for scan_id, age_s in (("old", 3 * DAY_S), ("new", DAY_S)):
+        made(here / "results" / scan_id / f"{DRAFT}1", 3 * DAY_S)
+        os.utime(here / "results" / scan_id, (time.time() - age_s,) * 2)
+    assert clean_up(settings, app.backend, changed_within_s=2 * DAY_S) == 1
+    assert clean_up(settings, app.backend, changed_within_s=4 * DAY_S) == 1
+
+
 def test_without_any_folder_there_is_nothing_to_do(here):
     assert clean_up(read_settings(broker_url="redis://127.0.0.1:1/0"), None) == 0

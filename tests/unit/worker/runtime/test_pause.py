@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.worker import state
 
 from worker.runtime import pause
@@ -44,10 +42,10 @@ class Request:
 class World:
     """A worker's parent process."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
         self.reports: list[Report] = []
-        self.consumer = SimpleNamespace(task_consumer=Queues(), pool=pool)
+        self.consumer = SimpleNamespace(task_consumer=Queues())
         self.step = PauseIntake(self.consumer)
 
     def tick(self, *kinds: Kind) -> bool:
@@ -57,10 +55,9 @@ class World:
         return self.consumer.task_consumer.consuming
 
 
-@pytest.fixture(params=["prefork", "solo"])
-def world(request, monkeypatch) -> World:
-    pool = PreforkPool.__new__(PreforkPool) if request.param == "prefork" else object()
-    world = World(pool)
+@pytest.fixture
+def world(monkeypatch) -> World:
+    world = World()
     monkeypatch.setattr(pause, "read_reports", lambda: iter(world.reports))
     monkeypatch.setattr(pause, "condition", Condition())
     monkeypatch.setattr(pause.time, "monotonic", lambda: world.now)
@@ -109,5 +106,4 @@ def test_a_connection_that_was_lost_does_not_end_it(world):
 def test_without_a_process_that_works_it_pauses_on(world):
     world.tick(*[Kind.UNFIT] * 3)
     world.now += 10 * PAUSE_S
-    # The pools without processes can only try.
-    assert world.tick() == (not isinstance(world.consumer.pool, PreforkPool))
+    assert not world.tick()
