@@ -30,7 +30,17 @@ from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised, anonymise
 from pose.privacy.face_detector import FaceDetector
 from pose.privacy.loading import load_face_detector
-from pose.results import DriftResult, FrameResult, FrameStatus, PersonResult, ScanResult, result_schema
+from pose.results import (
+    DriftResult,
+    Estimate,
+    FrameResult,
+    FrameStatus,
+    PersonResult,
+    Reason,
+    ScanResult,
+    Verdict,
+    result_schema,
+)
 from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import parse_depth, write_depth
 from pose.scan.frame import BrokenFrame, Frame, Scan
@@ -49,6 +59,7 @@ __all__ = [
     "Detections",
     "DeviceUnavailable",
     "DriftResult",
+    "Estimate",
     "Estimator",
     "FaceDetector",
     "Frame",
@@ -68,9 +79,11 @@ __all__ = [
     "Posture",
     "PostureEstimate",
     "QualityLimits",
+    "Reason",
     "Scan",
     "ScanResult",
     "Skeleton",
+    "Verdict",
     "analyse_frame",
     "analyse_scan",
     "anonymise",

@@ -15,7 +15,7 @@ from pose import keypoints as kp
 from pose.lifting.posture import Posture
 from pose.privacy.redact import Method as RedactionMethod
 
-SCHEMA: Final = "scan-result/1"
+SCHEMA: Final = "scan-result/2"
 SCAN_ID: Final = r"^[A-Za-z0-9_-]{1,128}$"
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -32,6 +32,14 @@ class FrameStatus(StrEnum):
     NO_PERSON = "no_person"
     SEVERAL_PERSONS = "several_persons"
     INVALID = "invalid"
+
+
+class Verdict(StrEnum):
+    """Whether a scan is good enough: `pose/analysis/verdict.py` says when."""
+
+    GOOD = "good"
+    USABLE = "usable"
+    REPEAT = "repeat"
 
 
 class _Model(BaseModel):
@@ -75,6 +83,16 @@ class Estimate(_Model):
     def half_width(self) -> float:
         """Half the width of the interval."""
         return round((self.high - self.low) / 2, 5)
+
+
+class Reason(_Model):
+    """Something about a scan that its field worker can do better next time."""
+
+    code: str = Field(description="stable; docs/results.md lists all codes")
+    text: str = Field(description="what to do, for the field worker to read")
+    frames: tuple[int, ...] = Field(
+        description="order of the frames with this fault; empty if of all together"
+    )
 
 
 class ModelInfo(_Model):
@@ -122,6 +140,9 @@ class PersonResult(_Model):
     )
     body_length_m: Metres | None = Field(
         description="eye to hip to knee to ankle, on the longer side of those that were wholly observed"
+    )
+    body_length_estimate_m: Estimate | None = Field(
+        default=None, description="with what this frame alone tells; null without 3D"
     )
     posture: Posture = Field(description="unknown if there is no 3D, or the child neither stands nor lies")
 
@@ -187,7 +208,15 @@ class FrameResult(_Model):
     quality: tuple[str, ...] = Field(
         description="quality limits that the frame breaks (`pose/analysis/quality.py`)"
     )
+    weight: Share = Field(
+        default=0.0,
+        description="how much the frame counts for the scan's figures, compared with one without any fault; 0"
+        " if it does not count",
+    )
     picture: str | None = Field(description="key of the picture without faces; null if it was withheld")
+    depth_picture: str | None = Field(
+        default=None, description="key of the depth map in colour, heads flattened; null if it was withheld"
+    )
     covering: RedactionResult | None = Field(default=None, description="null if there is no picture")
     timings_ms: Timings = Field(default_factory=dict)
 
@@ -207,9 +236,10 @@ class DriftResult(_Model):
 
 
 class ScanResult(_Model):
-    """A scan: the content of `result.json`. Its figures are medians over the frames that count."""
+    """A scan: the content of `result.json`. Its figures are weighted medians over the frames that count."""
 
-    schema_: Literal["scan-result/1"] = Field(default=SCHEMA, alias="schema")
+    # Results of the first version can still be read: they have no interval, weight or verdict.
+    schema_: Literal["scan-result/1", "scan-result/2"] = Field(default=SCHEMA, alias="schema")
     scan_id: str = Field(pattern=SCAN_ID)
     fingerprint: str = Field(description="of inputs, models and options; equal ones are not analysed again")
     model: ModelInfo
@@ -221,7 +251,15 @@ class ScanResult(_Model):
     posture: Posture
     posture_confidence: Share
     body_length_m: Metres | None = Field(description="null if no frame counts")
-    frames_used: int = Field(ge=0)
+    body_length_estimate_m: Estimate | None = Field(
+        default=None, description="the same with its 95 % interval; null if no frame counts"
+    )
+    frames_used: int = Field(ge=0, description="number of frames that count: those whose weight is above 0")
+    verdict: Verdict | None = Field(default=None, description="null only in results of scan-result/1")
+    verdict_reasons: tuple[Reason, ...] = Field(
+        default=(),
+        description="what to do better, the most frequent first; never empty unless the verdict is good",
+    )
     frames: tuple[FrameResult, ...]
     artefacts: dict[str, Sha256] = Field(
         default_factory=dict,

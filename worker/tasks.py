@@ -150,6 +150,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             report,
             compare_with=get_comparison_estimator(settings),
             face_detector=get_face_detector(settings),
+            quality_limits=settings.limits,
             force=force,
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
             quiet_s=settings.arrivals_quiet_s,
@@ -212,6 +213,7 @@ def _summary(scan_id: ScanId, outcome: Outcome) -> dict[str, Any]:
         "posture": result.posture,
         "body_length_m": result.body_length_m,
         "frames_used": result.frames_used,
+        "verdict": result.verdict,
         "frames": len(result.frames),
         "repeated": outcome.repeated,
     }

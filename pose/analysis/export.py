@@ -16,13 +16,14 @@ import numpy as np
 
 from pose import keypoints as kp
 from pose.lifting.skeleton import Skeleton
-from pose.results import FrameResult, JointResult, KeypointResult, PersonResult, ScanResult
+from pose.results import Estimate, FrameResult, JointResult, KeypointResult, PersonResult, ScanResult
 
 RESULT: Final = "result.json"
 OLDER_RESULT: Final = "result.older.json"
 _DRAFT: Final = ".draft-"  # start of the name of the folder in which results are written first
-BLURRED, OVERLAY, SKELETON, POSE = "blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"
-ARTEFACTS: Final = (BLURRED, OVERLAY, SKELETON, POSE)
+BLURRED, OVERLAY, DEPTH = "blurred.jpg", "overlay.jpg", "depth.png"
+SKELETON, POSE = "skeleton.obj", "pose.json"
+ARTEFACTS: Final = (BLURRED, OVERLAY, DEPTH, SKELETON, POSE)
 
 
 def artefact_name(order: int, name: str) -> str:
@@ -57,15 +58,20 @@ def skeleton_obj(skeleton: Skeleton) -> str:
 
 
 # The columns of a CSV file; those that are fields of the result have the field's name.
-_SCAN_COLUMNS: Final = ("scan_id", "model", "model_version", "scan_posture", "scan_body_length_m")
+_SCAN_COLUMNS: Final = (
+    "scan_id", "model", "model_version", "scan_posture", "scan_body_length_m", "scan_body_length_low_m",
+    "scan_body_length_high_m", "frames_used", "verdict", "verdict_reasons",
+)  # fmt: skip
 _FRAME_FIELDS: Final = (
     "order", "status", "reason", "floor_height_m", "camera_angle_deg", "missing_depth", "child_distance_m",
+    "weight",
 )  # fmt: skip
 _BOX_COLUMNS: Final = ("box_x0", "box_y0", "box_x1", "box_y1")
 _PERSON_FIELDS: Final = ("box_score", "score", "posture", "body_length_m")
 _POINT_FIELDS: Final = ("u", "v", "score", "x", "y", "z", "distance_px", "observed")
 CSV_COLUMNS: Final = (
-    *_SCAN_COLUMNS, *_FRAME_FIELDS, "quality", "picture", "time_ms", "person", *_BOX_COLUMNS, *_PERSON_FIELDS,
+    *_SCAN_COLUMNS, *_FRAME_FIELDS, "quality", "picture", "depth_picture", "time_ms", "person", *_BOX_COLUMNS,
+    *_PERSON_FIELDS, "body_length_low_m", "body_length_high_m",
     *(f"{joint}_{field}" for joint in kp.NAMES for field in _POINT_FIELDS),
 )  # fmt: skip
 
@@ -106,22 +112,34 @@ def _frame_cells(result: ScanResult, frame: FrameResult) -> dict[str, Any]:
         "model_version": result.model.version,
         "scan_posture": result.posture,
         "scan_body_length_m": result.body_length_m,
+        **_interval_cells("scan_body_length", result.body_length_estimate_m),
+        "frames_used": result.frames_used,
+        "verdict": result.verdict,
+        "verdict_reasons": " ".join(reason.code for reason in result.verdict_reasons),
         **frame.model_dump(include=set(_FRAME_FIELDS)),
         "quality": " ".join(frame.quality),
         "picture": frame.picture,
+        "depth_picture": frame.depth_picture,
         "time_ms": frame.timings_ms.get("total"),
     }
 
 
 def _person_cells(number: int, person: PersonResult) -> dict[str, Any]:
-    cells = {"person": number, **dict(zip(_BOX_COLUMNS, person.box, strict=True))}
+    cells: dict[str, Any] = {"person": number, **dict(zip(_BOX_COLUMNS, person.box, strict=True))}
     cells |= person.model_dump(include=set(_PERSON_FIELDS))
+    cells.update(_interval_cells("body_length", person.body_length_estimate_m))
     points: tuple[KeypointResult | JointResult, ...] = (*person.keypoints, *(person.skeleton or ()))
     for point in points:
         cells |= {f"{point.name}_{field}": value for field, value in point if field != "name"}
     for joint in person.skeleton or ():
         cells[f"{joint.name}_observed"] = int(joint.observed)
     return cells
+
+
+def _interval_cells(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """Return the cells of the ends of a figure's 95 % interval."""
+    ends = (None, None) if estimate is None else (estimate.low, estimate.high)
+    return dict(zip((f"{name}_low_m", f"{name}_high_m"), ends, strict=True))
 
 
 def save(folder: Path, result: ScanResult, artefacts: Mapping[str, bytes]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from pose.analysis import quality
 from pose.analysis.agreement import is_misaligned
-from pose.analysis.export import BLURRED, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
+from pose.analysis.body import Body, measure_body
+from pose.analysis.depth_picture import Marks, depth_picture, encode_png, floor_below
+from pose.analysis.export import BLURRED, DEPTH, OVERLAY, POSE, SKELETON, artefact_name, skeleton_obj
 from pose.analysis.frame_result import (
     alignment_result,
     is_complete,
@@ -17,6 +17,7 @@ from pose.analysis.frame_result import (
     redaction_result,
     rounded,
 )
+from pose.analysis.length_error import error_model
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
 from pose.analysis.stopwatch import Stopwatch
@@ -26,7 +27,7 @@ from pose.geometry.orientation import turns_of_person
 from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
-from pose.lifting.posture import PostureEstimate, classify_posture
+from pose.lifting.posture import Posture, PostureEstimate
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import MISALIGNED, Anonymised, redact_heads
 from pose.privacy.face_detector import FaceDetector
@@ -51,7 +52,7 @@ class Options:
     Attributes:
         lifting: the method of lifting, see `lift`.
         cover: the method of redaction, see `redact`.
-        limits: which frames count for the scan's figures.
+        limits: what is said of frames, and whether those that break one count for the scan's figures.
 
     Raises:
         ValueError: there is no such method.
@@ -97,12 +98,14 @@ class FrameAnalysis:
         artefacts: files as bytes by name ("frames/0/blurred.jpg").
         skeleton: of the only person; None if there is not exactly one.
         posture: of the skeleton; None if there is none, or if no joint of it was observed.
+        body: what the frame says about the only person's body; None as the posture.
     """
 
     result: FrameResult
     artefacts: dict[str, bytes]
     skeleton: Skeleton | None = None
     posture: PostureEstimate | None = None
+    body: Body | None = None
 
 
 def analyse_frame(
@@ -184,45 +187,47 @@ def finish_frame(
     people = found.people
     with watch("floor"):
         floor = frame.floor
-    skeleton, posture, distance = None, None, None
+    skeleton, body = None, None
     if len(people) == 1 and located.lifts:
         with watch("lift"):
             (person,) = people
             skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
-            if skeleton.measured:
-                posture = classify_posture(skeleton)
-                distance = _distance(frame, skeleton)
+            body = measure_body(frame, person, skeleton, options.limits)
+    posture = None if body is None else body.posture
+    distance = None if body is None else body.distance
     with watch("cover"):
         if located.misaligned:
             redacted = Anonymised(None, MISALIGNED)
         else:
             redacted = redact_heads(frame.rgb, heads, frame.view, face_detector, options.cover, found.turns)
     with watch("draw"):
-        artefacts = _pictures(frame, found, redacted)
+        artefacts = _pictures(frame, found, redacted, body)
     if skeleton is not None and is_complete(skeleton):
         artefacts[artefact_name(frame.order, SKELETON)] = skeleton_obj(skeleton).encode()
 
     reasons = [_why_no_3d(people, skeleton), redacted.reason and f"picture withheld: {redacted.reason}"]
-    picture = artefact_name(frame.order, BLURRED)
+    codes = quality.check(options.limits, frame, found, distance, posture)
     angle = frame.depthmap.camera_angle_deg
     result = FrameResult(
         order=frame.order,
         status=(FrameStatus.NO_PERSON, FrameStatus.OK, FrameStatus.SEVERAL_PERSONS)[min(len(people), 2)],
         reason="; ".join(filter(None, reasons)) or None,
-        people=tuple(person_result(person, skeleton, posture) for person in people),
+        people=tuple(person_result(person, skeleton, body) for person in people),
         floor_height_m=rounded(floor),
         camera_angle_deg=rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=rounded(distance),
         exif_orientation=frame.exif_orientation,
         alignment=alignment_result(frame, found),
-        quality=quality.check(options.limits, frame, found, distance, posture),
-        picture=(f"{scan_id}/{picture}" if scan_id else picture) if picture in artefacts else None,
+        quality=codes,
+        weight=_weight(body, codes, options.limits),
+        picture=_key(artefact_name(frame.order, BLURRED), artefacts, scan_id),
+        depth_picture=_key(artefact_name(frame.order, DEPTH), artefacts, scan_id),
         covering=redaction_result(redacted, options.cover),
         timings_ms=watch.timings(),
     )
     artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
-    return FrameAnalysis(result, artefacts, skeleton, posture)
+    return FrameAnalysis(result, artefacts, skeleton, posture, body)
 
 
 def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
@@ -240,6 +245,20 @@ def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
         picture=None,
     )
     return FrameAnalysis(result, {artefact_name(frame.order, POSE): _pose_json(result)})
+
+
+def _weight(body: Body | None, codes: tuple[str, ...], limits: QualityLimits) -> float:
+    """Return the weight of a frame, 0 if it does not count."""
+    if body is None or not quality.counts(codes, strict=limits.strict):
+        return 0.0
+    return 1.0 if limits.strict else round(error_model().weight(body.evidence), 4)
+
+
+def _key(name: str, artefacts: Mapping[str, bytes], scan_id: str | None) -> str | None:
+    """Return the key of an artefact, or its name if the scan has no id; None if there is no such file."""
+    if name not in artefacts:
+        return None
+    return f"{scan_id}/{name}" if scan_id else name
 
 
 def _pose_json(result: FrameResult) -> bytes:
@@ -261,20 +280,22 @@ def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | Non
     return "no floor is seen: no skeleton" if skeleton.floor is None else None
 
 
-def _distance(frame: Frame, skeleton: Skeleton) -> float:
-    """Return the median distance in metres from the camera to the observed joints."""
-    points = skeleton.joints[skeleton.observed] + (0.0, skeleton.floor or 0.0, 0.0)
-    return float(np.median(np.linalg.norm(points - frame.depthmap.translation, axis=1)))
+def _pictures(frame: Frame, found: Detections, redacted: Anonymised, body: Body | None) -> dict[str, bytes]:
+    """Return the artefacts that are pictures; none if the picture is withheld.
 
-
-def _pictures(frame: Frame, found: Detections, redacted: Anonymised) -> dict[str, bytes]:
-    """Return the artefacts that are pictures; none if the picture is withheld."""
+    Then the place of a head is not certain, or nobody knows whether there is another: a depth map would show
+        it.
+    """
     if redacted.picture is None or redacted.file is None:
         return {}
     turns = found.turns
     if turns is None:
         turns = turns_of_person(found.people[0].keypoints, found.people[0].scores) if found.people else 0
+    lying = body is not None and body.posture.posture is Posture.LYING
+    marks = None if body is None or lying else Marks(floor_below(body.skeleton))
+    depth = depth_picture(frame.view, redacted.regions, turns, lying=lying, marks=marks)
     return {
         artefact_name(frame.order, BLURRED): redacted.file,
         artefact_name(frame.order, OVERLAY): encode_jpeg(overlay(redacted.picture, found.people, turns)),
+        artefact_name(frame.order, DEPTH): encode_png(depth),
     }

@@ -8,9 +8,11 @@ import numpy as np
 
 from pose import keypoints as kp
 from pose.analysis.agreement import people_distance
+from pose.analysis.body import Body
+from pose.analysis.length_error import error_model
 from pose.estimators.base import Detections, Person
 from pose.geometry.alignment import LIMIT
-from pose.lifting.posture import Posture, PostureEstimate
+from pose.lifting.posture import Posture
 from pose.lifting.skeleton import Skeleton
 from pose.privacy.anonymise import Anonymised
 from pose.privacy.redact import Method as RedactionMethod
@@ -55,8 +57,8 @@ def redaction_result(redacted: Anonymised, method: RedactionMethod) -> Redaction
     )
 
 
-def person_result(person: Person, skeleton: Skeleton | None, posture: PostureEstimate | None) -> PersonResult:
-    """Return a person of a frame; skeleton and posture are None if there is no 3D."""
+def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) -> PersonResult:
+    """Return a person of a frame; skeleton and body are None if there is no 3D."""
     scores = np.clip(person.scores, 0, 1).round(5).tolist()
     joints, length = None, None
     if skeleton is not None and skeleton.measured:
@@ -84,7 +86,8 @@ def person_result(person: Person, skeleton: Skeleton | None, posture: PostureEst
         ),
         skeleton=joints,
         body_length_m=rounded(length),
-        posture=Posture.UNKNOWN if posture is None else posture.posture,
+        body_length_estimate_m=None if body is None else error_model().estimate([body.evidence]),
+        posture=Posture.UNKNOWN if body is None else body.posture.posture,
     )
 
 

@@ -1,7 +1,8 @@
-"""Decide which frames count for the figures of a scan.
+"""Say which quality limits a frame breaks.
 
-A frame that breaks a limit still has its own figures and pictures. Its `quality` lists the codes of the
-limits that it breaks, and `step_mismatch`, with which a frame still counts:
+A frame that breaks a limit still has its own figures and pictures, and it counts for those of the scan, with
+less weight (`pose.analysis.length_error`). With strict limits, as in production, it does not count. Its
+`quality` lists the codes of the limits that it breaks, and `step_mismatch`, with which a frame always counts:
 
     orientation    it is not certain which way is up
     step_mismatch  the step means another posture, or another way to hold the phone, than what was found
@@ -16,22 +17,24 @@ limits that it breaks, and `step_mismatch`, with which a frame still counts:
     too_near       the child is nearer than the limit
     too_far        the child is farther than the limit
 
-A misaligned frame counts all the same if it has a skeleton: then its keypoints are from the depth map.
+A misaligned frame always counts if it has a skeleton: then its keypoints are from the depth map. A frame that
+does not fit its calibration never counts: its lengths are wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
 from pose.analysis.agreement import is_misaligned
-from pose.checks import MAX_DEPTH, check_numbers
+from pose.checks import MAX_DEPTH, check_numbers, check_type
 from pose.estimators.base import RGB_MIN_SCORE, Detections, Estimator
 from pose.geometry.orientation import is_known_step, posture_for_step, turns_for_step
 from pose.lifting.posture import PostureEstimate
 from pose.scan.frame import Frame
 
+CALIBRATION: Final = "calibration"
 MISALIGNED: Final = "misaligned"
 STEP_MISMATCH: Final = "step_mismatch"
 
@@ -45,6 +48,7 @@ class QualityLimits:
         camera_angle: lowest and highest degrees above the horizontal, unless the child lies.
         max_missing: share of the depth map's pixels without a measurement.
         distance: nearest and farthest metres from the camera to the child.
+        strict: whether a frame that breaks a limit does not count for the scan's figures.
 
     Raises:
         ValueError: a limit is not a number, or in another unit.
@@ -54,6 +58,7 @@ class QualityLimits:
     camera_angle: tuple[float, float] = (-20.0, 10.0)
     max_missing: float = 0.15
     distance: tuple[float, float] = (0.5, 1.5)
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.min_score is not None:
@@ -61,19 +66,26 @@ class QualityLimits:
         check_numbers(self.camera_angle, (2,), "camera_angle", (-90, 90))
         check_numbers(self.max_missing, (), "max_missing", (0, 1))
         check_numbers(self.distance, (2,), "distance", (0, MAX_DEPTH))
+        check_type(self.strict, bool, "strict")
 
     def of(self, estimator: Estimator) -> QualityLimits:
         """Return these limits, with the estimator's own `min_score` if none is set."""
         return replace(self, min_score=estimator.min_score) if self.min_score is None else self
 
 
-def counts(codes: Iterable[str]) -> bool:
+# By the name that a user gives them: `pose run --limits`, the worker's setting LIMITS.
+LIMITS: Final = {"all": QualityLimits(), "production": QualityLimits(strict=True)}
+
+
+def counts(codes: Collection[str], *, strict: bool) -> bool:
     """Return whether a frame with a skeleton and these codes counts for the figures of its scan.
 
-    >>> counts(["step_mismatch"]), counts(["misaligned"]), counts(["step_mismatch", "score"])
-    (True, True, False)
+    >>> counts(["misaligned"], strict=True), counts(["misaligned", "score"], strict=True)
+    (True, False)
+    >>> counts(["misaligned", "score"], strict=False), counts(["calibration"], strict=False)
+    (True, False)
     """
-    return set(codes) <= {STEP_MISMATCH, MISALIGNED}
+    return set(codes) <= {STEP_MISMATCH, MISALIGNED} if strict else CALIBRATION not in codes
 
 
 def check(
@@ -94,7 +106,7 @@ def check(
     """
     codes = []
     if not frame.view.fits:
-        codes.append("calibration")
+        codes.append(CALIBRATION)
     if is_misaligned(frame, found):
         codes.append(MISALIGNED)
     if found.people and found.turns_uncertain:

@@ -13,8 +13,9 @@ from pydantic import Field, TypeAdapter
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
-from pose.analysis.quality import counts
+from pose.analysis.length_error import error_model
 from pose.analysis.stopwatch import Stopwatch
+from pose.analysis.verdict import JudgedFrame, judge
 from pose.checks import check_each, check_type
 from pose.estimators.base import Detections, Estimator, Person
 from pose.privacy.face_detector import FaceDetector
@@ -24,7 +25,7 @@ from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 7
+ANALYSIS_VERSION: Final = 8
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -56,9 +57,9 @@ def analyse_scan(
 ) -> Analysis:
     """Analyse all frames of a scan.
 
-    The scan's figures are medians over the frames with exactly one person that keep the quality limits. If
-    there are none, `frames_used` is 0, the body's length null, and the posture that of the other frames with
-    one person, with half the confidence (`unknown` if there are none of those either).
+    The scan's figures are medians over the frames with exactly one person, weighted by how certain each of
+    them is. If there are none, `frames_used` is 0, the body's length null and the posture `unknown`. With
+    strict limits (`LIMITS["production"]`) only frames that keep all of them count, see `aggregate_frames`.
 
     Args:
         scan: with at least one frame.
@@ -123,11 +124,11 @@ def analyse_scan(
     analyses.sort(key=lambda analysis: analysis.result.order)
 
     figures = aggregate_frames(
-        [
-            FrameFigures(each.posture, each.skeleton, counts=counts(each.result.quality))
-            for each in analyses
-            if each.posture is not None and each.skeleton is not None
-        ]
+        [FrameFigures(each.body, each.result.weight) for each in analyses if each.body is not None],
+        strict=options.limits.strict,
+    )
+    verdict, reasons = judge(
+        figures, [JudgedFrame(each.result, each.body) for each in analyses], options.limits
     )
     drift = None
     if compare_with is not None:
@@ -142,8 +143,11 @@ def analyse_scan(
         face_detector=_model_info(detector),
         posture=figures.posture.posture,
         posture_confidence=round(figures.posture.confidence, 4),
-        body_length_m=None if length is None else round(length, 5),
+        body_length_m=None if length is None else length.value,
+        body_length_estimate_m=length,
         frames_used=figures.frames_used,
+        verdict=verdict,
+        verdict_reasons=reasons,
         frames=tuple(each.result for each in analyses),
         artefacts={name: hashlib.sha256(data).hexdigest() for name, data in artefacts.items()},
         drift=drift,
@@ -177,6 +181,7 @@ def fingerprint_of(
         "model": [estimator.name, estimator.version],
         "face_detector": [detector.name, detector.version],
         "options": asdict(options or Options()),
+        "length_error": asdict(error_model()),
     }
     if compare_with is not None:
         facts["compared"] = [compare_with.name, compare_with.version, LIMIT]

@@ -13,6 +13,11 @@ from pose.results import DriftResult, FrameStatus, ScanResult
 def summary(result: ScanResult, seconds: float) -> str:
     """Return one line about a scan."""
     length = "-" if result.body_length_m is None else f"{result.body_length_m * 100:.1f} cm"
+    if result.body_length_estimate_m is not None:
+        low, high = (
+            100 * end for end in (result.body_length_estimate_m.low, result.body_length_estimate_m.high)
+        )
+        length += f" ({low:.1f} to {high:.1f})"
     counts = [f"{result.frames_used} of {len(result.frames)} frames used"]
     for status in FrameStatus:
         number = sum(frame.status is status for frame in result.frames)
@@ -22,7 +27,13 @@ def summary(result: ScanResult, seconds: float) -> str:
     if withheld:
         counts.append(f"{withheld} without picture")
     posture = f"{result.posture.value} ({result.posture_confidence:.2f})"
-    return f"{result.scan_id}  {posture}  body length {length}  {', '.join(counts)}  {seconds:.1f} s"
+    figures = f"{posture}  body length {length}  verdict {result.verdict}"
+    return f"{result.scan_id}  {figures}  {', '.join(counts)}  {seconds:.1f} s"
+
+
+def reason_lines(result: ScanResult) -> list[str]:
+    """Return one line for each thing that the field worker can do better."""
+    return [f"{result.scan_id}  {reason.text}" for reason in result.verdict_reasons]
 
 
 def ignored_line(scan_id: str, ignored: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ import typer
 
 import pose
 from pose.analysis.frame import Options
+from pose.analysis.quality import LIMITS
 from pose.cli import evaluate as coco_cli
 from pose.cli import weights as weights_cli
 from pose.cli.interrupts import Interrupted, Interrupts
@@ -49,6 +50,10 @@ _RUNTIME_HELP = (
     "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
 )
 _DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
+_LIMITS_HELP = (
+    "all or production. all: each frame counts, with a weight. production: a frame that breaks a quality "
+    "limit does not count."
+)
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -82,6 +87,7 @@ def run(
         str | None, typer.Option(help="Id of the scan, if only one is given. Default: its folder's name.")
     ] = None,
     cover: Annotated[str, typer.Option(help="How heads are redacted: blur, mosaic or solid.")] = "blur",
+    limits: Annotated[str, typer.Option(help=_LIMITS_HELP)] = "all",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
     runtime: Annotated[str, typer.Option(help=_RUNTIME_HELP)] = "auto",
     detect: Annotated[str, typer.Option(help=_DETECT_HELP)] = "every",
@@ -100,6 +106,8 @@ def run(
     frames_to_see = next((known for known in DETECT if known == detect), None)
     if frames_to_see is None:
         raise typer.BadParameter(f"expected one of {', '.join(DETECT)}", param_hint="--detect")
+    if limits not in LIMITS:
+        raise typer.BadParameter(f"expected one of {', '.join(LIMITS)}", param_hint="--limits")
     if scan_id is not None and not re.fullmatch(SCAN_ID, scan_id):
         raise typer.BadParameter(f"expected {SCAN_ID_TEXT}", param_hint="--scan-id")
     if scan_id is not None and len(scans) > 1:
@@ -134,7 +142,9 @@ def run(
             messages.print(f"model: {' compared with '.join(f'{m.name} {m.version}' for m in models)}")
             better = "; `pose weights pull yunet` brings a better one" if faces.name == "haar" else ""
             messages.print(f"face detector: {faces.name} {faces.version}{better}")
-            analyse_all = Run(out, models, Options(cover=method), table, interrupts, faces, xor_key)
+            analyse_all = Run(
+                out, models, Options(cover=method, limits=LIMITS[limits]), table, interrupts, faces, xor_key
+            )
             failed = analyse_all(scans, list(scan_names(scans, scan_id)), messages)
     except Interrupted as stop:
         messages.print(f"pose run: ended by {stop}; results of the finished scans are kept")

@@ -19,7 +19,7 @@ import pose
 from pose.analysis.export import FailedScan, save, set_aside, write_csv
 from pose.analysis.frame import Options
 from pose.cli.interrupts import Interrupts
-from pose.cli.lines import drift_line, failure, ignored_line, summary
+from pose.cli.lines import drift_line, failure, ignored_line, reason_lines, summary
 from pose.cli.output import OutputFile, make_console
 from pose.estimators.base import Estimator
 from pose.privacy.face_detector import FaceDetector
@@ -109,6 +109,8 @@ class Run:
                     console.print(f"{label}  failed: {failure(error)}")
                     continue
                 console.print(summary(result, time.perf_counter() - started))
+                for line in reason_lines(result):
+                    console.print(line)
                 if result.ignored:
                     console.print(ignored_line(result.scan_id, result.ignored))
                 if result.drift is not None:

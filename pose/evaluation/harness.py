@@ -35,12 +35,24 @@ def to_frame(rendering: Rendering, order: int) -> pose.Frame:
 
 
 def render_scan(
-    seed: int, posture: str, *, careful: bool = True, second_person: bool | None = None, roll: float = 0.0
+    seed: int,
+    posture: str,
+    *,
+    careful: bool = True,
+    second_person: bool | None = None,
+    roll: float = 0.0,
+    varied: bool = False,
 ) -> tuple[pose.Scan, list[Rendering]]:
     """Return a scan of `FRAMES` frames with black pictures, and its renderings. See `sample_scene`."""
     renderings = [
         render(
-            seed, posture, frame=FRAME_STEP * order, careful=careful, second_person=second_person, roll=roll
+            seed,
+            posture,
+            frame=FRAME_STEP * order,
+            careful=careful,
+            second_person=second_person,
+            roll=roll,
+            varied=varied,
         )
         for order in range(FRAMES)
     ]

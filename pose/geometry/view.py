@@ -58,6 +58,11 @@ class View:
         """
         return self.color.is_square and self.depthmap.intrinsics.is_square
 
+    def in_picture(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Return which points (..., 2), u and v in pixels of the picture, are inside it."""
+        uv, (width, height) = np.asarray(points, np.float64), self.picture_size
+        return np.asarray(((uv > -0.5) & (uv < (width - 0.5, height - 0.5))).all(axis=-1))
+
     def to_depth(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the depth pixels on the rays of picture pixels (..., 2).
 

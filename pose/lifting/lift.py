@@ -92,7 +92,7 @@ def lift_in_view(
     uv, score = _check(keypoints, scores)
     depthmap, (width, height) = view.depthmap, view.picture_size
     depth_uv = view.to_depth(uv)
-    in_picture = ((uv > -0.5) & (uv < (width - 0.5, height - 0.5))).all(axis=1)
+    in_picture = view.in_picture(uv)
 
     if method == "nearest":
         joints, distance = nearest_points(depthmap, depth_uv)

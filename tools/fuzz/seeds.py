@@ -323,9 +323,10 @@ STATUSES: Final = changed_json(
 )  # fmt: skip
 
 _RESULT: Final = {
-    "schema": "scan-result/1", "scan_id": SCAN_ID, "fingerprint": "f", "model": {"name": "m", "version": "1"},
+    "schema": "scan-result/2", "scan_id": SCAN_ID, "fingerprint": "f", "model": {"name": "m", "version": "1"},
     "posture": "standing", "posture_confidence": 0.9, "body_length_m": None, "frames_used": 0,
-    "timings_ms": {},
+    "body_length_estimate_m": {"value": 0.8, "low": 0.75, "high": 0.9}, "verdict": "usable",
+    "verdict_reasons": [{"code": "too_far", "text": "step closer: 0.4 m", "frames": [0]}], "timings_ms": {},
     "frames": [{
         "order": 0, "status": "no_person", "reason": None, "people": [], "floor_height_m": -1.2,
         "camera_angle_deg": -9.5, "missing_depth": 0.1, "child_distance_m": None, "quality": [],

@@ -191,6 +191,7 @@ class Settings(BaseSettings):
     detector: Detector = "fasterrcnn-resnet50-fpn"
     detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
+    limits: Literal["all", "production"] = "all"  # production: frames that break a limit do not count
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"

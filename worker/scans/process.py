@@ -51,6 +51,7 @@ def process(
     *,
     compare_with: Estimator | None = None,
     face_detector: FaceDetector | None = None,
+    quality_limits: str = "all",
     force: bool = False,
     xor_key: bytes | None = None,
     quiet_s: float = 0.0,
@@ -67,6 +68,7 @@ def process(
         report: Called with each step of progress.
         compare_with: A second estimator, which is only compared with the first.
         face_detector: Finds the faces of people whom the estimator misses; None: the default one.
+        quality_limits: A name of `pose.analysis.quality.LIMITS`: which frames count for the figures.
         force: Analyse the scan even if its result, from the same files and models, is in storage.
         quiet_s: See `worker.scans.completeness`.
         note_files: Called with the digest of the list of files.
@@ -81,6 +83,8 @@ def process(
         TimeLimitReached: The time limit struck. It names the storage if that took the time.
     """
     import pose
+    from pose.analysis.frame import Options
+    from pose.analysis.quality import LIMITS
     from pose.analysis.scan import fingerprint_of
 
     report(Stage.FETCH, 0, None)
@@ -98,7 +102,10 @@ def process(
         log.warning("files_ignored", reasons=scan.ignored)
     if face_detector is None:
         face_detector = pose.load_face_detector()
-    fingerprint = fingerprint_of(scan, estimator, compare_with=compare_with, face_detector=face_detector)
+    options = Options(limits=LIMITS[quality_limits])
+    fingerprint = fingerprint_of(
+        scan, estimator, options, compare_with=compare_with, face_detector=face_detector
+    )
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
@@ -116,10 +123,13 @@ def process(
             face_detector=face_detector,
             scan_id=scan_id,
             fingerprint=fingerprint,
+            options=options,
             progress=frame_done,
         )
         result = analysis.result
-        fields.update(posture=result.posture, frames=frames, frames_used=result.frames_used)
+        fields.update(
+            posture=result.posture, frames=frames, frames_used=result.frames_used, verdict=result.verdict
+        )
     if result.drift is not None and result.drift.alarm:
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 MAX_OBJECTS: Final = 100_000  # of the results of one scan
-CONTENT_TYPES: Final = {"jpg": "image/jpeg", "json": "application/json", "obj": "model/obj"}
+CONTENT_TYPES: Final = {
+    "jpg": "image/jpeg", "png": "image/png", "json": "application/json", "obj": "model/obj"
+}  # fmt: skip
 FETCH_THREADS: Final = 8
 PUBLISH_THREADS: Final = 8
 LAST_CALLS_S: Final = 1.0

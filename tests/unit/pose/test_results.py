@@ -16,6 +16,7 @@ from pose.results import (
     KeypointResult,
     ModelInfo,
     PersonResult,
+    Reason,
     ScanResult,
 )
 
@@ -36,10 +37,12 @@ def result():
         camera_angle_deg=-5.0, missing_depth=0.1, child_distance_m=1.0, quality=(),
         picture="s/frames/0/blurred.jpg", timings_ms={"total": 3.0},
     )  # fmt: skip
+    reason = Reason(code="camera_angle", text="hold the phone more level", frames=(0,))
     return ScanResult(
         scan_id="s-1_A", fingerprint="f", model=ModelInfo(name="m", version="1"),
         posture=pose.Posture.STANDING, posture_confidence=0.9,
-        body_length_m=0.8, frames_used=1, frames=(frame,), timings_ms={"total": 3.0},
+        body_length_m=0.8, body_length_estimate_m=Estimate(value=0.8, low=0.77, high=0.83), frames_used=1,
+        verdict=pose.Verdict.GOOD, verdict_reasons=(reason,), frames=(frame,), timings_ms={"total": 3.0},
     )  # fmt: skip
 
 
@@ -51,17 +54,20 @@ def test_fields_have_the_names_and_order_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
         "schema", "scan_id", "fingerprint", "model", "face_detector", "posture",
-        "posture_confidence", "body_length_m", "frames_used", "frames", "artefacts", "drift", "timings_ms",
+        "posture_confidence", "body_length_m", "body_length_estimate_m", "frames_used", "verdict",
+        "verdict_reasons", "frames", "artefacts", "drift", "timings_ms",
     ]  # fmt: skip
-    assert written["schema"] == "scan-result/1"
+    assert written["schema"] == "scan-result/2"
     frame = written["frames"][0]
     assert list(frame) == [
         "order", "status", "reason", "people", "floor_height_m", "camera_angle_deg", "missing_depth",
-        "child_distance_m", "exif_orientation", "alignment", "quality", "picture", "covering", "timings_ms",
+        "child_distance_m", "exif_orientation", "alignment", "quality", "weight", "picture",
+        "depth_picture", "covering", "timings_ms",
     ]  # fmt: skip
     someone = frame["people"][0]
     assert list(someone) == [
-        "box", "box_score", "score", "keypoints", "skeleton", "body_length_m", "posture",
+        "box", "box_score", "score", "keypoints", "skeleton", "body_length_m", "body_length_estimate_m",
+        "posture",
     ]  # fmt: skip
     assert list(someone["keypoints"][0]) == ["name", "u", "v", "score"]
     assert list(someone["skeleton"][0]) == ["name", "x", "y", "z", "score", "distance_px", "observed"]
@@ -90,6 +96,15 @@ def test_an_old_result_without_drift_can_be_read(result):
     written = json.loads(result.model_dump_json())
     del written["drift"]
     assert ScanResult.model_validate(written) == result
+
+
+def test_a_result_of_the_first_version_can_be_read(result):
+    written = json.loads(result.model_dump_json())
+    for name in ("body_length_estimate_m", "verdict", "verdict_reasons"):
+        del written[name]
+    del written["frames"][0]["weight"]
+    read = ScanResult.model_validate({**written, "schema": "scan-result/1"})
+    assert (read.verdict, read.body_length_estimate_m, read.verdict_reasons) == (None, None, ())
 
 
 def test_what_was_not_used_stands_in_a_result_only_if_there_is_something(result):

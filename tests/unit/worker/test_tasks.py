@@ -97,6 +97,7 @@ def test_the_answer_holds_the_main_values_of_the_result(run, scan, here):
         "posture": "unknown",
         "body_length_m": None,
         "frames_used": 0,
+        "verdict": "repeat",
         "frames": 2,
         "repeated": False,
     }

@@ -16,13 +16,14 @@ import pose
 from pose import FrameStatus, Posture, QualityLimits
 from pose.analysis.export import ARTEFACTS
 from pose.analysis.frame import Options
-from pose.analysis.quality import check
+from pose.analysis.quality import LIMITS, check
 from pose.analysis.scan import fingerprint_of
 from pose.estimators.base import Detections
 from pose.scan.frame import BrokenFrame, Scan
 from pose.scan.pictures import decode_picture
 from tests.support.rendered import KnowingEstimator, first, rendered, two_people
 
+STRICT = Options(limits=LIMITS["production"])
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -83,7 +84,8 @@ def test_a_good_frame_gives_everything(posture):
     assert someone.skeleton is not None
     assert [joint.name for joint in someone.skeleton] == list(pose.keypoints.NAMES)
     assert set(analysis.artefacts) == {
-        "frames/0/blurred.jpg", "frames/0/overlay.jpg", "frames/0/skeleton.obj", "frames/0/pose.json"
+        "frames/0/blurred.jpg", "frames/0/overlay.jpg", "frames/0/depth.png", "frames/0/skeleton.obj",
+        "frames/0/pose.json",
     }  # fmt: skip
 
 
@@ -203,14 +205,15 @@ def test_a_picture_that_was_turned_or_cropped_is_withheld_and_its_frame_does_not
 def test_the_scans_length_is_the_median_over_the_frames_used():
     truths = [good(), two_people(), good(), without_pose(good())]
     result = pose.analyse_scan(*scan_of(*truths), scan_id="s1").result
-    assert result.frames_used == 2
-    lengths = [result.frames[i].people[0].body_length_m for i in (0, 2)]
+    assert result.frames_used == 3
+    assert [frame.weight > 0 for frame in result.frames] == [True, False, True, True]
+    lengths = [result.frames[i].people[0].body_length_m for i in (0, 2, 3)]
     assert result.body_length_m == pytest.approx(np.median(np.array(lengths, float)))
 
 
-def test_the_posture_has_half_the_confidence_if_no_frame_keeps_the_limits():
+def test_with_strict_limits_the_posture_has_half_the_confidence_if_no_frame_keeps_them():
     truth = good()
-    strict = Options(limits=QualityLimits(distance=(5.0, 6.0)))
+    strict = Options(limits=QualityLimits(distance=(5.0, 6.0), strict=True))
     scan, estimator = scan_of(truth)
     usual = pose.analyse_scan(scan, estimator).result
     result = pose.analyse_scan(scan, estimator, options=strict).result
@@ -219,6 +222,30 @@ def test_the_posture_has_half_the_confidence_if_no_frame_keeps_the_limits():
     assert result.body_length_m is None
     assert result.posture is Posture.STANDING
     assert result.posture_confidence == pytest.approx(usual.posture_confidence / 2, abs=1e-4)
+
+
+def test_a_frame_outside_the_limits_counts_less_and_its_scan_says_what_to_do():
+    scan, estimator = scan_of(good())
+    far = Options(limits=QualityLimits(distance=(0.1, 0.5)))
+    usual, result = (pose.analyse_scan(scan, estimator, options=each).result for each in (None, far))
+    assert result.frames[0].quality == ("too_far",)
+    assert 0 < result.frames[0].weight < usual.frames[0].weight
+    assert result.body_length_m == usual.body_length_m
+    wide, narrow = result.body_length_estimate_m, usual.body_length_estimate_m
+    assert wide is not None and narrow is not None
+    assert wide.half_width > narrow.half_width
+    assert (result.frames_used, result.posture) == (1, usual.posture)
+    (reason,) = (each for each in result.verdict_reasons if each.code == "too_far")
+    assert reason.text.startswith("step closer: 0.")
+    assert reason.frames == (0,)
+
+
+def test_a_scan_of_which_nothing_counts_has_no_posture_and_says_why():
+    scan, _ = scan_of(two_people())
+    result = pose.analyse_scan(scan, KnowingEstimator({0: two_people().people})).result
+    assert (result.posture, result.posture_confidence, result.verdict) == ("unknown", 0.0, "repeat")
+    assert [reason.code for reason in result.verdict_reasons] == ["several_persons"]
+    assert result.body_length_estimate_m is None
 
 
 def test_the_limit_of_the_score_is_that_of_the_estimator():
@@ -358,10 +385,13 @@ def test_a_wrong_step_changes_neither_figures_nor_covering(wrong):
     assert result.frames[0].quality == (("step_mismatch",) if wrong == 200 else ())
 
 
-def test_without_a_certain_turn_the_picture_is_withheld_and_the_frame_does_not_count():
-    scan, estimator = scan_of(good())
-    result = pose.analyse_scan(scan, Turning(estimator.people, 1, uncertain=True)).result
-    assert (result.frames_used, result.frames[0].quality) == (0, ("orientation",))
+def test_without_a_certain_turn_the_picture_is_withheld_and_the_frame_counts_unless_limits_are_strict():
+    scan, known = scan_of(good())
+    estimator = Turning(known.people, 1, uncertain=True)
+    strict = pose.analyse_scan(scan, estimator, options=STRICT).result
+    assert (strict.frames_used, strict.frames[0].quality) == (0, ("orientation",))
+    result = pose.analyse_scan(scan, estimator).result
+    assert (result.frames_used, result.frames[0].quality) == (1, ("orientation",))
     assert result.frames[0].picture is None
     assert result.frames[0].reason == "picture withheld: it is not certain which way is up"
 
@@ -414,10 +444,10 @@ def test_the_result_says_how_and_where_a_picture_was_redacted(method):
 
 
 def test_these_artefacts_are_published_and_no_others():
-    """No depth map, point cloud or mesh: they show a head as well as a picture does."""
+    """No depth map with heads, point cloud or mesh: they show a head as well as a picture does."""
     scan, estimator = scan_of(good(), two_people(), without_pose(good()))
     names = {name.rpartition("/")[2] for name in pose.analyse_scan(scan, estimator).artefacts}
-    assert names == {"blurred.jpg", "overlay.jpg", "skeleton.obj", "pose.json"}
+    assert names == {"blurred.jpg", "overlay.jpg", "depth.png", "skeleton.obj", "pose.json"}
     assert set(ARTEFACTS) == names
 
 

@@ -1,0 +1,61 @@
+"""What one frame says about the body of the only person in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose.analysis.length_error import Evidence, evidence_of
+from pose.analysis.quality import QualityLimits
+from pose.estimators.base import Person
+from pose.lifting.posture import PostureEstimate, classify_posture
+from pose.lifting.skeleton import Skeleton
+from pose.scan.frame import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """The only person of a frame, in 3D.
+
+    Attributes:
+        skeleton: at least one of its joints was observed.
+        posture: of the skeleton.
+        distance: metres from the camera: the median over the observed joints.
+        inside: (17,) bool, the keypoints that are inside the picture.
+        evidence: what the frame says about the length of the body.
+    """
+
+    skeleton: Skeleton
+    posture: PostureEstimate
+    distance: float
+    inside: NDArray[np.bool_]
+    evidence: Evidence
+
+
+def measure_body(frame: Frame, person: Person, skeleton: Skeleton, limits: QualityLimits) -> Body | None:
+    """Return what a frame says about a body; None if no joint was observed.
+
+    Args:
+        frame: as it was read.
+        person: the only one in it.
+        skeleton: of that person.
+        limits: those of `QualityLimits.of`.
+    """
+    if not skeleton.measured:
+        return None
+    posture = classify_posture(skeleton)
+    points = skeleton.joints[skeleton.observed] + (0.0, skeleton.floor or 0.0, 0.0)
+    distance = float(np.median(np.linalg.norm(points - frame.depthmap.translation, axis=1)))
+    inside = frame.view.in_picture(person.keypoints)
+    evidence = evidence_of(
+        skeleton,
+        posture,
+        score=person.score,
+        angle=frame.depthmap.camera_angle_deg,
+        missing=frame.depthmap.missing,
+        distance=distance,
+        limits=limits,
+    )
+    return Body(skeleton, posture, distance, inside, evidence)

@@ -1,0 +1,228 @@
+"""Measure how far off body lengths are on rendered scans, and set the constants of their intervals.
+
+`make length-error` measures them (`pose.analysis.length_error` says what they mean) and writes
+`pose/data/length-error.json`. With `--check` it only prints, for other scans, how many intervals hold the
+truth.
+
+A third of the scans follow the scanning guidelines, a third do not, and a third are more varied: seen from
+afar, from above, in clutter. The truth is the median over a scan's frames, as a child's chain from eye to
+ankle changes a little with its pose. Scans in which no frame shows exactly one person say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import pose
+from pose.analysis.body import measure_body
+from pose.analysis.length_error import FEATURES, FILE, ErrorModel, Evidence, error_model, to_json
+from pose.evaluation.harness import (
+    POSTURES,
+    Device,
+    Weights,
+    load_depth_network,
+    print_report,
+    progress,
+    render_scan,
+    share,
+)
+from pose.lifting.lift import lift_in_view
+
+KINDS: Final = ("careful", "careless", "varied")
+FIRST_SEED: Final = 200_000  # of the scans that the constants are from
+FIRST_CHECKED: Final = 400_000  # of those that they are checked with
+COVERED: Final = 0.95
+_INTERVAL_SHARE: Final = 0.5  # of the scans give the quantiles; the others give all other constants
+_STEPS: Final = 100  # of Newton's method, which needs about 20
+_DAMPING: Final = 1e-6
+_RIDGE: Final = 1e-3  # keeps coefficients of what hardly any scan shows near 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One scan: what its frames say, and the truth in metres: of each of these frames, and of the scan."""
+
+    kind: str
+    posture: str
+    frames: list[Evidence]
+    true_lengths: list[float]
+    truth: float
+
+
+def measure_scan(estimator: pose.Estimator, seed: int, posture: str, kind: str) -> Measured:
+    """Return what the frames of a rendered scan say about the body's length."""
+    scan, renderings = render_scan(seed, posture, careful=kind == "careful", varied=kind == "varied")
+    limits = pose.QualityLimits().of(estimator)
+    lengths = [rendering.scene.people[0].length for rendering in renderings]
+    measured = Measured(kind, posture, [], [], float(np.median(lengths)))
+    for frame, found, length in zip(scan.frames, estimator.detect(scan.frames), lengths, strict=True):
+        if len(found.people) == 1:
+            (person,) = found.people
+            skeleton = lift_in_view(frame.view, person.keypoints, person.scores, "inside", frame.floor)
+            body = measure_body(frame, person, skeleton, limits)
+            if body is not None:
+                measured.frames.append(body.evidence)
+                measured.true_lengths.append(length)
+    return measured
+
+
+def measure(estimator: pose.Estimator, scans: int, first_seed: int) -> list[Measured]:
+    """Return what rendered scans of all kinds say, without those that say nothing."""
+    found = [
+        measure_scan(
+            estimator, first_seed + number, POSTURES[number // len(KINDS) % 2], KINDS[number % len(KINDS)]
+        )
+        for number in progress(scans, "scans")
+    ]
+    return [each for each in found if each.frames]
+
+
+def fit(scans: Sequence[Measured], measured: str) -> ErrorModel:
+    """Return the model of errors of measured scans.
+
+    The coefficients of frames and of scans are those of the greatest likelihood, if errors have a Laplace
+    distribution: that of few large errors. The quantiles are from scans that gave none of them.
+    """
+    number = round(len(scans) * (1 - _INTERVAL_SHARE))
+    first, second = scans[:number], scans[number:]
+    features = np.array([frame.features for scan in first for frame in scan.frames])
+    lengths = np.array([frame.length for scan in first for frame in scan.frames])
+    truths = np.array([length for scan in first for length in scan.true_lengths])
+    constant, *coefficients = fit_scale(_with_constant(features), np.log(truths / lengths), smallest=0.0)
+    model = ErrorModel(constant, tuple(coefficients), (0.0, 1.0, 0.0), (-1.0, 1.0), measured)
+    facts, errors = _errors(model, first)
+    a, b, c = fit_scale(facts, errors, smallest=0.0)
+    facts, errors = _errors(model, second)
+    ratios = np.sort(errors / np.exp(facts @ (a, b, c)))
+    low, high = conformal_interval(ratios, COVERED)
+    return ErrorModel(
+        round(constant, 4),
+        tuple(round(each, 4) for each in coefficients),
+        (round(a, 4), round(b, 4), round(c, 4)),
+        (round(low, 4), round(high, 4)),
+        measured,
+    )
+
+
+def _with_constant(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.column_stack((np.ones(len(features)), features))
+
+
+def _errors(model: ErrorModel, scans: Sequence[Measured]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what tells a scan's error, (N, 3), and the errors (N,): log(truth / length)."""
+    found = [model.spread(scan.frames) for scan in scans]
+    errors = [np.log(scan.truth / length) for scan, (length, _) in zip(scans, found, strict=True)]
+    return np.array([facts for _, facts in found]), np.array(errors)
+
+
+def fit_scale(
+    facts: NDArray[np.float64], errors: NDArray[np.float64], smallest: float | None = None
+) -> list[float]:
+    """Return the coefficients (K,) with which exp(facts @ coefficients) is the expected size of the errors.
+
+    It is the maximum of the likelihood of a Laplace distribution, which is a convex problem.
+
+    Args:
+        facts: (N, K), the first column 1.
+        errors: (N,).
+        smallest: of all coefficients but that of the first column.
+    """
+
+    least = np.r_[-np.inf, np.full(facts.shape[1] - 1, -np.inf if smallest is None else smallest)]
+    ridge = 2 * _RIDGE * np.r_[0.0, np.ones(facts.shape[1] - 1)]
+
+    def loss(at: NDArray[np.float64]) -> float:
+        logs = facts @ at
+        return float(np.mean(logs + np.abs(errors) * np.exp(-logs)) + ridge @ at**2 / 2)
+
+    # Newton's method, in which coefficients that would leave their bounds stay there (Bertsekas, "Projected
+    # Newton methods for optimization problems with simple constraints", 1982).
+    found = np.r_[np.log(np.abs(errors).mean()), np.maximum(least[1:], 0.0)]
+    for _ in range(_STEPS):
+        ratios = np.abs(errors) * np.exp(-facts @ found)
+        slope = facts.T @ (1 - ratios) / len(errors) + ridge * found
+        free = (found > least) | (slope < 0)
+        curve = (facts * ratios[:, None]).T @ facts / len(errors) + np.diag(ridge + _DAMPING)
+        step = np.zeros_like(found)
+        step[free] = np.linalg.solve(curve[np.ix_(free, free)], slope[free])
+        size = 1.0
+        while size > _DAMPING and loss(np.maximum(found - size * step, least)) > loss(found):
+            size /= 2
+        found = np.maximum(found - size * step, least)
+    return [float(each) for each in found]
+
+
+def conformal_interval(ratios: NDArray[np.float64], covered: float) -> tuple[float, float]:
+    """Return the interval that holds the next ratio with this probability, half of the rest on either side.
+
+    It is that of split conformal prediction: the k-th smallest and the k-th largest of N ratios, with
+    k = (N + 1) * (1 - covered) / 2 rounded down.
+
+    >>> conformal_interval(np.arange(199.0), 0.95)
+    (4.0, 194.0)
+    """
+    number = len(ratios)
+    k = max(1, int((number + 1) * (1 - covered) / 2 + 1e-9))
+    ordered = np.sort(ratios)
+    return float(ordered[k - 1]), float(ordered[number - k])
+
+
+def report(model: ErrorModel, scans: Sequence[Measured]) -> dict[str, Any]:
+    """Return, for all scans and for each kind, how many intervals hold the truth, and how wide they are."""
+    groups = {"all": list(scans)}
+    groups |= {kind: [scan for scan in scans if scan.kind == kind] for kind in KINDS}
+    groups |= {posture: [scan for scan in scans if scan.posture == posture] for posture in POSTURES}
+    return {name: _report_group(model, group) for name, group in groups.items()}
+
+
+def _report_group(model: ErrorModel, scans: Sequence[Measured]) -> dict[str, Any]:
+    estimates = [model.estimate(scan.frames) for scan in scans]
+    held = [each.low <= scan.truth <= each.high for each, scan in zip(estimates, scans, strict=True)]
+    if not scans:
+        return {"scans": 0}
+    widths = [each.half_width / each.value for each in estimates]
+    errors = [abs(each.value - scan.truth) / scan.truth for each, scan in zip(estimates, scans, strict=True)]
+    return {
+        "scans": len(scans),
+        "interval_holds_truth": share(sum(held), len(held)),
+        **{
+            f"{name}_percent_p{percent}": round(100 * float(np.percentile(values, percent)), 2)
+            for name, values in (("half_width", widths), ("error", errors))
+            for percent in (10, 50, 90)
+        },
+    }
+
+
+def main(
+    scans: Annotated[int, typer.Option(min=1, max=FIRST_CHECKED - FIRST_SEED, help="Rendered scans.")] = 900,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the constants, with other scans.")
+    ] = False,
+    weights: Weights = None,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="File for the constants. Default: the package's.")] = None,
+) -> None:
+    """Measure the errors of body lengths; write the constants of their intervals, or check them."""
+    estimator = load_depth_network(weights, device)
+    found = measure(estimator, scans, FIRST_CHECKED if check else FIRST_SEED)
+    if check:
+        print_report(report(error_model(), found))
+        return
+    model = fit(found, f"{estimator.name} {estimator.version}, {scans} rendered scans")
+    file = Path(str(resources.files("pose") / "data" / FILE)) if out is None else out
+    file.write_text(to_json(model), "utf-8")
+    print_report(
+        {"file": FILE, **dict(zip(FEATURES, model.coefficients, strict=True)), **report(model, found)}
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
