@@ -144,6 +144,11 @@ class PersonResult(_Model):
     body_length_estimate_m: Estimate | None = Field(
         default=None, description="with what this frame alone tells; null without 3D"
     )
+    stature_m: Metres | None = Field(
+        default=None,
+        description="sole to crown, as if the child stood straight; null if this frame does not tell",
+    )
+    stature_estimate_m: Estimate | None = Field(default=None, description="the same with its 95 % interval")
     posture: Posture = Field(description="unknown if there is no 3D, or the child neither stands nor lies")
 
 
@@ -193,6 +198,11 @@ class FrameResult(_Model):
     reason: str | None = Field(description="why something is missing, for a person to read")
     people: tuple[PersonResult, ...]
     floor_height_m: Metres | None = Field(description="world y of the floor, before y = 0 was moved there")
+    head_height_m: Metres | None = Field(
+        default=None,
+        description="from the floor to the top of the child's head with hair and cap, or of the object in a"
+        " frame without people; null if it is not seen",
+    )
     camera_angle_deg: float | None = Field(description="of the camera's axis above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
     child_distance_m: Metres | None = Field(description="from the camera; null without exactly one person")
@@ -254,6 +264,10 @@ class ScanResult(_Model):
     body_length_estimate_m: Estimate | None = Field(
         default=None, description="the same with its 95 % interval; null if no frame counts"
     )
+    stature_m: Metres | None = Field(
+        default=None, description="sole to crown, as if the child stood straight; null if no frame tells it"
+    )
+    stature_estimate_m: Estimate | None = Field(default=None, description="the same with its 95 % interval")
     frames_used: int = Field(ge=0, description="number of frames that count: those whose weight is above 0")
     verdict: Verdict | None = Field(default=None, description="null only in results of scan-result/1")
     verdict_reasons: tuple[Reason, ...] = Field(

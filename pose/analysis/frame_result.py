@@ -10,6 +10,7 @@ from pose import keypoints as kp
 from pose.analysis.agreement import people_distance
 from pose.analysis.body import Body
 from pose.analysis.length_error import error_model
+from pose.analysis.stature import stature_estimate
 from pose.estimators.base import Detections, Person
 from pose.geometry.alignment import LIMIT
 from pose.lifting.posture import Posture
@@ -19,6 +20,7 @@ from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import redaction_parameters
 from pose.results import AlignmentResult, JointResult, KeypointResult, PersonResult, RedactionResult
 from pose.scan.frame import Frame
+from pose.stature.estimate import FrameStature
 
 
 def is_complete(skeleton: Skeleton) -> bool:
@@ -57,10 +59,13 @@ def redaction_result(redacted: Anonymised, method: RedactionMethod) -> Redaction
     )
 
 
-def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) -> PersonResult:
-    """Return a person of a frame; skeleton and body are None if there is no 3D."""
+def person_result(
+    person: Person, skeleton: Skeleton | None, body: Body | None, stature: FrameStature | None
+) -> PersonResult:
+    """Return a person of a frame; skeleton, body and stature are None if there is no 3D."""
     scores = np.clip(person.scores, 0, 1).round(5).tolist()
     joints, length = None, None
+    posture = Posture.UNKNOWN if body is None else body.posture.posture
     if skeleton is not None and skeleton.measured:
         length = skeleton.reliable_length
         if is_complete(skeleton):
@@ -87,7 +92,9 @@ def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) 
         skeleton=joints,
         body_length_m=rounded(length),
         body_length_estimate_m=None if body is None else error_model().estimate([body.evidence]),
-        posture=Posture.UNKNOWN if body is None else body.posture.posture,
+        stature_m=rounded(None if stature is None else stature.stature),
+        stature_estimate_m=stature_estimate([stature], posture),
+        posture=posture,
     )
 
 

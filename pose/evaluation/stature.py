@@ -61,15 +61,15 @@ class Tally:
         """Count a scan of `FRAMES` frames, of which `frames` tell a stature."""
         self.scans += 1
         self.frames += FRAMES
-        whole = combine_frames(frames, model.calibrations)
-        if whole is not None:
+        if frames:
+            whole = combine_frames(frames, model.calibrations)
             self.scan_cm.append(100 * (whole.value - stature))
             self.widths_cm.append(50 * (whole.high - whole.low))
             self.held += holds(whole, stature)
         for frame in frames:
             single = combine_frames([frame], model.calibrations)
             self.frame_cm.append(100 * (frame.stature - stature))
-            self.frames_held += single is not None and holds(single, stature)
+            self.frames_held += holds(single, stature)
 
     def report(self) -> dict[str, Any]:
         """Return medians in centimetres and shares as a record for `json.dumps`."""
@@ -156,7 +156,7 @@ def evaluate_real(folder: Path, estimator: pose.Estimator, model: StatureModel) 
         stature = float(truth["stature_m"])
         found = statures(list(pose.read_scan(folder / name).frames), estimator, model)
         told = [each for each in found if each is not None]
-        whole = combine_frames(told, model.calibrations)
+        whole = combine_frames(told, model.calibrations) if told else None
         report[name] = {
             "frames_cm": [
                 None if each is None else round(100 * (each.stature - stature), 2) for each in found

@@ -33,7 +33,7 @@ _ANKLES: Final = [6, 7]  # places of the heights of the ankles among the last fe
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class BodyView:
     """A person whose stature is wanted.
 
     Attributes:
@@ -51,7 +51,7 @@ class Body:
     along: FloatArray
 
     @classmethod
-    def of(cls, depthmap: DepthMap, skeleton: Skeleton, lying: bool) -> Body | None:
+    def of(cls, depthmap: DepthMap, skeleton: Skeleton, lying: bool) -> BodyView | None:
         """Return the body of a skeleton; None if no axis can be told, or no height of one who stands."""
         if not skeleton.measured or (skeleton.floor is None and not lying):
             return None
@@ -160,7 +160,7 @@ def mirrored(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return the inputs of the mirror image: left and right exchanged.
 
-    Arrays are as of `Body.inputs`, with any number of axes before.
+    Arrays are as of `BodyView.inputs`, with any number of axes before.
     """
     count = len(_TRUNK_AND_LIMBS)
     swapped = np.arange(count) ^ 1  # joints come in pairs, the left one first

@@ -80,18 +80,16 @@ class StatureInterval:
     high: float
 
 
-def combine_frames(frames: Sequence[FrameStature], calibrations: Calibrations) -> StatureInterval | None:
-    """Return the stature over the frames of one scan; None without frames.
+def combine_frames(frames: Sequence[FrameStature], calibrations: Calibrations) -> StatureInterval:
+    """Return the stature over the frames of one scan.
 
     It is the robust mean, weighted by the frames' scales. Errors of one scan's frames are alike (clothes,
     hair, proportions, floor), so the interval does not shrink to nothing with more frames. It grows if the
     frames disagree more than their scales say.
 
     Args:
-        frames: all of one posture.
+        frames: at least one, all of one posture.
     """
-    if not frames:
-        return None
     values = np.array([frame.stature for frame in frames])
     scales = np.array([frame.scale for frame in frames])
     value, weights = robust_mean(values, scales)

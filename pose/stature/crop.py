@@ -34,8 +34,8 @@ class Grid:
 
     def offsets(self) -> tuple[FloatArray, FloatArray]:
         """Return metres from the centre, along the body to the head (rows,), and across it (columns,)."""
-        along = self.above - (np.arange(self.rows) + 0.5) * self.cell
-        across = (np.arange(self.columns) + 0.5 - self.columns / 2) * self.cell
+        along = self.above - (np.arange(self.rows, dtype=np.float64) + 0.5) * self.cell
+        across = (np.arange(self.columns, dtype=np.float64) + 0.5 - self.columns / 2) * self.cell
         return along, across
 
 

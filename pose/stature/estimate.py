@@ -14,7 +14,7 @@ from pose.geometry.view import View
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, classify_posture
 from pose.lifting.skeleton import Skeleton
-from pose.stature.body import Body
+from pose.stature.body import BodyView
 from pose.stature.crop import FloatArray
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def estimate_stature(
         None if the depth map does not tell: the crown or the legs are outside it, the camera looks along the
         body, no floor is seen under a child who stands, or the person is no child.
     """
-    body = Body.of(depthmap, skeleton, lying)
+    body = BodyView.of(depthmap, skeleton, lying)
     start = None if body is None else body.first_centre()
     legs = 0 if body is None else _legs_in_picture(body)
     if body is None or start is None or not legs:
@@ -69,18 +69,20 @@ def estimate_stature(
     model = load_stature_model() if model is None else model
     for _ in range(_PASSES):
         centre = body.on_surface(start)
-        inputs = None if centre is None else body.inputs(centre)
-        if centre is None or inputs is None:
+        if centre is None:
             return None
-        (to_crown, rest), (_, scale) = model.predict(*inputs)
+        inputs = body.inputs(centre)
+        if inputs is None:
+            return None
+        (to_crown, beyond), (_, scale) = model.predict(*inputs)
         start = centre + to_crown * body.along
-    stature = body.rest(centre) + rest
+        stature = body.rest(centre) + beyond
     if not MIN_STATURE < stature < MAX_STATURE:
         return None
     return FrameStature(stature, scale * (1.0 if legs == 2 else _FEET_HIDDEN), start, lying)
 
 
-def _legs_in_picture(body: Body) -> int:
+def _legs_in_picture(body: BodyView) -> int:
     """Return 2 if an ankle is in the picture, 1 if only a knee of a child who stands is, otherwise 0."""
     u, v, depth = body.depthmap.project(body.joints)
     inside = (depth > 0) & (u > -1) & (u < body.depthmap.width) & (v > -1) & (v < body.depthmap.height)

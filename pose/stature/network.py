@@ -22,7 +22,7 @@ class StatureNetwork(nn.Module):
     """Two small convolutional branches for head and body, and one of two layers for the figures.
 
     It tells two lengths with their Laplace scales: from the crop's centre to the crown along the body, and
-    from `Body.rest` to the stature.
+    from `BodyView.rest` to the stature.
     """
 
     mean: Tensor  # of the features, (67,)

@@ -42,10 +42,10 @@ class StatureModel:
         """Return two lengths in metres, and the scales of their errors.
 
         Args:
-            head, body, features: see `Body.inputs`. They and their mirror image are averaged.
+            head, body, features: see `BodyView.inputs`. They and their mirror image are averaged.
 
         Returns:
-            From the crop's centre to the crown along the body, and from `Body.rest` to the stature.
+            From the crop's centre to the crown along the body, and from `BodyView.rest` to the stature.
         """
         both = zip((head, body, features), mirrored(head, body, features), strict=True)
         lengths, scales = self._network(*(torch.from_numpy(np.stack(pair)) for pair in both))

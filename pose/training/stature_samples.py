@@ -13,7 +13,7 @@ from pose.geometry.floor import floor_height
 from pose.geometry.view import View
 from pose.lifting.lift import lift_in_view
 from pose.lifting.skeleton import Skeleton
-from pose.stature.body import Body
+from pose.stature.body import BodyView
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
@@ -40,7 +40,7 @@ class StatureSamples:
 
     Attributes:
         head, body, features: the inputs of `StatureNetwork`, float16 and float32.
-        lengths: (N, 2) float32 metres: crop's centre to crown, and from `Body.rest` to the stature.
+        lengths: (N, 2) float32 metres: crop's centre to crown, and from `BodyView.rest` to the stature.
         facts: (N, 4) float32: the seed's number, careful, lying, stature.
     """
 
@@ -109,7 +109,7 @@ def crown_along(person: SyntheticPerson, along: NDArray[np.float64]) -> float:
 
 def disturbed_body(
     rendering: Rendering, person: SyntheticPerson, lying: bool, rng: np.random.Generator
-) -> Body | None:
+) -> BodyView | None:
     """Return the body that keypoints with random errors give; None if they give none."""
     true, visible = rendering.keypoints(person)
     corners = true[list(kp.TORSO)]
@@ -132,4 +132,4 @@ def disturbed_body(
     skeleton = lift_in_view(view, true + error, scores, "inside", floor)
     joints = skeleton.joints + rng.normal(0, _JOINT_NOISE, (kp.COUNT, 3))
     moved = Skeleton(joints, scores, skeleton.distance_px, skeleton.observed, floor, skeleton.gravity_known)
-    return Body.of(depthmap, moved, lying)
+    return BodyView.of(depthmap, moved, lying)

@@ -1,0 +1,54 @@
+"""The stature of a scan's child, and the height of heads and objects above the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pose.analysis.body import Body
+from pose.estimators.base import Person
+from pose.lifting.lift import Method, lift_in_view
+from pose.lifting.posture import Posture
+from pose.results import Estimate
+from pose.scan.frame import Frame
+from pose.stature.combine import combine_frames
+from pose.stature.estimate import FrameStature, estimate_stature, load_stature_model
+from pose.stature.top import head_top, object_top
+
+
+def measure_stature(frame: Frame, person: Person, body: Body | None, lifting: Method) -> FrameStature | None:
+    """Return the stature of the only person of a frame; None if the frame does not tell it.
+
+    Args:
+        frame: as it was read.
+        person: the only one in it.
+        body: of that person.
+        lifting: the method that gave its skeleton.
+    """
+    if body is None or body.posture.posture is Posture.UNKNOWN:
+        return None
+    skeleton = body.skeleton
+    if lifting != "inside":  # the network has learned such skeletons
+        skeleton = lift_in_view(frame.view, person.keypoints, person.scores, "inside", frame.floor)
+    return estimate_stature(frame.depthmap, skeleton, body.posture.posture is Posture.LYING)
+
+
+def head_height(frame: Frame, people: Sequence[Person], stature: FrameStature | None) -> float | None:
+    """Return metres from the floor to the top of the child's head, or of the object if nobody is seen.
+
+    None if no floor is seen, if several people are, or if the top of the head cannot be told.
+    """
+    floor = frame.floor
+    if floor is None:
+        return None
+    if not people:
+        return object_top(frame.depthmap, floor)
+    return None if stature is None else head_top(frame.depthmap, floor, stature.crown)
+
+
+def stature_estimate(frames: Sequence[FrameStature | None], posture: Posture) -> Estimate | None:
+    """Return the stature over frames of one scan, in metres; None if none of this posture tells it."""
+    told = [each for each in frames if each is not None and each.lying == (posture is Posture.LYING)]
+    if not told or posture is Posture.UNKNOWN:
+        return None
+    found = combine_frames(told, load_stature_model().calibrations)
+    return Estimate(value=round(found.value, 5), low=round(found.low, 5), high=round(found.high, 5))
