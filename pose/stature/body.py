@@ -16,10 +16,11 @@ from pose.stature.crop import BODY_GRID, HEAD_GRID, Axes, FloatArray, crop
 
 UP: Final = np.array([0.0, 1.0, 0.0])
 _EYES_TO_CROWN: Final = 1.15  # in half heights of the head
-_MAX_OUTSIDE: Final = 6.0  # pixels: a crown farther outside the depth map cannot be found
+_MAX_OUTSIDE: Final = 20.0  # pixels: a first guess farther outside the depth map is too far off
 # Metres around a point just below the crown, in which the surface of the head is looked for.
 _WINDOW_ALONG: Final = np.linspace(-0.12, -0.01, 12)
 _WINDOW_ACROSS: Final = np.linspace(-0.05, 0.05, 11)
+_NEAREST: Final = 0.1  # metres from the camera
 _HEAD_DEPTH: Final = 0.15
 _MIN_PIXELS: Final = 10
 _TRUNK_AND_LIMBS: Final = tuple(range(kp.LEFT_SHOULDER, kp.COUNT))  # no eyes: models differ most in these
@@ -83,12 +84,9 @@ class BodyView:
         """
         depthmap = self.depthmap
         axes = Axes.seen_from(depthmap.translation, centre, self.along)
+        if axes is None or not self.shows(centre, _MAX_OUTSIDE):
+            return None
         u, v, depth = (float(each) for each in depthmap.project(centre))
-        if axes is None or not depth > 0.1:
-            return None
-        low, high = -_MAX_OUTSIDE, (depthmap.width + _MAX_OUTSIDE, depthmap.height + _MAX_OUTSIDE)
-        if not (low < u < high[0] and low < v < high[1]):
-            return None
         points = (
             centre + _WINDOW_ALONG[:, None, None] * axes.along + _WINDOW_ACROSS[None, :, None] * axes.across
         )
@@ -100,6 +98,13 @@ class BodyView:
         if found.size >= _MIN_PIXELS:
             depth = float(np.median(found))
         return depthmap.unproject(u, v, depth)
+
+    def shows(self, point: FloatArray, margin: float = 0.0) -> bool:
+        """Return whether a point (3,) is in the depth map, or at most `margin` pixels outside it."""
+        u, v, depth = (float(each) for each in self.depthmap.project(point))
+        columns, rows = self.depthmap.width - 1, self.depthmap.height - 1
+        inside = -margin <= u <= columns + margin and -margin <= v <= rows + margin
+        return depth > _NEAREST and inside
 
     def rest(self, centre: FloatArray) -> float:
         """Return the metres from the soles to a point near the crown (3,), as far as the skeleton tells.

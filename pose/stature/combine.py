@@ -59,8 +59,8 @@ class Calibrations:
         """
         try:
             read = json.loads(text)
-            found = cls(*(Calibration(**read[name]) for name in ("standing", "lying")))
-        except (KeyError, TypeError, ValueError) as error:
+            found = cls(*(Calibration(**_numbers(read[name])) for name in ("standing", "lying")))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the calibration of the intervals cannot be read: {text!r:.80}") from error
         for each in (found.standing, found.lying):
             if not (0 < each.factor < 100 and 0 <= each.shared <= 1):
@@ -69,6 +69,13 @@ class Calibrations:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
+
+
+def _numbers(read: dict[str, object]) -> dict[str, float]:
+    """Return a record of numbers. Raise a TypeError if it contains something else."""
+    if not all(isinstance(value, (int, float)) for value in read.values()):
+        raise TypeError("not a number")
+    return {name: float(value) for name, value in read.items() if isinstance(value, (int, float))}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from pose import keypoints as kp
 from pose.geometry.depthmap import DepthMap
 from pose.geometry.view import View
+from pose.lifting.anatomy import fit_build
 from pose.lifting.lift import lift_in_view
 from pose.lifting.posture import Posture, classify_posture
 from pose.lifting.skeleton import Skeleton
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 
 MIN_STATURE: Final = 0.40  # metres; the network has learned 0.50 to 1.30
 MAX_STATURE: Final = 1.40
+_CROWN_OUTSIDE: Final = 3.0  # pixels: a crown farther outside the depth map cannot be told
 _PASSES: Final = 3  # each centres the crop on the crown that the last one found
-_FEET_HIDDEN: Final = 2.0  # factor of the scale if both feet are outside the picture
+_DOUBTFUL: Final = 2.0  # factor of the scale for each reason to doubt
+# The stature to which the lengths of the bones belong is off by more in one frame of a hundred.
+_USUAL_PROPORTIONS: Final = 0.33
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,8 @@ def estimate_stature(
     """Return the stature of a child who stands or lies.
 
     A network finds the crown in a crop of the depth map, and tells from skeleton and crops how much taller
-    the child would be if it stood straight.
+    the child would be if it stood straight. The scale of the error is larger if both feet are outside the
+    picture, or if the bones are those of a child of quite another stature.
 
     Args:
         depthmap: shows the child.
@@ -77,9 +83,14 @@ def estimate_stature(
         (to_crown, beyond), (_, scale) = model.predict(*inputs)
         start = centre + to_crown * body.along
         stature = body.rest(centre) + beyond
-    if not MIN_STATURE < stature < MAX_STATURE:
+    if not (MIN_STATURE < stature < MAX_STATURE and body.shows(start, _CROWN_OUTSIDE)):
         return None
-    return FrameStature(stature, scale * (1.0 if legs == 2 else _FEET_HIDDEN), start, lying)
+    build = fit_build(body.joints, skeleton.observed)
+    if legs < 2:
+        scale *= _DOUBTFUL
+    if abs(math.log(build.stature / stature)) > _USUAL_PROPORTIONS:
+        scale *= _DOUBTFUL
+    return FrameStature(stature, scale, start, lying)
 
 
 def _legs_in_picture(body: BodyView) -> int:

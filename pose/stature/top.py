@@ -42,7 +42,7 @@ def object_top(depthmap: DepthMap, floor: float) -> float | None:
     """Return the height above the floor, in metres, of the object nearest to the middle of the depth map.
 
     Returns:
-        None if nothing stands on the floor.
+        None if nothing stands on the floor whose top is in the depth map.
     """
     height = depthmap.points()[..., 1] - floor
     depth = depthmap.depth
@@ -53,13 +53,19 @@ def object_top(depthmap: DepthMap, floor: float) -> float | None:
         first, second = (np.moveaxis(above, axis, 0)[part] for part in (np.s_[:-1], np.s_[1:]))
         first &= near - far < MAX_STEP
         second &= far - near < MAX_STEP
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=4)
-    large = [k for k in range(1, len(stats)) if stats[k, cv2.CC_STAT_AREA] >= _MIN_SHARE * depth.size]
-    if not large:
-        return None
-    middle = np.array([depthmap.width - 1, depthmap.height - 1]) / 2
-    nearest = min(large, key=lambda k: float(np.linalg.norm(centres[k] - middle)))
-    return _highest(height[labels == nearest])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=4)
+    rows, columns = np.indices(depth.shape)
+    away = np.hypot(rows - (depthmap.height - 1) / 2, columns - (depthmap.width - 1) / 2)
+    border = (rows % (depthmap.height - 1) == 0) | (columns % (depthmap.width - 1) == 0)
+    best, least = None, np.inf
+    for k in range(1, len(stats)):
+        own = labels == k
+        highest = int(np.where(own, height, -np.inf).argmax())
+        large = stats[k, cv2.CC_STAT_AREA] >= _MIN_SHARE * depth.size
+        # What is highest at the border, as a wall is, goes on beyond it.
+        if large and not border.flat[highest] and (nearest := float(away[own].min())) < least:
+            best, least = _highest(height[own]), nearest
+    return best
 
 
 def _highest(heights: NDArray[np.float64]) -> float | None:
