@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 1
 
 evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and empty rooms
 	$(BIN)/python -m pose.evaluation.estimator $(ARGS)
+
+length-error: $(RUNTIME) ## Measure how far off body lengths are; write the constants of their intervals
+	$(BIN)/python -m pose.evaluation.length_error $(ARGS)
 
 faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures (ARGS="--face-detector haar")
 	$(BIN)/python -m pose.evaluation.anonymisation $(or $(ARGS),--table)

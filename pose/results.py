@@ -198,14 +198,14 @@ class FrameResult(_Model):
     reason: str | None = Field(description="why something is missing, for a person to read")
     people: tuple[PersonResult, ...]
     floor_height_m: Metres | None = Field(description="world y of the floor, before y = 0 was moved there")
-    head_height_m: Metres | None = Field(
-        default=None,
-        description="from the floor to the top of the child's head with hair and cap, or of the object in a"
-        " frame without people; null if it is not seen",
-    )
     camera_angle_deg: float | None = Field(description="of the camera's axis above the horizontal")
     missing_depth: Share | None = Field(description="share of the depth map's pixels without a measurement")
     child_distance_m: Metres | None = Field(description="from the camera; null without exactly one person")
+    head_height_m: Metres | None = Field(
+        default=None,
+        description="top of the only person's head above the floor, if that person stands; without people, of"
+        " the object in the middle; null if the picture cuts it off",
+    )
     exif_orientation: int = Field(
         default=1,
         ge=1,

@@ -17,6 +17,7 @@ from celery.loaders.app import AppLoader
 from celery.worker import state as worker_state
 from kombu.transport import TRANSPORT_ALIASES
 
+import worker.runtime.load  # registers `inspect load`
 import worker.runtime.scheduled  # registers `inspect scheduled`  # noqa: F401
 from worker.broker import purging
 from worker.config.celery import celery_config, make_folders

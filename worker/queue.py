@@ -5,6 +5,7 @@ Sending needs only the name. So no sender imports the task, with everything that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -13,6 +14,7 @@ from celery import Celery
 from worker.keys import ScanId
 
 NAME: Final = "worker.process_scan"
+SENT_AT: Final = "pose_sent_at"  # header of a message: seconds of the epoch; a retry keeps it
 
 # Takes the keyword arguments of a message.
 Send = Callable[[dict[str, object]], object]
@@ -33,4 +35,4 @@ def sender(app: Celery) -> Send:
 
     The function raises kombu.exceptions.OperationalError if it cannot reach the broker.
     """
-    return lambda keywords: app.send_task(NAME, kwargs=keywords)
+    return lambda keywords: app.send_task(NAME, kwargs=keywords, headers={SENT_AT: time.time()})

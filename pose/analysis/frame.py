@@ -20,11 +20,12 @@ from pose.analysis.frame_result import (
 from pose.analysis.length_error import error_model
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
-from pose.analysis.stature import head_height, measure_stature
+from pose.analysis.stature import measure_stature
 from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
 from pose.geometry.orientation import turns_of_person
+from pose.lifting.head_height import head_height, object_height
 from pose.lifting.lift import METHODS as LIFT_METHODS
 from pose.lifting.lift import Method as LiftMethod
 from pose.lifting.lift import lift_in_view
@@ -220,10 +221,10 @@ def finish_frame(
         reason="; ".join(filter(None, reasons)) or None,
         people=tuple(person_result(person, skeleton, body, stature) for person in people),
         floor_height_m=rounded(floor),
-        head_height_m=rounded(head_height(frame, people, stature)),
         camera_angle_deg=rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
         child_distance_m=rounded(distance),
+        head_height_m=rounded(_head_height(frame, people, skeleton, posture)),
         exif_orientation=frame.exif_orientation,
         alignment=alignment_result(frame, found),
         quality=codes,
@@ -266,6 +267,16 @@ def _key(name: str, artefacts: Mapping[str, bytes], scan_id: str | None) -> str 
     if name not in artefacts:
         return None
     return f"{scan_id}/{name}" if scan_id else name
+
+
+def _head_height(
+    frame: Frame, people: Sequence[Person], skeleton: Skeleton | None, posture: PostureEstimate | None
+) -> float | None:
+    if not people and frame.floor is not None:
+        return object_height(frame.depthmap, frame.floor)
+    if skeleton is None or posture is None or posture.posture is not Posture.STANDING:
+        return None
+    return head_height(frame.depthmap, skeleton)
 
 
 def _pose_json(result: FrameResult) -> bytes:

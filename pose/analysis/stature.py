@@ -1,4 +1,4 @@
-"""The stature of a scan's child, and the height of heads and objects above the floor."""
+"""The stature of a scan's child."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pose.results import Estimate
 from pose.scan.frame import Frame
 from pose.stature.combine import combine_frames
 from pose.stature.estimate import FrameStature, estimate_stature, load_stature_model
-from pose.stature.top import head_top, object_top
 
 
 def measure_stature(frame: Frame, person: Person, body: Body | None, lifting: Method) -> FrameStature | None:
@@ -30,19 +29,6 @@ def measure_stature(frame: Frame, person: Person, body: Body | None, lifting: Me
     if lifting != "inside":  # the network has learned such skeletons
         skeleton = lift_in_view(frame.view, person.keypoints, person.scores, "inside", frame.floor)
     return estimate_stature(frame.depthmap, skeleton, body.posture.posture is Posture.LYING)
-
-
-def head_height(frame: Frame, people: Sequence[Person], stature: FrameStature | None) -> float | None:
-    """Return metres from the floor to the top of the child's head, or of the object if nobody is seen.
-
-    None if no floor is seen, if several people are, or if the top of the head cannot be told.
-    """
-    floor = frame.floor
-    if floor is None:
-        return None
-    if not people:
-        return object_top(frame.depthmap, floor)
-    return None if stature is None else head_top(frame.depthmap, floor, stature.crown)
 
 
 def stature_estimate(frames: Sequence[FrameStature | None], posture: Posture) -> Estimate | None:

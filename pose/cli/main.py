@@ -46,14 +46,14 @@ _MODEL_HELP = (
     "both: an RGB model, compared with depth-hrnet."
 )
 _FACE_DETECTOR_HELP = "auto, yunet or haar. auto: yunet if its weights are stored, else OpenCV's cascades."
-_RUNTIME_HELP = (
-    "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
-)
-_DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _LIMITS_HELP = (
     "all or production. all: each frame counts, with a weight. production: a frame that breaks a quality "
     "limit does not count."
 )
+_RUNTIME_HELP = (
+    "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
+)
+_DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
 
@@ -103,11 +103,11 @@ def run(
     method = next((known for known in COVERS if known == cover), None)
     if method is None:
         raise typer.BadParameter(f"expected one of {', '.join(COVERS)}", param_hint="--cover")
+    if limits not in LIMITS:
+        raise typer.BadParameter(f"expected one of {', '.join(LIMITS)}", param_hint="--limits")
     frames_to_see = next((known for known in DETECT if known == detect), None)
     if frames_to_see is None:
         raise typer.BadParameter(f"expected one of {', '.join(DETECT)}", param_hint="--detect")
-    if limits not in LIMITS:
-        raise typer.BadParameter(f"expected one of {', '.join(LIMITS)}", param_hint="--limits")
     if scan_id is not None and not re.fullmatch(SCAN_ID, scan_id):
         raise typer.BadParameter(f"expected {SCAN_ID_TEXT}", param_hint="--scan-id")
     if scan_id is not None and len(scans) > 1:

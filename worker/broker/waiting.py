@@ -62,12 +62,12 @@ def _search(app: Celery) -> Waiting:
             for read in (_delayed, _entries):
                 for key in keys:
                     found.queued.update(*map(scan_of, read(channel.client, key)))
-            found.taken.update(*map(scan_of, _taken(channel)))
+            found.taken.update(*map(scan_of, messages_taken(channel)))
             for key in keys:
                 found.queued.update(*map(scan_of, _delayed(channel.client, key)))
         elif isinstance(channel, filesystem.Channel):
             for queue in app.amqp.queues:
-                for entry in _files(Path(cast("str", channel.data_folder_in)), queue):
+                for entry in _files(channel, queue):
                     found.queued.update(scan_of(entry))
     return found
 
@@ -113,8 +113,8 @@ def _delayed(client: Any, key: str) -> Iterator[bytes]:
     yield from (entry for entry, _ in client.zscan_iter(delayed_set(key), count=CHUNK))
 
 
-def _taken(channel: Any) -> Iterator[bytes]:
-    """Yield the messages that workers have. Leave out those that should have come back."""
+def messages_taken(channel: Any) -> Iterator[bytes]:
+    """Yield the messages that workers have, of a channel of Redis. Leave out those that are overdue."""
     oldest = time.time() - channel.visibility_timeout - RESTORE_S
     index = channel.client.zrangebyscore(channel.unacked_index_key, oldest, "+inf")
     for start in range(0, len(index), CHUNK):
@@ -124,10 +124,15 @@ def _taken(channel: Any) -> Iterator[bytes]:
                 yield json.dumps(json.loads(entry)[0]).encode()
 
 
-def _files(folder: Path, queue: str) -> Iterator[bytes]:
-    for path in folder.glob("[!.]*.msg"):
-        if path.name.partition(".")[2] == f"{queue}.msg":
-            try:
-                yield path.read_bytes()
-            except FileNotFoundError:  # a worker took it
-                continue
+def messages_in_files(channel: Any, queue: str) -> list[str]:
+    """Return the names of the files of the messages in a queue, of a channel of files."""
+    folder = Path(cast("str", channel.data_folder_in))
+    return [each.name for each in folder.glob("[!.]*.msg") if each.name.partition(".")[2] == f"{queue}.msg"]
+
+
+def _files(channel: Any, queue: str) -> Iterator[bytes]:
+    for name in messages_in_files(channel, queue):
+        try:
+            yield (Path(channel.data_folder_in) / name).read_bytes()
+        except FileNotFoundError:  # a worker took it
+            continue

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
-from worker.cli.operate import doctor
+from worker.cli.operate import doctor, metrics
 from worker.cli.subprocesses import Stopped, StopRequests
 from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
 from worker.config.logs import setup_logging
@@ -69,12 +69,21 @@ def enqueue(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take scans that were erased.")] = False,
 ) -> None:
-    """Put scans into the queue. If one of the ids is wrong, none is put there."""
-    settings, _, results = _open()
+    """Put scans into the queue. If one of the ids is wrong, none is put there.
+
+    Warn if a scan has no files, or if no worker takes from the queue.
+    """
+    from worker.app import app
+    from worker.cli.prospects import warnings_about
+
+    settings, scans, results = _open()
     send = _sender()
-    for scan_id in _parse(scan_ids):
+    parsed = _parse(scan_ids)
+    for scan_id in parsed:
         announce(scan_id, settings, results, send, force=force, again=again)
         typer.echo(f"{scan_id}: queued")
+    for warning in warnings_about(app, settings.queue, scans, parsed):
+        errors.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @cli.command()
@@ -263,6 +272,7 @@ def health(
 
 
 cli.command()(doctor)
+cli.command()(_exit_on_error()(metrics))
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

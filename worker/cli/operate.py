@@ -1,4 +1,4 @@
-"""Commands for who operates workers: `doctor`."""
+"""Commands for who operates workers: `doctor`, `metrics`."""
 
 from __future__ import annotations
 
@@ -42,3 +42,19 @@ def doctor(
         examine.print_report(findings, Console())
     if not examine.is_right(findings):
         raise typer.Exit(EXIT_WRONG)
+
+
+def metrics() -> None:
+    """Print what waits and runs now, in Prometheus' text format. The workers are asked for a second.
+
+    The exit code is 2 if the broker or the ledger cannot be used.
+    """
+    from prometheus_client import generate_latest
+
+    from worker.app import app
+    from worker.metrics.exposition import registry_of
+    from worker.metrics.look import look
+
+    settings = load_settings()
+    found = look(app, settings)
+    typer.echo(generate_latest(registry_of(lambda: found, settings)).decode(), nl=False)

@@ -79,6 +79,9 @@ class Ledger(Protocol):
     def quarantine_reason(self, scan_id: ScanId) -> str | None:
         """Return why a scan is in quarantine, or None if it is not."""
 
+    def count_quarantined(self) -> int:
+        """Return the number of scans in quarantine."""
+
     def release_quarantine(self, scan_id: ScanId) -> None:
         """Forget the crashes, the failures and the quarantine of a scan."""
 

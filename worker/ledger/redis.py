@@ -119,6 +119,18 @@ class RedisLedger(Ledger):
         with _errors():
             return cast("str | None", self._client.hget(_crashes_key(scan_id), "aside"))
 
+    def count_quarantined(self) -> int:
+        found = 0
+        with _errors():
+            keys = set(self._client.scan_iter(match=_crashes_key(ScanId("*")), count=BATCH))
+            names = sorted(keys)  # SCAN may return a key twice
+            for start in range(0, len(names), BATCH):
+                with self._client.pipeline(transaction=False) as pipeline:
+                    for key in names[start : start + BATCH]:
+                        pipeline.hexists(key, "aside")
+                    found += sum(pipeline.execute())
+        return found
+
     def release_quarantine(self, scan_id: ScanId) -> None:
         with _errors():
             self._client.delete(_crashes_key(scan_id))

@@ -122,6 +122,10 @@ class SqliteLedger(Ledger):
         rows = self._execute("SELECT aside FROM deaths WHERE scan_id = ?", scan_id)
         return rows[0][0] if rows else None
 
+    def count_quarantined(self) -> int:
+        query = "SELECT count(*) FROM deaths WHERE aside IS NOT NULL AND until > ?"
+        return int(self._execute(query, self._clock())[0][0])
+
     def release_quarantine(self, scan_id: ScanId) -> None:
         with self._transaction() as tables:
             tables.execute("DELETE FROM deaths WHERE scan_id = ?", (scan_id,))

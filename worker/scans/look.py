@@ -19,6 +19,10 @@ from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable, Store
 
 log = get_logger(__name__)
 
+# A lease is QUEUE_LEASE_S, and the delay of a retry or the lifetime of a lock. One that is longer by more
+# than this was written by a machine whose clock is wrong.
+SLACK_S: Final = 3600.0
+
 DAY_S: Final = 86_400.0
 # Files that come late mostly come soon: a scan is looked at again until it has been finished for so long.
 SETTLED_S: Final = 3600.0
@@ -123,7 +127,11 @@ class Looker:
             deadline = status.lease_until.timestamp()
         else:
             deadline = status.updated_at.timestamp() + self._settings.queue_lease_s
-        if deadline > self._clock():
+        ahead_s = deadline - self._clock()
+        if ahead_s > self._settings.queue_lease_s + SLACK_S:
+            log.warning("lease_too_long", scan_id=status.scan_id, ahead_s=round(ahead_s))
+            return Look(found=(status.scan_id, False), again_at=self._next_time())
+        if ahead_s > 0:
             self._ledger.set_deadline(status.scan_id, deadline)
             return Look()
         return self._overdue_after(status.scan_id, deadline)

@@ -84,3 +84,13 @@ def test_a_worker_can_be_ended_while_it_waits(world, signum):
         worker.process.send_signal(signum)
         assert worker.process.wait(PATIENCE_S) in (0, 1)
         assert worker.alive() == []
+
+
+def test_enqueue_warns_only_while_no_worker_takes_from_the_queue(world, make_scan):
+    world.put_scan("scan", make_scan(frames=1))
+    with world.start_worker("-Q", "others") as other:
+        other.wait_for_event("queue_not_served")
+        assert "no worker answers" in world.call("worker", "enqueue", "scan").stderr
+        with world.start_worker("--hostname", "second@%h") as worker:
+            worker.wait_for_event("worker_ready")
+            assert world.call("worker", "enqueue", "scan").stderr == ""

@@ -28,8 +28,13 @@ def command(here: Path, *arguments: str, **environment: str) -> subprocess.Compl
 
 
 def test_enqueue_puts_messages_into_the_queue_and_says_so_in_the_status(here):
+    (here / "scans" / "scan-1").mkdir(parents=True)
+    (here / "scans" / "scan-1" / "scan.json").write_text("{}")
     done = command(here, "enqueue", "scan-1", "scan-2")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "scan-1: queued\nscan-2: queued\n", "")
+    assert (done.returncode, done.stdout) == (0, "scan-1: queued\nscan-2: queued\n")
+    files, worker = done.stderr.splitlines()
+    assert files == "Warning: scan-2: SCANS_URL has no files of this scan. Check the id, or upload them"
+    assert worker.startswith("Warning: no worker answers that takes scans from the queue celery; ")
     for scan_id in ("scan-1", "scan-2"):
         status = json.loads((here / "results" / scan_id / "status.json").read_text())
         assert status["status"] == "queued"
@@ -46,19 +51,19 @@ def test_enqueue_takes_all_scans_or_none(here):
     assert not (here / "results").exists()
 
 
-def test_enqueue_says_that_the_broker_is_away(here):
+def test_enqueue_says_that_the_broker_is_away(here, redis_server):
     done = command(here, "enqueue", "scan-1", CELERY_BROKER_URL="redis://:hunter2@127.0.0.1:1/0")
     assert done.returncode == 2
     assert done.stderr == "Error: Redis (REDIS_URL, or the broker's) cannot be used: ConnectionError\n"
     assert not (here / "results").exists()
-    other = {"CELERY_BROKER_URL": "amqp://guest:hunter2@127.0.0.1:1//"}
+    other = {"CELERY_BROKER_URL": "amqp://guest:hunter2@127.0.0.1:1//", "REDIS_URL": redis_server.url(9)}
     done = command(here, "enqueue", "scan-1", **other)
     assert (done.returncode, "the broker cannot be reached (CELERY_BROKER_URL)" in done.stderr) == (2, True)
 
 
 def test_enqueue_needs_no_result_store(here):
     done = command(here, "enqueue", "scan-1", CELERY_RESULT_BACKEND="redis://127.0.0.1:1/0")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, "Error" in done.stderr) == (0, "scan-1: queued\n", False)
 
 
 def test_all_that_is_wrong_with_the_settings_is_said(here):

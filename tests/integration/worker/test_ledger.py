@@ -199,6 +199,8 @@ def test_releasing_the_quarantine_forgets_the_reason_and_the_crashes(workers):
 def test_a_scan_that_never_began_can_be_quarantined(workers):
     workers.ledger.quarantine("scan", "it took too long")
     assert workers.ledger.quarantine_reason("scan") == "it took too long"
+    workers.ledger.begin("crashed-once")
+    assert workers.other.count_quarantined() == 1
     assert workers.ledger.begin("scan") == 0
 
 
@@ -235,6 +237,7 @@ STEPS: list[Callable[[Ledger], Any]] = [
     lambda ledger: ledger.end(SCAN),
     lambda ledger: ledger.quarantine(SCAN, "…"),
     lambda ledger: ledger.quarantine_reason(SCAN),
+    lambda ledger: ledger.count_quarantined(),
     lambda ledger: ledger.release_quarantine(SCAN),
     lambda ledger: ledger.set_deadline(SCAN, 1.0),
     lambda ledger: ledger.close(SCAN),

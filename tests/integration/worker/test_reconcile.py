@@ -66,6 +66,15 @@ def world(request, here) -> World:
     return World(settings, open_ledger(settings), *open_storages(settings))
 
 
+@pytest.mark.parametrize("ahead_s", [86400, 30e9])
+def test_a_lease_of_a_wrong_clock_keeps_no_lost_scan_from_being_sent(world, here, ahead_s):
+    world.put_files("scan", here, 2 * LEASE_S)
+    world.put("scan", Status.QUEUED, lease_until=world.time(ahead_s))
+    assert world.reconcile(sweep=True) == ["scan"]
+    assert abs(world.status("scan").lease_until - world.time(LEASE_S)) < timedelta(seconds=60)
+    assert world.reconcile(sweep=True) == []
+
+
 def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
     world.put("scan", Status.PROGRESS, stage="analyse", frames_done=3, attempt=2, deaths=1)
     world.ledger.set_deadline("scan", world.now - 1)

@@ -61,7 +61,7 @@ def test_fields_have_the_names_and_order_of_the_format(result):
     frame = written["frames"][0]
     assert list(frame) == [
         "order", "status", "reason", "people", "floor_height_m", "camera_angle_deg", "missing_depth",
-        "child_distance_m", "exif_orientation", "alignment", "quality", "weight", "picture",
+        "child_distance_m", "head_height_m", "exif_orientation", "alignment", "quality", "weight", "picture",
         "depth_picture", "covering", "timings_ms",
     ]  # fmt: skip
     someone = frame["people"][0]

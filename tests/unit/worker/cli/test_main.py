@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from worker.cli import main as cli
+from worker.cli import prospects
 from worker.config.settings import Settings, read_settings
 from worker.config.urls import url_of_folder
 from worker.keys import ScanId
@@ -89,12 +90,13 @@ def sent(settings, monkeypatch) -> list[dict[str, object]]:
     """The messages that were sent."""
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(cli, "_sender", lambda: sent.append)
+    monkeypatch.setattr(prospects, "warnings_about", lambda *_: ["nobody works"])
     return sent
 
 
 def test_a_scan_that_is_forced_is_pardoned_and_says_so(settings, sent):
     open_ledger(settings).quarantine(SCAN, "poison: …")
-    assert call("enqueue", "scan", "--force") == (0, "scan: queued\n")
+    assert call("enqueue", "scan", "--force") == (0, "scan: queued\nWarning: nobody works\n")
     assert sent == [{"scan_id": "scan", "force": True}]
     assert open_ledger(settings).quarantine_reason(SCAN) is None
 

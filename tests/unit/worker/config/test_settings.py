@@ -33,6 +33,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
+        "LIMITS": ("limits", "production"),
         "FLIP_TEST": ("flip_test", True),
         "BATCH_SIZE": ("batch_size", 64),
     }

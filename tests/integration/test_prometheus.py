@@ -1,0 +1,68 @@
+"""The configuration for Prometheus, checked by its own tool; each alert fires on the numbers it is for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
+QUIET = {
+    'up{job="pose-worker"}': 1,
+    "pose_beat_seen": 1,
+    "pose_oldest_waiting_seconds": 60,
+    'pose_waiting_scans{place="arrivals"}': 3,
+    "pose_processes": 2,
+    'pose_dead_entries{list="queue"}': 0,
+    "pose_quarantined_scans": 0,
+}
+WRONG = {
+    "PoseMetricsMissing": {'up{job="pose-worker"}': 0},
+    "PoseBeatMissing": {"pose_beat_seen": 0},
+    "PoseOldestScanWaits": {"pose_oldest_waiting_seconds": 1000},
+    "PoseNoWorker": {"pose_processes": 0},
+    "PoseDeadEntries": {'pose_dead_entries{list="queue"}': 1},
+    "PoseScansInQuarantine": {"pose_quarantined_scans": 1},
+}
+
+
+def promtool(*arguments: str) -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not installed: apt install prometheus")
+    done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_the_configuration():
+    promtool("check", "config", str(DEPLOY / "prometheus.yml"))
+
+
+def test_each_alert_has_numbers_that_it_is_for():
+    (group,) = YAML(typ="safe").load(DEPLOY / "alerts.yml")["groups"]
+    assert {rule["alert"] for rule in group["rules"]} == set(WRONG)
+
+
+def test_each_alert_fires_alone_and_none_on_a_quiet_day(tmp_path):
+    def case(change: Mapping[str, float], firing: str | None) -> dict[str, object]:
+        series = [{"series": name, "values": f"{value}x20"} for name, value in {**QUIET, **change}.items()]
+        expected = [
+            {
+                "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)',
+                "eval_time": "15m",
+                "exp_samples": [{"labels": "{}", "value": int(name == firing)}],
+            }
+            for name in WRONG
+        ]
+        return {"interval": "1m", "input_series": series, "promql_expr_test": expected}
+
+    cases = [case({}, None), *(case(change, name) for name, change in WRONG.items())]
+    rules = {"rule_files": [str(DEPLOY / "alerts.yml")], "evaluation_interval": "1m", "tests": cases}
+    path = tmp_path / "rules.json"  # JSON is YAML
+    path.write_text(json.dumps(rules))
+    promtool("test", "rules", str(path))

@@ -1,0 +1,1 @@
+"""Numbers about scans and workers, in Prometheus' text format."""
