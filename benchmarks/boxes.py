@@ -1,8 +1,8 @@
 """Measure whom the detector loses if it does not see every frame: `python benchmarks/boxes.py [--scans 24]`.
 
-Rendered scans of nine frames, with the real depth network, and with a detector and an HRNet that know the
-truth. So the numbers tell how often the detector runs, who is lost, and how well the carried boxes fit. They
-do not tell how much HRNet's keypoints depend on a box.
+Rendered scans of nine frames, half of them with a helper in six of the frames. The depth network is the
+real one; detector and HRNet know the truth. So the numbers tell how often the detector runs, who is lost, and
+how well the carried boxes fit. They do not tell how much HRNet's keypoints depend on a box.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ class Truth:
         found = []
         for picture, own in zip(pictures, boxes, strict=True):
             true, points = self._boxes(picture), self._points(picture)
-            fits = np.array([[overlap(box, each) for each in true] for box in own]).reshape(len(own), -1)
-            best = fits.argmax(axis=1) if len(true) and len(own) else np.zeros(0, int)
-            self.overlaps += fits.max(axis=1).tolist() if len(best) else []
-            scores = np.full((len(best), kp.COUNT), 0.95)
-            found.append((np.array([points[i] for i in best]).reshape(-1, kp.COUNT, 2), scores))
+            if not len(true) or not len(own):
+                found.append((np.zeros((len(own), kp.COUNT, 2)), np.zeros((len(own), kp.COUNT))))
+                continue
+            fits = np.array([[overlap(box, each) for each in true] for box in own])
+            self.overlaps += fits.max(axis=1).tolist()
+            keypoints = np.array([points[i] for i in fits.argmax(axis=1)])
+            found.append((keypoints, np.full((len(own), kp.COUNT), 0.95)))
         return found
 
     def _points(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
@@ -92,7 +94,8 @@ def main(scans: Annotated[int, typer.Option(min=1, help="Rendered scans.")] = 24
         posture = POSTURES[i % 2]
         frames, people = [], []
         for order in range(FRAMES):
-            rendering = render(FIRST_SEED + i, posture, SIZE, frame=order)
+            helped = i % 4 >= 2 and (order // 3) % 3 != i % 3
+            rendering = render(FIRST_SEED + i, posture, SIZE, frame=order, second_person=helped)
             picture = np.full((SIZE[1], SIZE[0], 3), order, np.uint8)
             picture[..., 1] = 0
             picture[0, 0, 1] = 255

@@ -33,9 +33,11 @@ from pose.evaluation.harness import (
     to_frame,
     torso_length,
 )
+from pose.evaluation.real import measure_real
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
 
 MAX_ERROR: Final = 0.2  # torso lengths
+SMALL_ERROR: Final = 0.1
 _GROUPS: Final[dict[str, tuple[int, ...]]] = {
     "head": kp.HEAD,
     "shoulders": (5, 6),
@@ -53,6 +55,7 @@ class Tally:
 
     Attributes:
         right, visible: (17,) frames in which a keypoint was found in the right place, and was visible.
+        exact: (17,) the same within `SMALL_ERROR`.
         posture_right: scans whose posture was classified correctly.
         unused: scans without a usable frame.
         found: frames in which a person was found.
@@ -64,6 +67,7 @@ class Tally:
 
     right: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
     visible: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
+    exact: NDArray[np.int64] = field(default_factory=lambda: np.zeros(17, np.int64))
     scans: int = 0
     posture_right: int = 0
     unused: int = 0
@@ -111,6 +115,7 @@ def _tally_frame(tally: Tally, frame: pose.Frame, rendering: Rendering, people: 
     errors = [np.linalg.norm(person.keypoints - truth, axis=1) for person in people]
     nearest = min(range(len(people)), key=lambda i: float(np.median(errors[i])))
     tally.right += visible & (errors[nearest] < MAX_ERROR * torso_length(truth))
+    tally.exact += visible & (errors[nearest] < SMALL_ERROR * torso_length(truth))
     tally.scores.append(people[nearest].score)
 
 
@@ -119,6 +124,7 @@ def report(tally: Tally) -> dict[str, Any]:
     return {
         "scans": tally.scans,
         "pck_0.2": share(tally.right.sum(), tally.visible.sum()),
+        "pck_0.1": share(tally.exact.sum(), tally.visible.sum()),
         "pck_by_group": {
             name: share(tally.right[list(group)].sum(), tally.visible[list(group)].sum())
             for name, group in _GROUPS.items()
@@ -164,6 +170,7 @@ def evaluate(estimator: pose.Estimator, scans: int, rooms: int, *, careful: bool
         "careful": careful,
         **{posture: report(tally) for posture, tally in tallies.items()},
         "pck_0.2": share(sum(t.right.sum() for t in both), sum(t.visible.sum() for t in both)),
+        "pck_0.1": share(sum(t.exact.sum() for t in both), sum(t.visible.sum() for t in both)),
         "posture_right": share(sum(t.posture_right for t in both), scans),
         "empty": empty_rooms(estimator, rooms, careful=careful),
     }
@@ -177,10 +184,16 @@ def main(
     careless: Careless = False,
     weights: Weights = None,
     plush: Annotated[Path | None, typer.Option(help="A scan without people, as the plush dog's.")] = None,
+    real: Annotated[
+        Path | None, typer.Option(help="Only measure on real scans: a folder of them with truth.json.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Measure the depth network on held-out rendered scans and print the report as JSON."""
     estimator = load_depth_network(weights, device)
+    if real is not None:
+        print_report(measure_real(estimator, real))
+        return
     found = evaluate(estimator, scans, rooms, careful=not careless)
     if plush is not None:
         found["plush_people"] = [len(each) for each in estimator.estimate(pose.read_scan(plush).frames)]

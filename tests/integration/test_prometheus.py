@@ -66,3 +66,37 @@ def test_each_alert_fires_alone_and_none_on_a_quiet_day(tmp_path):
     path = tmp_path / "rules.json"  # JSON is YAML
     path.write_text(json.dumps(rules))
     promtool("test", "rules", str(path))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "running", "replicas"),
+    [
+        ({}, 0, 0),
+        ({"arrivals": 1}, 0, 1),  # one announced scan wakes the first worker
+        ({"settling": 1}, 0, 1),
+        ({"delayed": 1}, 0, 1),
+        ({"list": 5, "unacked": 2}, 1, 2),
+        ({"list": 100, "delayed": 1}, 0, 26),
+    ],
+)
+def test_keda_scales_from_zero_by_all_that_waits(tmp_path, waiting, running, replicas):
+    # The query of docs/deployment.md, and ceil(value / threshold), by which Kubernetes' autoscaler decides.
+    query = "sum(pose_waiting_scans) + sum(pose_running_scans)"
+    assert query in (DEPLOY.parents[1] / "docs" / "deployment.md").read_text()
+    places = ("list", "delayed", "unacked", "arrivals", "settling")
+    counts = {f'pose_waiting_scans{{place="{place}"}}': waiting.get(place, 0) for place in places}
+    counts["pose_running_scans"] = running
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{count}x5"} for name, count in counts.items()],
+        "promql_expr_test": [
+            {
+                "expr": f"ceil(({query}) / 4)",
+                "eval_time": "2m",
+                "exp_samples": [{"labels": "{}", "value": replicas}],
+            }
+        ],
+    }
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps({"rule_files": [], "tests": [test]}))
+    promtool("test", "rules", str(path))
