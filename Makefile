@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift stature train train-stature pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,8 +76,14 @@ reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan, to set the limits of the drift alarm
 	$(BIN)/python -m pose.evaluation.drift $(ARGS)
 
+stature: $(RUNTIME) ## Measure the stature on rendered scans (ARGS="--real FOLDER": on real ones, whose truth.json tells it)
+	$(BIN)/python -m pose.evaluation.stature $(ARGS)
+
 train: $(RUNTIME) ## Train the shipped model again, on rendered people, into train/new
 	$(BIN)/python -m pose.training.train $(or $(ARGS),train/new)
+
+train-stature: $(RUNTIME) ## Train the network of the stature again, into train/stature
+	$(BIN)/python -m pose.training.stature $(or $(ARGS),train/stature)
 
 pictures: $(RUNTIME) ## Render the README's pictures again
 	$(BIN)/python docs/make_pictures.py

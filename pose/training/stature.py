@@ -111,10 +111,11 @@ def _validation(network: StatureNetwork, samples: StatureSamples, rows: NDArray[
     lines = [f"within three scales {inside.round(3)}"]
     for careful in (True, False):
         for lying in (False, True):
-            which = (samples.facts[rows, 1] == careful) & (samples.facts[rows, 2] == lying)
-            median = np.median(np.abs(error[which]), axis=0).round(2)
-            name = f"{'careful' if careful else 'careless'} {'lying' if lying else 'standing'}"
-            lines.append(f"{name} {median} p90 {np.percentile(np.abs(error[which]), 90, axis=0).round(2)}")
+            which = np.abs(error[(samples.facts[rows, 1] == careful) & (samples.facts[rows, 2] == lying)])
+            if which.size:
+                name = f"{'careful' if careful else 'careless'} {'lying' if lying else 'standing'}"
+                median, most = (np.percentile(which, share, axis=0).round(2) for share in (50, 90))
+                lines.append(f"{name} {median} cm, p90 {most}")
     return "; ".join(lines)
 
 

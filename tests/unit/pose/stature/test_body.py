@@ -18,7 +18,7 @@ from tests.support.rendered import whole_child
 
 
 @cache
-def seen(posture: str) -> BodyView:
+def seen(posture):
     """The body of a rendered child whose true keypoints are known."""
     truth = whole_child(posture)
     person = truth.people[0]
@@ -28,13 +28,13 @@ def seen(posture: str) -> BodyView:
     return body
 
 
-def true_crown(posture: str) -> np.ndarray:
+def true_crown(posture):
     frame, middle, radii = whole_child(posture).true_people[0].head
     along = seen(posture).along
     return middle + np.linalg.norm(frame.T @ along * radii) * along
 
 
-def centre(posture: str) -> np.ndarray:
+def centre(posture):
     start = seen(posture).first_centre()
     assert start is not None
     found = seen(posture).on_surface(start)

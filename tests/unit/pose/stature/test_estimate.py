@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pose.lifting.lift import lift_in_view
 from pose.lifting.skeleton import Skeleton
-from pose.stature.estimate import estimate_stature, frame_stature
+from pose.stature import estimate
 from tests.support.rendered import Rendered, whole_child
+
+
+def estimate_stature(*arguments):
+    return estimate.estimate_stature(*arguments)
 
 
 class Fixed:
@@ -43,7 +48,8 @@ def test_the_crown_is_where_the_model_says_and_the_stature_is_its_height_and_the
 def test_keypoints_of_a_picture_give_the_same_as_a_skeleton():
     truth = whole_child()
     someone = truth.people[0]
-    found = frame_stature(truth.frame.view, someone.keypoints, someone.scores, 0.0, Fixed())
+    model: Any = Fixed()
+    found: Any = estimate.frame_stature(truth.frame.view, someone.keypoints, someone.scores, 0.0, model)
     same = estimate_stature(truth.frame.depthmap, skeleton_of(truth), False, Fixed())
     assert found.stature == same.stature
 
