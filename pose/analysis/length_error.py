@@ -3,7 +3,7 @@
 What is known of a frame (its flags, how far beyond the limits it is, how well the skeleton agrees with
 itself) predicts the size of its error: the logarithm of the expected error is linear in these features
 (Harvey, "Estimating regression models with multiplicative heteroscedasticity", 1976). Frames are combined by
-a median weighted by the inverse square of that size. The interval is the 95 % interval of split conformal
+a median weighted by the inverse square of that size. The interval is the 95 % interval of conformal
 prediction (Lei et al., "Distribution-free predictive inference for regression", 2018): the errors of rendered
 scans, divided by their expected size, are sorted, and the middle 95 % of them are taken.
 
@@ -33,16 +33,17 @@ from pose.results import Estimate
 
 FILE: Final = "length-error.json"
 FEATURES: Final = (
-    "pitch", "far", "near", "missing_depth", "low_score", "hidden", "sides", "proportions", "lying",
+    "pitch", "far", "near", "missing_depth", "low_score", "hidden", "sides", "bent", "trunk",
+    "proportions", "lying",
 )  # fmt: skip
-# Of 1300 rendered frames with an expected error above this, half are more than 20 % off: an adult instead of
-# the child, or nobody.
+# Half of the rendered frames with an expected error above this are more than a fifth off: such a frame
+# shows an adult instead of the child, or hardly anything of it.
 SAYS_NOTHING: Final = 0.2
 _SURE_SCORE: Final = 2.0  # in units of the estimator's `min_score`: a higher mean score says no more
 _SHORTEST: Final = 0.01  # metres; its logarithm is taken
 _CHAINS: Final = (kp.LEFT_CHAIN, kp.RIGHT_CHAIN)
 # A feature counts up to this value. No rendered frame is farther out, so nothing is known there.
-_MOST: Final = (4.0, 1.5, 3.0, 0.6, 1.0, 4.0, 0.4, 0.4, 1.0)
+_MOST: Final = (4.0, 1.5, 3.0, 0.6, 1.0, 4.0, 0.4, 0.4, 0.5, 0.4, 1.0)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ class Evidence:
         features: what tells how far off it may be, in the order of `FEATURES`: tens of degrees and metres
             beyond the limits of camera angle and distance (near: tenths of a metre), missing depth as a share
             beyond its limit, how far the score is below a sure one, the number of hidden joints of the better
-            chain, the relative difference between left and right, that between the length and the one that is
-            usual with these bones, and 1 for a body that lies.
+            chain, the relative difference between left and right, between the chain and the straight line
+            from eye to ankle, between the trunk as a share of the legs and the usual share, and between the
+            length and the one that is usual with these bones; and 1 for a body that lies.
     """
 
     length: float
@@ -88,6 +90,12 @@ def evidence_of(
     beyond = 0.0 if angle is None or lies else max(low - angle, angle - high)
     length, (left, right) = max(skeleton.reliable_length, _SHORTEST), skeleton.lengths()
     chain = min(_CHAINS, key=lambda each: int((~skeleton.observed[list(each)]).sum()))
+    # Of the middles of both sides: eyes, hips, knees, ankles.
+    middle = skeleton.joints[np.array(_CHAINS)].mean(axis=0)
+    above, *below = np.linalg.norm(np.diff(middle, axis=0), axis=1).tolist()
+    straight = float(np.linalg.norm(middle[0] - middle[-1]))
+    build = fit_build(skeleton.joints, skeleton.observed)
+    usual_above, usual_legs = build["trunk"] + build["neck"], build["thigh"] + build["shank"]
     sure = _SURE_SCORE * (limits.min_score or 1.0)
     values = (
         beyond / 10,
@@ -96,8 +104,10 @@ def evidence_of(
         missing - limits.max_missing,
         1 - score / min(sure, 1.0),
         float((~skeleton.observed[list(chain)]).sum()),
-        abs(float(np.log(max(left, _SHORTEST) / max(right, _SHORTEST)))),
-        abs(float(np.log(length / _usual_length(skeleton)))),
+        abs(_log_ratio(left, right)),
+        _log_ratio(above + sum(below), straight),
+        abs(_log_ratio(above, sum(below)) - _log_ratio(usual_above, usual_legs)),
+        abs(_log_ratio(length, usual_above + usual_legs)),
         float(lies),
     )
     return Evidence(
@@ -105,10 +115,8 @@ def evidence_of(
     )
 
 
-def _usual_length(skeleton: Skeleton) -> float:
-    """Return the usual length of the chain from eye to ankle for a body with the observed bones."""
-    build = fit_build(skeleton.joints, skeleton.observed)
-    return build["thigh"] + build["shank"] + build["trunk"] + build["neck"]
+def _log_ratio(a: float, b: float) -> float:
+    return float(np.log(max(a, _SHORTEST) / max(b, _SHORTEST)))
 
 
 @dataclass(frozen=True)

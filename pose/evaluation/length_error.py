@@ -12,7 +12,7 @@ ankle changes a little with its pose. Scans in which no frame shows exactly one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -40,7 +40,7 @@ KINDS: Final = ("careful", "careless", "varied")
 FIRST_SEED: Final = 200_000  # of the scans that the constants are from
 FIRST_CHECKED: Final = 400_000  # of those that they are checked with
 COVERED: Final = 0.95
-_INTERVAL_SHARE: Final = 0.5  # of the scans give the quantiles; the others give all other constants
+_FOLDS: Final = 5  # parts of the scans, see `fit`
 _STEPS: Final = 100  # of Newton's method, which needs about 20
 _DAMPING: Final = 1e-6
 _RIDGE: Final = 1e-3  # keeps coefficients of what hardly any scan shows near 0
@@ -89,27 +89,37 @@ def fit(scans: Sequence[Measured], measured: str) -> ErrorModel:
     """Return the model of errors of measured scans.
 
     The coefficients of frames and of scans are those of the greatest likelihood, if errors have a Laplace
-    distribution: that of few large errors. The quantiles are from scans that gave none of them.
+    distribution: that of few large errors. The quantiles are of errors that are divided by the size which the
+    other scans, without these, let expect (Vovk, "Cross-conformal predictors", 2015).
     """
-    number = round(len(scans) * (1 - _INTERVAL_SHARE))
-    first, second = scans[:number], scans[number:]
-    features = np.array([frame.features for scan in first for frame in scan.frames])
-    lengths = np.array([frame.length for scan in first for frame in scan.frames])
-    truths = np.array([length for scan in first for length in scan.true_lengths])
-    constant, *coefficients = fit_scale(_with_constant(features), np.log(truths / lengths), smallest=0.0)
-    model = ErrorModel(constant, tuple(coefficients), (0.0, 1.0, 0.0), (-1.0, 1.0), measured)
-    facts, errors = _errors(model, first)
-    a, b, c = fit_scale(facts, errors, smallest=0.0)
-    facts, errors = _errors(model, second)
-    ratios = np.sort(errors / np.exp(facts @ (a, b, c)))
+    ratios = np.concatenate([_ratios(scans, fold) for fold in range(_FOLDS)])
     low, high = conformal_interval(ratios, COVERED)
+    model = _fit_sizes(scans)
     return ErrorModel(
-        round(constant, 4),
-        tuple(round(each, 4) for each in coefficients),
-        (round(a, 4), round(b, 4), round(c, 4)),
+        round(model.constant, 4),
+        tuple(round(each, 4) for each in model.coefficients),
+        (round(model.scan[0], 4), round(model.scan[1], 4), round(model.scan[2], 4)),
         (round(low, 4), round(high, 4)),
         measured,
     )
+
+
+def _ratios(scans: Sequence[Measured], fold: int) -> NDArray[np.float64]:
+    """Return the errors of the scans of a fold, divided by their expected size."""
+    model = _fit_sizes([scan for number, scan in enumerate(scans) if number % _FOLDS != fold])
+    facts, errors = _errors(model, scans[fold::_FOLDS])
+    return np.asarray(errors / np.exp(facts @ model.scan))
+
+
+def _fit_sizes(scans: Sequence[Measured]) -> ErrorModel:
+    """Return a model of errors of which only the interval is not measured."""
+    features = np.array([frame.features for scan in scans for frame in scan.frames])
+    lengths = np.array([frame.length for scan in scans for frame in scan.frames])
+    truths = np.array([length for scan in scans for length in scan.true_lengths])
+    constant, *coefficients = fit_scale(_with_constant(features), np.log(truths / lengths), smallest=0.0)
+    model = ErrorModel(constant, tuple(coefficients), (0.0, 1.0, 0.0), (-1.0, 1.0), "")
+    a, b, c = fit_scale(*_errors(model, scans), smallest=0.0)
+    return replace(model, scan=(a, b, c))
 
 
 def _with_constant(features: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 
 import pytest
+import torch  # noqa: F401  its import starts ldconfig, and no test may start a process
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
 
 OPEN: Final = "pose:open"
+_CRASHES: Final = "pose:deaths:"
 CURSORS: Final = "pose:cursors"
 
 # Each script compares and changes in one step: between two steps a lock could end, and another process could
@@ -122,7 +123,7 @@ class RedisLedger(Ledger):
     def count_quarantined(self) -> int:
         found = 0
         with _errors():
-            keys = set(self._client.scan_iter(match=_crashes_key(ScanId("*")), count=BATCH))
+            keys = set(self._client.scan_iter(match=f"{_CRASHES}*", count=BATCH))
             names = sorted(keys)  # SCAN may return a key twice
             for start in range(0, len(names), BATCH):
                 with self._client.pipeline(transaction=False) as pipeline:
@@ -245,7 +246,7 @@ def _cancel_key(scan_id: ScanId) -> str:
 
 
 def _crashes_key(scan_id: ScanId) -> str:
-    return f"pose:deaths:{scan_id}"
+    return f"{_CRASHES}{scan_id}"
 
 
 @contextmanager

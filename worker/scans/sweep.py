@@ -198,8 +198,9 @@ class Sweep:
             yield name, self._scan(name, files)
 
     def _scan(self, name: str, files: Files) -> list[tuple[ScanId, Files]]:
-        fits = len(files) <= self._settings.max_scan_files
-        return [(ScanId(name), files)] if fits and self._is_scan(name) else []
+        if len(files) > self._settings.max_scan_files or not self._is_scan(name):
+            return []
+        return [(scan_id, files) for scan_id in scan_ids_in([name])]
 
     def _is_scan(self, name: str) -> bool:
         return SCAN_ID.fullmatch(name) is not None and name != self._no_scan

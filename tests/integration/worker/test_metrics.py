@@ -5,29 +5,19 @@ from __future__ import annotations
 import time
 
 import pytest
-from celery import Celery
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-import worker.app  # noqa: F401  its transports
+from tests.support.celery_app import celery_app
 from tests.support.running import World
 from worker.broker.dead_letters import add_dead_letter
-from worker.config.celery import celery_config, make_folders
-from worker.config.settings import Settings, read_settings
+from worker.config.settings import read_settings
 from worker.keys import ScanId
 from worker.ledger.base import BEAT
 from worker.ledger.opening import open_ledger
 from worker.metrics.exposition import registry_of
 from worker.metrics.look import Place, look
 from worker.queue import NAME, SENT_AT, message, sender
-
-
-def made(settings: Settings) -> Celery:
-    make_folders(settings)
-    app = Celery("of-the-tests", set_as_current=False)
-    app.config_from_object(celery_config(settings))
-    app.backend_cls = "disabled"
-    return app
 
 
 def samples(text: str) -> dict[tuple[str, str], float]:
@@ -41,7 +31,7 @@ def samples(text: str) -> dict[tuple[str, str], float]:
 def test_each_place_is_counted_and_the_oldest_has_its_age(here, redis_server):
     (url,) = redis_server.emptied(8)
     settings = read_settings(broker_url=url, arrivals_list="pose:arrivals")
-    app = made(settings)
+    app = celery_app(settings)
     empty = look(app, settings)
     assert (sum(empty.waiting.values()), empty.oldest_s, empty.load, empty.beat_seen) == (0, 0.0, 0.0, False)
     send = sender(app)
@@ -75,7 +65,7 @@ def test_each_place_is_counted_and_the_oldest_has_its_age(here, redis_server):
 def test_messages_of_other_programs_alone_have_no_age(here, redis_server):
     (url,) = redis_server.emptied(8)
     settings = read_settings(broker_url=url)
-    app = made(settings)
+    app = celery_app(settings)
     app.send_task(NAME, kwargs={"scan_id": "foreign"})
     app.send_task(NAME, kwargs={"scan_id": "liar"}, headers={SENT_AT: "yesterday"})
     found = look(app, settings)

@@ -6,11 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from celery import Celery
 
-import worker.app  # noqa: F401  its transports
+from tests.support.celery_app import celery_app
 from worker.broker.waiting import waiting_scans
-from worker.config.celery import celery_config, make_folders
 from worker.config.settings import Settings, read_settings
 from worker.keys import ScanId
 from worker.ledger.opening import open_ledger
@@ -19,14 +17,6 @@ from worker.scans.reconcile import reconcile
 from worker.storage.opening import open_storages
 
 LEASE_S = 900.0
-
-
-def made(settings: Settings) -> Celery:
-    make_folders(settings)
-    app = Celery("of-the-tests", set_as_current=False)
-    app.config_from_object(celery_config(settings))
-    app.backend_cls = "disabled"
-    return app
 
 
 @pytest.fixture(params=["file", "redis"])
@@ -40,7 +30,7 @@ def settings(request, here) -> Settings:
 
 def test_the_scans_in_the_queue_are_found_whoever_sent_them(settings, monkeypatch):
     monkeypatch.setattr("worker.broker.waiting.CHUNK", 10)
-    app = made(settings)
+    app = celery_app(settings)
     send = sender(app)
     for number in range(35):
         send(message(ScanId(f"scan-{number}")))
@@ -58,7 +48,7 @@ def test_the_scans_in_the_queue_are_found_whoever_sent_them(settings, monkeypatc
 
 
 def test_a_message_for_later_is_found(settings):
-    app = made(settings)
+    app = celery_app(settings)
     if not settings.broker_url.startswith("redis"):
         pytest.skip("other brokers give it to a worker at once")
     app.send_task("worker.process_scan", kwargs={"scan_id": "later"}, countdown=600)
@@ -68,7 +58,7 @@ def test_a_message_for_later_is_found(settings):
 def test_an_entry_that_is_no_message_hides_no_scan(settings):
     if not settings.redis_url:
         pytest.skip("anybody can write to a Redis list")
-    app = made(settings)
+    app = celery_app(settings)
     sender(app)(message(ScanId("scan")))
     with app.connection() as connection:
         connection.default_channel.client.lpush("celery", "no message", "[1]", '{"body": 3}', b"\xff")
@@ -78,7 +68,7 @@ def test_an_entry_that_is_no_message_hides_no_scan(settings):
 def test_a_message_that_a_worker_has_is_taken_until_it_should_have_come_back(settings):
     if not settings.redis_url:
         pytest.skip("the embedded broker keeps no message that was taken")
-    app = made(settings)
+    app = celery_app(settings)
     sender(app)(message(ScanId("scan")))
     with app.connection() as connection:
         channel: Any = connection.default_channel
@@ -95,7 +85,7 @@ def test_of_20000_overdue_scans_those_that_wait_are_not_sent_again(settings):
     """Quick, and without a duplicate."""
     if not settings.redis_url:
         pytest.skip("20000 files take their time")
-    app = made(settings)
+    app = celery_app(settings)
     scans, results = open_storages(settings)
     ledger = open_ledger(settings)
     sender(app)(message(ScanId("scan-0")))

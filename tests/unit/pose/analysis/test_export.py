@@ -66,6 +66,14 @@ def test_a_csv_has_one_row_per_person_and_frame():
     assert float(rows[0]["nose_u"]) == someone.keypoints[kp.NOSE].u
     assert float(rows[0]["time_ms"]) > 0
     assert rows[1]["left_hip_y"] == ""
+    estimate = results[0].body_length_estimate_m
+    assert estimate is not None and someone.body_length_estimate_m is not None
+    assert float(rows[0]["scan_body_length_low_m"]) == estimate.low
+    assert float(rows[0]["body_length_high_m"]) == someone.body_length_estimate_m.high
+    assert float(rows[0]["weight"]) == results[0].frames[0].weight > 0
+    assert rows[0]["depth_picture"] == "one/frames/0/depth.png"
+    told = ("verdict", "verdict_reasons", "frames_used", "body_length_low_m")
+    assert [rows[1][name] for name in told] == ["repeat", "several_persons", "0", ""]
 
 
 def test_a_frame_without_people_has_a_row_too():

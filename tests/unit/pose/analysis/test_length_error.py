@@ -1,59 +1,109 @@
-from __future__ import annotations
+"""How far off a body length may be."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import pose
+from pose import QualityLimits
+from pose.analysis.body import measure_body
 from pose.analysis.length_error import FEATURES, SAYS_NOTHING, ErrorModel, Evidence, error_model, to_json
+from tests.support.rendered import with_face
 
-GOOD = Evidence(0.8, (0.0,) * len(FEATURES))
-
-
-def faulty(name: str, amount: float = 1.0, length: float = 0.8) -> Evidence:
-    return Evidence(length, tuple(amount if each == name else 0.0 for each in FEATURES))
+LIMITS = QualityLimits(min_score=0.35)
+MODEL = error_model()
 
 
-def test_a_frame_without_faults_has_the_full_weight():
-    assert error_model().weight(GOOD) == 1.0
+def evidence(length=0.8, **features):
+    return Evidence(length, tuple(features.get(name, 0.0) for name in FEATURES))
+
+
+@pytest.fixture(scope="module")
+def body():
+    return body_of(with_face())
+
+
+def body_of(truth, frame=None, limits=LIMITS, **changes):
+    frame, someone = frame or truth.frame, truth.people[0]
+    skeleton = pose.lift(frame.depthmap, someone.keypoints, someone.scores, frame.picture_size)
+    return measure_body(frame, someone, replace(skeleton, **changes), limits)
+
+
+def named(body):
+    return dict(zip(FEATURES, body.evidence.features, strict=True))
+
+
+def test_a_frame_that_keeps_all_limits_has_no_feature_of_a_limit(body):
+    assert body is not None
+    features = named(body)
+    assert [features[name] for name in ("pitch", "far", "near", "missing_depth", "low_score")] == [0.0] * 5
+    assert features["lying"] == 0
+    assert body.evidence.length == pytest.approx(body.skeleton.reliable_length)
+
+
+def test_what_is_beyond_a_limit_counts_by_how_far_it_is():
+    truth = with_face()
+    angle = truth.frame.depthmap.camera_angle_deg or 0.0
+    far = body_of(truth, limits=replace(LIMITS, distance=(0.1, 0.6)))
+    assert named(far)["far"] == pytest.approx(far.distance - 0.6)
+    near = body_of(truth, limits=replace(LIMITS, distance=(far.distance + 0.1, 4.0)))
+    assert named(near)["near"] == pytest.approx(1.0)
+    level = body_of(truth, limits=replace(LIMITS, camera_angle=(angle + 5, angle + 6)))
+    assert named(level)["pitch"] == pytest.approx(0.5)
+
+
+def test_hidden_joints_of_the_better_chain_and_a_skeleton_that_contradicts_itself_count():
+    truth = with_face()
+    joints = body_of(truth).skeleton.joints.copy()
+    observed = np.ones(17, bool)
+    observed[[11, 13, 14]] = False  # both knees, and the left hip
+    assert named(body_of(truth, observed=observed))["hidden"] == 1
+    joints[15] += (0, -0.2, 0)
+    crooked = named(body_of(truth, joints=joints))
+    assert crooked["sides"] > 0.1
+    joints[11:13] += (0.25, 0, 0)
+    assert named(body_of(truth, joints=joints))["bent"] > crooked["bent"] + 0.05
+
+
+def test_a_body_of_coinciding_joints_has_finite_features():
+    joints = np.zeros((17, 3))
+    assert np.isfinite(body_of(with_face(), joints=joints).evidence.features).all()
+    assert np.isfinite(MODEL.estimate([evidence(0.01)]).half_width)
 
 
 @pytest.mark.parametrize("name", FEATURES)
-def test_no_fault_gives_a_frame_more_weight(name):
-    assert error_model().weight(faulty(name, 0.1)) <= 1.0
+def test_no_feature_makes_a_frame_better(name):
+    worse = evidence(**{name: 0.1})
+    assert MODEL.expected_error(worse) >= MODEL.expected_error(evidence())
+    assert MODEL.weight(worse) <= MODEL.weight(evidence()) == 1
+    assert MODEL.estimate([worse]).half_width >= MODEL.estimate([evidence()]).half_width
 
 
-def test_a_frame_says_nothing_if_its_expected_error_is_too_large():
-    bad = faulty("far", 1.5)
-    assert error_model().expected_error(bad) > SAYS_NOTHING
-    assert error_model().weight(bad) == 0.0
+def test_a_frame_that_says_nothing_has_no_weight():
+    poor = evidence(hidden=4, low_score=1.0, sides=0.4, proportions=0.4)
+    assert MODEL.expected_error(poor) > SAYS_NOTHING
+    assert MODEL.weight(poor) == 0
 
 
-def test_a_faulty_frame_moves_the_length_less_than_a_good_one():
-    frames = [GOOD, GOOD, faulty("far", 0.5, length=1.2)]
-    assert error_model().estimate(frames).value == pytest.approx(0.8)
+def test_the_interval_widens_with_the_spread_of_the_frames():
+    alike = MODEL.estimate([evidence(0.8), evidence(0.8), evidence(0.8)])
+    apart = MODEL.estimate([evidence(0.7), evidence(0.8), evidence(0.9)])
+    assert alike.value == apart.value == pytest.approx(0.8)
+    assert apart.half_width > alike.half_width
 
 
-def test_the_interval_holds_the_value_and_widens_with_faults():
-    narrow, wide = (error_model().estimate([each]) for each in (GOOD, faulty("pitch", 3.0)))
-    for each in (narrow, wide):
-        assert each.low <= each.value <= each.high
-    assert wide.half_width > narrow.half_width
+def test_the_interval_holds_a_value_that_is_not_the_weighted_median():
+    estimate = MODEL.estimate([evidence(0.8), evidence(1.0)], 0.9)
+    assert estimate.value == 0.9
 
 
-def test_a_given_value_replaces_the_median():
-    assert error_model().estimate([GOOD], 0.7).value == 0.7
-
-
-def test_the_file_has_all_constants():
-    model = error_model()
-    facts = json.loads(to_json(model))
-    read = ErrorModel(
-        facts["constant"],
-        tuple(facts["coefficients"][name] for name in FEATURES),
-        tuple(facts["scan"]),
-        tuple(facts["interval"]),
-        facts["measured"],
-    )
-    assert read == model
-    assert np.min(model.coefficients) >= 0
+def test_the_file_of_constants_is_that_of_the_model():
+    assert error_model() == MODEL
+    facts = json.loads(to_json(MODEL))
+    assert list(facts["coefficients"]) == list(FEATURES)
+    assert all(value >= 0 for value in facts["coefficients"].values())
+    assert isinstance(MODEL, ErrorModel)
+    low, high = MODEL.interval
+    assert low < 0 < high

@@ -226,14 +226,13 @@ def test_with_strict_limits_the_posture_has_half_the_confidence_if_no_frame_keep
 
 def test_a_frame_outside_the_limits_counts_less_and_its_scan_says_what_to_do():
     scan, estimator = scan_of(good())
-    far = Options(limits=QualityLimits(distance=(0.1, 0.5)))
+    far = Options(limits=QualityLimits(camera_angle=(20.0, 30.0), distance=(0.1, 0.5)))
     usual, result = (pose.analyse_scan(scan, estimator, options=each).result for each in (None, far))
-    assert result.frames[0].quality == ("too_far",)
+    assert result.frames[0].quality == ("camera_angle", "too_far")
     assert 0 < result.frames[0].weight < usual.frames[0].weight
     assert result.body_length_m == usual.body_length_m
-    wide, narrow = result.body_length_estimate_m, usual.body_length_estimate_m
-    assert wide is not None and narrow is not None
-    assert wide.half_width > narrow.half_width
+    assert result.body_length_estimate_m is not None and usual.body_length_estimate_m is not None
+    assert result.body_length_estimate_m.half_width > usual.body_length_estimate_m.half_width
     assert (result.frames_used, result.posture) == (1, usual.posture)
     (reason,) = (each for each in result.verdict_reasons if each.code == "too_far")
     assert reason.text.startswith("step closer: 0.")

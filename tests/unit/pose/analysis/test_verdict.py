@@ -1,69 +1,120 @@
-from __future__ import annotations
+"""The verdict on a scan, and its reasons."""
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 
-import pose
+from pose import Posture, PostureEstimate, QualityLimits, Skeleton, Verdict
+from pose.analysis import quality
 from pose.analysis.aggregate import ScanFigures
-from pose.analysis.quality import QualityLimits
+from pose.analysis.body import Body
+from pose.analysis.length_error import FEATURES, Evidence
 from pose.analysis.verdict import GOOD, USABLE, WORDS, JudgedFrame, judge
-from pose.lifting.posture import Posture, PostureEstimate
 from pose.results import Estimate, FrameResult, FrameStatus
 
-ROOT = Path(__file__).parents[4]
+STANDING = PostureEstimate(Posture.STANDING, 0.9)
 
 
-def figures(half: float | None, posture: Posture = Posture.STANDING, *, apart: bool = False) -> ScanFigures:
-    length = None if half is None else Estimate(value=1.0, low=1.0 - half, high=1.0 + half)
-    return ScanFigures(PostureEstimate(posture, 0.9), length, 0 if half is None else 1, apart)
+def figures(half_width=0.03, posture=STANDING, disagree=False):
+    """Figures of a scan with a body length of 1 m."""
+    return ScanFigures(posture, Estimate(value=1.0, low=1 - half_width, high=1 + half_width), 1, disagree)
 
 
-def nobody(order: int = 0) -> JudgedFrame:
+NOTHING = ScanFigures(PostureEstimate(Posture.UNKNOWN), None, 0)
+
+
+def frame(order=0, codes=(), status=FrameStatus.OK, hidden=(), outside=(), angle=-5.0, distance=1.0):
     result = FrameResult(
-        order=order, status=FrameStatus.NO_PERSON, reason=None, people=(), floor_height_m=None,
-        camera_angle_deg=-40.0, missing_depth=0.1, child_distance_m=None,
-        quality=("person_count", "camera_angle"), picture=None,
+        order=order, status=status, reason=None, people=(), floor_height_m=None, camera_angle_deg=angle,
+        missing_depth=0.0, child_distance_m=distance, quality=tuple(codes), picture=None,
     )  # fmt: skip
-    return JudgedFrame(result, None)
+    if status is not FrameStatus.OK:
+        return JudgedFrame(result, None)
+    observed, inside = np.ones(17, bool), np.ones(17, bool)
+    observed[[*hidden, *outside]] = False
+    inside[list(outside)] = False
+    skeleton = Skeleton(np.zeros((17, 3)), np.ones(17), np.zeros(17), observed)
+    return JudgedFrame(result, Body(skeleton, STANDING, 1.0, inside, Evidence(1.0, (0.0,) * len(FEATURES))))
+
+
+def judged(found, *frames):
+    verdict, reasons = judge(found, frames, QualityLimits())
+    return verdict, {reason.code: reason.text for reason in reasons}
 
 
 @pytest.mark.parametrize(
-    ("half", "verdict"),
+    ("half_width", "verdict"),
+    [(GOOD, Verdict.GOOD), (GOOD + 0.01, Verdict.USABLE), (USABLE, Verdict.USABLE), (0.5, Verdict.REPEAT)],
+)
+def test_the_verdict_is_by_the_width_of_the_interval(half_width, verdict):
+    assert judged(figures(half_width), frame())[0] is verdict
+
+
+def test_a_scan_of_unknown_posture_is_at_most_usable():
+    found = figures(posture=PostureEstimate(Posture.UNKNOWN))
+    assert judged(found, frame())[0] is Verdict.USABLE
+    assert "posture_unknown" in judged(found, frame())[1]
+
+
+def test_without_figures_a_scan_is_repeated_and_says_why():
+    nobody = frame(codes=("person_count", "missing_depth"), status=FrameStatus.NO_PERSON)
+    several = frame(codes=("person_count",), status=FrameStatus.SEVERAL_PERSONS)
+    broken = frame(status=FrameStatus.INVALID)
+    for given, code in ((nobody, "no_person"), (several, "several_persons"), (broken, "unreadable")):
+        verdict, reasons = judged(NOTHING, given)
+        assert verdict is Verdict.REPEAT
+        assert list(reasons) == [code]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
     [
-        (GOOD, "good"),
-        (GOOD + 0.01, "usable"),
-        (USABLE, "usable"),
-        (USABLE + 0.01, "repeat"),
-        (None, "repeat"),
+        ({"codes": ("camera_angle",), "angle": -34.6}, "hold the phone more level: it looks 35 degrees down"),
+        ({"codes": ("camera_angle",), "angle": 15.0}, "hold the phone more level: it looks 15 degrees up"),
+        ({"codes": ("too_near",), "distance": 0.12}, "step back: 0.4 m"),
+        ({"codes": ("too_near",), "distance": 0.499}, "step back: 0.1 m"),
+        ({"codes": ("too_far",), "distance": 1.9}, "step closer: 0.4 m"),
+        ({"outside": (15, 16)}, "the feet are not in the picture"),
+        ({"outside": (1, 2)}, "the head is not in the picture"),
+        ({"hidden": (15, 16)}, "the feet are hidden: move blankets and other things away from them"),
+        (
+            {"hidden": (11, 12, 13, 14)},
+            "hips or knees are hidden: move arms, blankets and clothes away from them",
+        ),
     ],
 )
-def test_the_width_of_the_interval_decides(half, verdict):
-    assert judge(figures(half), [nobody()], QualityLimits())[0] == verdict
+def test_each_fault_has_words_that_say_what_to_do(given, text):
+    assert list(judged(figures(), frame(**given))[1].values()) == [text]
 
 
-def test_a_scan_of_unknown_posture_is_not_good_and_says_so():
-    verdict, reasons = judge(figures(0.01, Posture.UNKNOWN), [nobody()], QualityLimits())
-    assert verdict is pose.Verdict.USABLE
-    assert "posture_unknown" in [reason.code for reason in reasons]
+def test_one_hidden_side_is_no_fault():
+    assert judged(figures(), frame(hidden=(1, 11, 13, 15)))[1] == {}
 
 
-def test_frames_that_differ_are_named_as_the_reason_of_a_wide_interval():
-    codes = [r.code for r in judge(figures(0.1, apart=True), [nobody()], QualityLimits())[1]]
-    assert "frames_disagree" in codes
-    assert "uncertain" not in codes
+def test_only_what_half_of_the_frames_show_is_a_reason_and_the_most_frequent_comes_first():
+    frames = [
+        frame(0, ("camera_angle", "too_far"), angle=-30.0, distance=1.7),
+        frame(1, ("too_far",), distance=1.8),
+        frame(2, ("too_far", "score"), distance=1.9),
+        frame(3, ("camera_angle",), angle=-40.0),
+    ]
+    verdict, reasons = judge(figures(), frames, QualityLimits())
+    assert verdict is Verdict.GOOD
+    assert [(reason.code, reason.frames) for reason in reasons] == [
+        ("too_far", (0, 1, 2)),
+        ("camera_angle", (0, 3)),
+    ]
+    assert reasons[0].text == "step closer: 0.3 m"
+    assert "35 degrees down" in reasons[1].text
 
 
-def test_without_a_person_no_other_limit_is_a_reason():
-    (reason,) = judge(figures(None), [nobody(0), nobody(1)], QualityLimits())[1]
-    assert (reason.code, reason.frames) == ("no_person", (0, 1))
+def test_a_scan_that_is_not_good_has_a_reason_even_if_its_frames_have_few():
+    rare = [frame(0, ("too_far",), distance=1.7), frame(1), frame(2)]
+    assert list(judged(figures(0.1), *rare)[1]) == ["too_far", "uncertain"]
+    assert list(judged(figures(0.1), frame())[1]) == ["uncertain"]
+    assert list(judged(figures(0.1, disagree=True), frame())[1]) == ["frames_disagree"]
 
 
-def test_steps_are_rounded_up_to_what_a_person_can_do():
-    assert WORDS["too_near"](0.31) == "step back: 0.4 m"
-    assert WORDS["too_far"](0.01) == "step closer: 0.1 m"
-
-
-def test_the_documentation_lists_each_code():
-    text = (ROOT / "docs/results.md").read_text("utf-8")
-    assert [code for code in WORDS if f"| `{code}` |" not in text] == []
+def test_every_code_of_a_quality_limit_has_words():
+    codes = {line.split()[0] for line in str(quality.__doc__).splitlines() if line.startswith("    ")}
+    assert len(codes) >= 12
+    assert codes - {"person_count"} <= set(WORDS)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pose
+from pose.analysis import quality
 from pose.cli import main as cli
 from pose.scan.frame import Scan
 from pose.weights.store import WeightsStore
@@ -308,6 +309,18 @@ def test_heads_can_be_redacted_in_three_ways(knowing, folders, tmp_path):
     names = [tmp_path / cover / "a-1/frames/0/blurred.jpg" for cover in ("blur", "mosaic", "solid")]
     assert names[0].read_bytes() != names[1].read_bytes()
     assert run(folders[0], "--out", tmp_path / "x", "--cover", "nothing").exit_code == 2
+
+
+def test_the_limits_decide_which_frames_count(knowing, folders, tmp_path, monkeypatch):
+    narrow = {name: replace(each, distance=(4.0, 5.0)) for name, each in quality.LIMITS.items()}
+    monkeypatch.setattr("pose.cli.main.LIMITS", narrow)
+    lines = [
+        run(folders[0], "--out", tmp_path / name, "--limits", name).stdout.splitlines() for name in narrow
+    ]
+    assert "0 of 1 frames used" in lines[1][0] and "verdict repeat" in lines[1][0]
+    assert "1 of 1 frames used" in lines[0][0]
+    assert any(line.startswith("a-1  step back: ") for line in lines[0])
+    assert run(folders[0], "--out", tmp_path / "x", "--limits", "none").exit_code == 2
 
 
 def test_a_missing_model_ends_the_command_at_once(folders, tmp_path, monkeypatch):

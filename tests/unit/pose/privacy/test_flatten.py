@@ -1,54 +1,55 @@
-from __future__ import annotations
+"""Heads in depth maps are flat."""
+
+from dataclasses import replace
 
 import numpy as np
 
-from pose.analysis.depth_picture import NOT_MEASURED, depth_picture
-from pose.evaluation.harness import render_scan
+from pose.privacy.find_heads import find_all_heads
 from pose.privacy.flatten import flatten_heads, head_mask
-from pose.privacy.region import HeadRegion, PlacedBy, disc, hull
+from tests.support.rendered import two_people, with_face
 
 
-def head_in(view):
-    centre, radius = np.array([90.0, 120.0]), 25.0
-    return HeadRegion(
-        (90.0, 120.0), radius, hull(disc(centre, radius), view.picture_size), PlacedBy.FACE_DETECTOR
-    )
+def heads_of(truth):
+    return find_all_heads(truth.people, (), truth.frame.view)
 
 
-def view_of_child():
-    scan, _ = render_scan(5, "standing")
-    return scan.frames[0].view
+def test_every_head_is_flat_and_the_rest_is_as_it_was():
+    for truth in (with_face(), two_people()):
+        heads, view = heads_of(truth), truth.frame.view
+        assert heads.reason is None
+        mask = head_mask(heads.regions, view)
+        flat = flatten_heads(heads.regions, view)
+        assert (flat[~mask] == view.depthmap.depth[~mask]).all()
+        for region in heads.regions:
+            inside = head_mask([region], view)
+            assert inside.any()
+            assert len(np.unique(flat[inside])) == 1
 
 
-def test_a_head_is_one_depth_and_the_rest_of_the_map_is_kept():
-    view = view_of_child()
-    heads = [head_in(view)]
-    mask = head_mask(heads, view)
-    flat = flatten_heads(heads, view)
-    before = view.depthmap.depth
-    assert 0 < mask.sum() < mask.size / 2
-    assert np.ptp(before[mask]) > 0
-    assert np.ptp(flat[mask]) == 0
-    assert np.array_equal(flat[~mask], before[~mask])
+def test_the_relief_of_the_face_is_gone():
+    truth = with_face()
+    view = truth.frame.view
+    v, u = np.nonzero(truth.face)
+    at = np.rint(view.to_depth(np.column_stack((u, v)))).astype(int)
+    before = view.depthmap.depth[at[:, 1], at[:, 0]]
+    after = flatten_heads(heads_of(truth).regions, view)[at[:, 1], at[:, 0]]
+    assert np.ptp(before[before > 0]) > 0.02
+    assert np.ptp(after) == 0
 
 
-def test_without_heads_nothing_changes_and_the_original_is_never_written():
-    view = view_of_child()
-    before = view.depthmap.depth.copy()
-    assert np.array_equal(flatten_heads([], view), before)
-    flatten_heads([head_in(view)], view)
-    assert np.array_equal(view.depthmap.depth, before)
+def test_holes_are_filled_and_a_head_without_depth_stays_without():
+    truth = with_face()
+    regions, view = heads_of(truth).regions, truth.frame.view
+    mask = head_mask(regions, view)
+    holes = np.where(mask & (np.arange(view.depthmap.width) % 2 == 0), 0, view.depthmap.depth)
+    holed = replace(view, depthmap=replace(view.depthmap, depth=holes.astype(np.float32)))
+    assert (flatten_heads(regions, holed)[mask] > 0).all()
+    empty = replace(view, depthmap=replace(view.depthmap, depth=np.zeros_like(holed.depthmap.depth)))
+    assert not flatten_heads(regions, empty).any()
 
 
-def test_the_depth_picture_shows_no_relief_of_the_head():
-    view = view_of_child()
-    heads = [head_in(view)]
-    picture = depth_picture(view, heads, 0)
-    height, width = view.depthmap.depth.shape
-    factor = picture.shape[0] // height
-    small = picture[: height * factor : factor, : width * factor : factor]
-    mask = head_mask(heads, view)
-    assert len(np.unique(small[mask], axis=0)) == 1
-    assert len(np.unique(small[~mask], axis=0)) > 10
-    holes = (view.depthmap.depth <= 0) & ~mask
-    assert (small[holes] == NOT_MEASURED).all()
+def test_a_region_far_outside_the_picture_changes_nothing():
+    truth = with_face()
+    region = heads_of(truth).regions[0]
+    outside = replace(region, outline=region.outline + 10**7)
+    assert not head_mask([outside], truth.frame.view).any()

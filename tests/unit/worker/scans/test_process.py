@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import pose
+from pose.analysis.export import ARTEFACTS
 from pose.analysis.scan import analyse_scan
 from pose.errors import InvalidManifest
 from tests.support.estimators import FindsNobody
@@ -18,7 +19,7 @@ from worker.config.urls import url_of_folder
 from worker.keys import ScanId
 from worker.scans.process import Outcome, process
 from worker.scans.status import Stage
-from worker.scans.transfer import Limits, read_result
+from worker.scans.transfer import CONTENT_TYPES, Limits, read_result
 from worker.storage.base import ScanMissing, ScanTooLarge, Storage, StorageUnavailable
 from worker.storage.opening import open_storage
 from worker.time_limit import TimeLimitReached
@@ -147,6 +148,20 @@ def test_a_scan_with_other_files_or_another_model_is_analysed_again(run, scans, 
     estimator.version = "2"
     fingerprints.add(run(estimator).result.fingerprint)
     assert estimator.calls == len(fingerprints) == 3
+
+
+def test_other_limits_analyse_the_scan_again(run, scans, results):
+    first = run()
+    strict = process(
+        SCAN, scans, results, FindsNobody(), LIMITS, lambda *_: None, quality_limits="production"
+    )
+    assert not strict.repeated
+    assert strict.result.fingerprint != first.result.fingerprint
+    assert (first.result.verdict, strict.result.verdict) == ("repeat", "repeat")
+
+
+def test_every_kind_of_artefact_has_a_content_type():
+    assert {name.rpartition(".")[2] for name in ARTEFACTS} == set(CONTENT_TYPES)
 
 
 def test_a_second_model_is_compared_and_is_part_of_the_fingerprint(run, scans, results, monkeypatch):
