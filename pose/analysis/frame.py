@@ -20,7 +20,6 @@ from pose.analysis.frame_result import (
 from pose.analysis.length_error import error_model
 from pose.analysis.overlay import overlay
 from pose.analysis.quality import QualityLimits
-from pose.analysis.stature import measure_stature
 from pose.analysis.stopwatch import Stopwatch
 from pose.checks import check_choice, check_each, check_type
 from pose.estimators.base import Detections, Person
@@ -45,7 +44,6 @@ from pose.results import (
 )
 from pose.scan.frame import BrokenFrame, Frame
 from pose.scan.pictures import encode_jpeg
-from pose.stature.estimate import FrameStature
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,6 @@ class FrameAnalysis:
         skeleton: of the only person; None if there is not exactly one.
         posture: of the skeleton; None if there is none, or if no joint of it was observed.
         body: what the frame says about the only person's body; None as the posture.
-        stature: of the only person; None if the frame does not tell it.
     """
 
     result: FrameResult
@@ -110,7 +107,6 @@ class FrameAnalysis:
     skeleton: Skeleton | None = None
     posture: PostureEstimate | None = None
     body: Body | None = None
-    stature: FrameStature | None = None
 
 
 def analyse_frame(
@@ -192,14 +188,12 @@ def finish_frame(
     people = found.people
     with watch("floor"):
         floor = frame.floor
-    skeleton, body, stature = None, None, None
+    skeleton, body = None, None
     if len(people) == 1 and located.lifts:
         with watch("lift"):
             (person,) = people
             skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
-            body = measure_body(frame, person, skeleton, options.limits)
-        with watch("stature"):
-            stature = measure_stature(frame, person, body, options.lifting)
+            body = measure_body(frame, person, skeleton, options.limits, options.lifting)
     posture = None if body is None else body.posture
     distance = None if body is None else body.distance
     with watch("cover"):
@@ -208,7 +202,7 @@ def finish_frame(
         else:
             redacted = redact_heads(frame.rgb, heads, frame.view, face_detector, options.cover, found.turns)
     with watch("draw"):
-        artefacts = _pictures(frame, found, redacted, body, stature)
+        artefacts = _pictures(frame, found, redacted, body)
     if skeleton is not None and is_complete(skeleton):
         artefacts[artefact_name(frame.order, SKELETON)] = skeleton_obj(skeleton).encode()
 
@@ -219,7 +213,7 @@ def finish_frame(
         order=frame.order,
         status=(FrameStatus.NO_PERSON, FrameStatus.OK, FrameStatus.SEVERAL_PERSONS)[min(len(people), 2)],
         reason="; ".join(filter(None, reasons)) or None,
-        people=tuple(person_result(person, skeleton, body, stature) for person in people),
+        people=tuple(person_result(person, skeleton, body) for person in people),
         floor_height_m=rounded(floor),
         camera_angle_deg=rounded(angle, 3),
         missing_depth=round(frame.depthmap.missing, 5),
@@ -235,7 +229,7 @@ def finish_frame(
         timings_ms=watch.timings(),
     )
     artefacts[artefact_name(frame.order, POSE)] = _pose_json(result)
-    return FrameAnalysis(result, artefacts, skeleton, posture, body, stature)
+    return FrameAnalysis(result, artefacts, skeleton, posture, body)
 
 
 def broken_frame(frame: BrokenFrame) -> FrameAnalysis:
@@ -298,9 +292,7 @@ def _why_no_3d(people: Sequence[Person], skeleton: Skeleton | None) -> str | Non
     return "no floor is seen: no skeleton" if skeleton.floor is None else None
 
 
-def _pictures(
-    frame: Frame, found: Detections, redacted: Anonymised, body: Body | None, stature: FrameStature | None
-) -> dict[str, bytes]:
+def _pictures(frame: Frame, found: Detections, redacted: Anonymised, body: Body | None) -> dict[str, bytes]:
     """Return the artefacts that are pictures; none if the picture is withheld.
 
     Then the place of a head is not certain, or nobody knows whether there is another: a depth map would show
@@ -312,8 +304,9 @@ def _pictures(
     if turns is None:
         turns = turns_of_person(found.people[0].keypoints, found.people[0].scores) if found.people else 0
     lying = body is not None and body.posture.posture is Posture.LYING
-    crown = None if stature is None else stature.crown
-    marks = None if body is None or lying else Marks(floor_below(body.skeleton), crown)
+    marks = None
+    if body is not None and not lying:
+        marks = Marks(floor_below(body.skeleton), None if body.stature is None else body.stature.crown)
     depth = depth_picture(frame.view, redacted.regions, turns, lying=lying, marks=marks)
     return {
         artefact_name(frame.order, BLURRED): redacted.file,

@@ -20,7 +20,6 @@ from pose.privacy.redact import Method as RedactionMethod
 from pose.privacy.redact import redaction_parameters
 from pose.results import AlignmentResult, JointResult, KeypointResult, PersonResult, RedactionResult
 from pose.scan.frame import Frame
-from pose.stature.estimate import FrameStature
 
 
 def is_complete(skeleton: Skeleton) -> bool:
@@ -59,13 +58,12 @@ def redaction_result(redacted: Anonymised, method: RedactionMethod) -> Redaction
     )
 
 
-def person_result(
-    person: Person, skeleton: Skeleton | None, body: Body | None, stature: FrameStature | None
-) -> PersonResult:
-    """Return a person of a frame; skeleton, body and stature are None if there is no 3D."""
+def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) -> PersonResult:
+    """Return a person of a frame; skeleton and body are None if there is no 3D."""
     scores = np.clip(person.scores, 0, 1).round(5).tolist()
     joints, length = None, None
     posture = Posture.UNKNOWN if body is None else body.posture.posture
+    stature = None if body is None else stature_estimate([body.stature], posture)
     if skeleton is not None and skeleton.measured:
         length = skeleton.reliable_length
         if is_complete(skeleton):
@@ -92,8 +90,8 @@ def person_result(
         skeleton=joints,
         body_length_m=rounded(length),
         body_length_estimate_m=None if body is None else error_model().estimate([body.evidence]),
-        stature_m=rounded(None if stature is None else stature.stature),
-        stature_estimate_m=stature_estimate([stature], posture),
+        stature_m=None if stature is None else stature.value,
+        stature_estimate_m=stature,
         posture=posture,
     )
 

@@ -27,7 +27,7 @@ from pose.scan.frame import Frame, Scan
 from pose.stature.estimate import load_stature_model
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 8
+ANALYSIS_VERSION: Final = 9
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -133,7 +133,8 @@ def analyse_scan(
         figures, [JudgedFrame(each.result, each.body) for each in analyses], options.limits
     )
     stature = stature_estimate(
-        [each.stature for each in analyses if each.result.weight > 0], figures.posture.posture
+        [each.body.stature for each in analyses if each.body is not None and each.result.weight > 0],
+        figures.posture.posture,
     )
     drift = None
     if compare_with is not None:

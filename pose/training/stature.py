@@ -1,7 +1,9 @@
 """Train the stature network on renderings: `python -m pose.training.stature OUT`.
 
 One run renders its samples, learns from them, and measures on further rendered scans how wide the intervals
-must be. Samples that OUT has already are not rendered again.
+must be. Samples that OUT has already are not rendered again. The learned weights are written to
+OUT/uncalibrated.safetensors before the intervals are set: a run that was stopped there, and is started again
+with the same arguments, goes on from them.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from torch import Tensor
 
 from pose.stature.body import mirrored
 from pose.stature.network import StatureNetwork
+from pose.stature.weights import EMBEDDED, MAX_BYTES
 from pose.training.stature_calibration import calibrate
 from pose.training.stature_samples import StatureSamples, stature_sample
+from pose.weights.checkpoint import read_safetensors
 
+UNCALIBRATED: Final = "uncalibrated.safetensors"
 PART: Final = 1000  # samples of one file
 BATCH: Final = 128
 PEAK: Final = 4e-3  # learning rate
@@ -131,18 +136,40 @@ def main(
     console = Console()
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
-    network = fit(rendered(out, samples, console), epochs, seed, console)
-    calibrations = calibrate(network, scans, console)
-    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    digest = hashlib.sha256(b"".join(weights[name].numpy().tobytes() for name in sorted(weights)))
+    training = {"samples": str(samples), "epochs": str(epochs), "seed": str(seed)}
+    network = _read_trained(out / UNCALIBRATED, training)
+    if network is None:
+        network = fit(rendered(out, samples, console), epochs, seed, console)
+        save_file(_weights(network), out / UNCALIBRATED, training)
     facts = {
         "name": "stature",
-        "version": f"{samples}-{digest.hexdigest()[:8]}",
+        "version": f"{samples}-{_digest(network)[:8]}",
         "variant": "crops",
-        "calibration": calibrations.to_json(),
+        "calibration": calibrate(network, scans, console).to_json(),
     }
-    save_file(weights, out / "stature.safetensors", facts)
-    console.print(f"{out / 'stature.safetensors'}: {facts}")
+    save_file(_weights(network), out / EMBEDDED, facts)
+    console.print(f"{out / EMBEDDED}: {facts}")
+
+
+def _weights(network: StatureNetwork) -> dict[str, Tensor]:
+    return {name: value.contiguous() for name, value in network.state_dict().items()}
+
+
+def _digest(network: StatureNetwork) -> str:
+    weights = _weights(network)
+    return hashlib.sha256(b"".join(weights[name].numpy().tobytes() for name in sorted(weights))).hexdigest()
+
+
+def _read_trained(path: Path, training: dict[str, str]) -> StatureNetwork | None:
+    """Return the network that an earlier run with the same arguments has trained; None if there is none."""
+    if not path.is_file():
+        return None
+    checkpoint = read_safetensors(path, MAX_BYTES)
+    if checkpoint.facts != training:
+        return None
+    network = StatureNetwork()
+    network.load_state_dict(checkpoint.tensors)
+    return network.eval()
 
 
 if __name__ == "__main__":

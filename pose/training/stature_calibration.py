@@ -64,7 +64,7 @@ def calibrate(network: StatureNetwork, scans: int, console: Console) -> Calibrat
 
 
 def fit_calibration(scans: Sequence[Scan]) -> Calibration:
-    """Return the calibration whose intervals hold the true stature equally often for 1, 3 and 9 frames."""
+    """Return the calibration whose intervals hold the true stature about as often for 1, 3 and 9 frames."""
     best, least = Calibration(3.0, 0.5), np.inf
     for shared in _SHARES:
         ratios = []
@@ -78,5 +78,5 @@ def fit_calibration(scans: Sequence[Scan]) -> Calibration:
                 ratio.append(abs(value - stature) / unit)
             ratios.append(float(np.quantile(ratio, COVERED)))
         if (uneven := max(ratios) / min(ratios)) < least:
-            best, least = Calibration(round(float(np.mean(ratios)), 3), round(float(shared), 3)), uneven
+            best, least = Calibration(round(max(ratios), 3), round(float(shared), 3)), uneven
     return best

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from pose.stature.combine import Calibration, Calibrations
@@ -72,6 +73,35 @@ def test_the_command_writes_weights_that_the_package_reads(tmp_path, monkeypatch
     model = read_stature_model(tmp_path / "stature.safetensors")
     assert model.calibrations == CALIBRATIONS
     assert model.version.startswith("1000-")
+
+
+def test_a_run_that_was_stopped_before_its_intervals_were_set_goes_on_from_the_learned_weights(
+    tmp_path, monkeypatch
+):
+    def stopped(network, scans, console):
+        raise KeyboardInterrupt
+
+    arguments = [str(tmp_path), "--samples", "1000", "--epochs", "3"]
+    monkeypatch.setattr(stature, "rendered", lambda out, count, console: RENDERED(out, 24, console))
+    monkeypatch.setattr(stature, "calibrate", stopped)
+    assert CliRunner().invoke(app(), arguments).exit_code != 0
+    learned = load_file(tmp_path / "uncalibrated.safetensors")
+    monkeypatch.setattr(stature, "calibrate", lambda network, scans, console: CALIBRATIONS)
+    monkeypatch.setattr(stature, "fit", lambda *arguments: pytest.fail("learned again"))
+    assert CliRunner().invoke(app(), arguments).exit_code == 0
+    written = load_file(tmp_path / "stature.safetensors")
+    assert all(torch.equal(learned[name], written[name]) for name in learned)
+
+
+def test_a_run_with_other_arguments_learns_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(stature, "calibrate", lambda network, scans, console: CALIBRATIONS)
+    monkeypatch.setattr(stature, "rendered", lambda out, count, console: RENDERED(out, 24, console))
+    digests = []
+    for epochs in ("3", "4"):
+        arguments = [str(tmp_path), "--samples", "1000", "--epochs", epochs]
+        assert CliRunner().invoke(app(), arguments).exit_code == 0
+        digests.append(read_stature_model(tmp_path / "stature.safetensors").version)
+    assert digests[0] != digests[1]
 
 
 RENDERED = rendered
