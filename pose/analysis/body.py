@@ -61,6 +61,7 @@ def measure_body(
     evidence = evidence_of(
         skeleton,
         posture,
+        stature=None if stature is None else stature.stature,
         score=person.score,
         angle=frame.depthmap.camera_angle_deg,
         missing=frame.depthmap.missing,

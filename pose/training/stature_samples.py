@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose import keypoints as kp
+from pose.geometry.depthmap import DepthMap
 from pose.geometry.floor import floor_height
 from pose.geometry.view import View
 from pose.lifting.lift import lift_in_view
@@ -16,6 +18,7 @@ from pose.lifting.skeleton import Skeleton
 from pose.stature.body import BodyView
 from pose.synthetic.person import SyntheticPerson
 from pose.synthetic.render import FIRST_TRAINING_SEED, Rendering, render
+from pose.synthetic.sensor import simulate_sensor
 
 MAX_STATURE: Final = 1.35  # metres: taller people are adults
 FIRST_SEED: Final = 10 * FIRST_TRAINING_SEED  # not those of the depth network, which knows its own by heart
@@ -32,6 +35,14 @@ _BIASES: Final = (
     ([11, 12], 0.02),
 )
 _JOINT_NOISE: Final = 0.006  # metres, of the lifting
+
+# Renderings lose hair in half of the scans; the depth maps of real phones that could be had show it.
+_HAIR_RETURNS: Final = 0.6  # share of the samples in which hair returns as much light as skin
+# A phone whose light source is far from the lens: a nearer surface hides a strip of what is behind it.
+_SHADOWED: Final = 0.35  # share of the samples
+_MAX_SHADOW: Final = 0.06  # of the width of the depth map
+_STEP: Final = 0.1  # metres, from a surface to the one that it hides
+_NOTHING: Final = 99.0  # metres, in place of no measurement
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +85,7 @@ def stature_sample(index: int) -> StatureSamples | None:
     person = rendering.scene.people[0]
     if person.measures.stature > MAX_STATURE:
         return None
+    rendering = as_real_phones(rendering, careful, rng)
     body = disturbed_body(rendering, person, lying, rng)
     if body is None:
         return None
@@ -99,6 +111,43 @@ def stature_sample(index: int) -> StatureSamples | None:
         np.array([lengths], np.float32),
         np.array([[index, careful, lying, stature]], np.float32),
     )
+
+
+def as_real_phones(rendering: Rendering, careful: bool, rng: np.random.Generator) -> Rendering:
+    """Return a rendering whose hair returns light more often, and with shadows at edges of depth."""
+    depthmap = rendering.depthmap
+    if rng.random() < _HAIR_RETURNS:
+        shapes = [
+            replace(each, part="head") if each.part == "hair" else each for each in rendering.scene.shapes
+        ]
+        seed = int(rng.integers(2**32))
+        depth, confidence = simulate_sensor(
+            rendering.hits,
+            shapes,
+            np.random.default_rng([seed, 1]),
+            np.random.default_rng([seed, 2]),
+            careful=careful,
+        )
+        depthmap = replace(depthmap, depth=depth, confidence=confidence)
+    if rng.random() < _SHADOWED:
+        depthmap = shadowed(
+            depthmap, int(rng.integers(1, round(_MAX_SHADOW * depthmap.width))), int(rng.integers(4))
+        )
+    return replace(rendering, depthmap=depthmap)
+
+
+def shadowed(depthmap: DepthMap, pixels: int, turns: int) -> DepthMap:
+    """Return a depth map without what lies within `pixels` of a nearer surface.
+
+    Args:
+        turns: 0 loses pixels to the right of the nearer surface; 1 to 3 are quarter turns from there.
+    """
+    depth = np.rot90(depthmap.depth, turns)
+    filled = np.where(depth > 0, depth, _NOTHING).astype(np.float32)
+    window = np.ones((1, pixels + 1), np.uint8)
+    nearest = cv2.erode(filled, window, anchor=(pixels, 0), borderValue=_NOTHING)
+    kept = np.where(filled - nearest > _STEP, 0, depth).astype(np.float32)
+    return replace(depthmap, depth=np.ascontiguousarray(np.rot90(kept, -turns)))
 
 
 def crown_along(person: SyntheticPerson, along: NDArray[np.float64]) -> float:
