@@ -52,8 +52,8 @@ KINDS: Final = ("careful", "careless", "varied")
 FIRST_SEED: Final = 200_000  # of the scans that the constants are from
 FIRST_CHECKED: Final = 400_000  # of those that they are checked with
 COVERED: Final = 0.95
-# Deviation, in torso lengths, of the error that keypoints of one kind have in all frames of a scan: about that
-# of the depth network on real children.
+# Deviation of the error that all frames of a scan share, in torso lengths.
+# The errors of the depth network on real children are about as large.
 _BIAS: Final = 0.05
 _BIASED: Final = (
     kp.HEAD,
