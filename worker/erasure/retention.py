@@ -38,7 +38,7 @@ def erase_old_results(
     results: Storage,
     app: Celery,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> int:
     """Look through one slice of the results, and erase those that are too old. Return how many these are.
@@ -48,7 +48,7 @@ def erase_old_results(
         scans: Storage of scans.
         results: Storage of results.
         app: The Celery app.
-        clock: Returns seconds of the epoch.
+        clock: Returns seconds of the epoch; the clock of the ledger by default.
         monotonic: Returns seconds, for the length of the slice.
 
     Raises:
@@ -62,7 +62,7 @@ def erase_old_results(
     if cursor is None and not ledger.begins(NAME, DAY_S):
         return 0
     until = monotonic() + SLICE_S
-    oldest = clock() - settings.retention_days * DAY_S
+    oldest = (clock or ledger.now)() - settings.retention_days * DAY_S
     eraser = Eraser(settings, scans, results, app)
     kept: str | None = cursor or ""
     erased = 0

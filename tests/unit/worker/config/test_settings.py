@@ -30,6 +30,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
         "RUNTIME": ("runtime", "openvino"),
+        "PRECISION": ("precision", "fp16"),
         "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
@@ -191,7 +192,7 @@ def test_sentinels_serve_as_broker_redis_and_result_store():
     assert (settings.redis_url, settings.result_backend) == (SENTINELS, SENTINELS)
     config = celery_config(settings)
     assert config["broker_transport_options"]["master_name"] == "pose"
-    assert config["result_backend_transport_options"] == {"master_name": "pose"}
+    assert config["result_backend_transport_options"]["master_name"] == "pose"
 
 
 @pytest.mark.parametrize("name", ["broker_url", "redis_url", "result_backend"])
