@@ -10,7 +10,8 @@ RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A file of tests stays in one process, since its tests share servers, workers and rendered scans.
-PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# A process of tests that ends by itself ends the run, which would otherwise wait for ever at times.
+PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
@@ -46,8 +47,8 @@ format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME) ## Measure the speed of each step
-	$(BIN)/python benchmarks/speed.py $(ARGS)
+bench: $(DEVELOPMENT) servers ## Measure stages, scans and workers beside the original's method (ARGS="--quick --json FILE")
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 10^6 stored scans (ARGS="--stored 20000 --real")
 	$(BIN)/python -m benchmarks.scale $(ARGS)
@@ -58,7 +59,7 @@ evaluate: $(RUNTIME) ## Measure the shipped model on held-out rendered scans and
 length-error: $(RUNTIME) ## Measure how far off body lengths are; write the constants of their intervals
 	$(BIN)/python -m pose.evaluation.length_error $(ARGS)
 
-faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures (ARGS="--face-detector haar")
+faces: $(RUNTIME) ## Measure how much of rendered faces is left in published pictures (ARGS="--table --jobs 8 --minutes 5")
 	$(BIN)/python -m pose.evaluation.anonymisation $(or $(ARGS),--table)
 
 alignment: $(RUNTIME) ## Measure how often a picture that does not fit its depth map is noticed

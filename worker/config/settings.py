@@ -196,6 +196,7 @@ class Settings(BaseSettings):
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"  # what runs the networks
+    precision: Literal["auto", "fp32", "fp16"] = "auto"  # in which a GPU runs them
     concurrency: int = Field(default=1, ge=1, le=256)  # processes; each loads the model
     torch_threads: int = Field(default=0, ge=0, le=1024)  # per process; 0: share out the cores
     oom_to_cpu: bool = False  # use the CPU if a single frame does not fit into the GPU's memory

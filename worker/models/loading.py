@@ -88,7 +88,8 @@ def _load_with_fallback(settings: Settings) -> tuple[Estimator, ...]:
     """Load the estimators, each with smaller batches or the CPU for a GPU whose memory is full."""
     from worker.models.out_of_memory import OutOfMemoryFallback
 
-    on_cpu = functools.cache(lambda: _load(settings, "cpu"))
+    # A CPU has no fp16, which may be asked for.
+    on_cpu = functools.cache(lambda: _load(settings.model_copy(update={"precision": "auto"}), "cpu"))
 
     def fallback(i: int, estimator: Estimator) -> OutOfMemoryFallback:
         return OutOfMemoryFallback(estimator, (lambda: on_cpu()[i]) if settings.oom_to_cpu else None)
@@ -106,6 +107,7 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
         "flip_test": settings.flip_test,
         "batch_size": settings.batch_size,
         "runtime": settings.runtime,
+        "precision": settings.precision,
         "detect": settings.detect,
     }
     if settings.model == BOTH:

@@ -30,6 +30,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
         "RUNTIME": ("runtime", "openvino"),
+        "PRECISION": ("precision", "fp16"),
         "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
