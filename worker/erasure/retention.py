@@ -64,8 +64,8 @@ def erase_old_results(
     cursor = ledger.cursor(NAME)
     if cursor is None and not ledger.begins(NAME, DAY_S):
         return 0
-    oldest = (clock or ledger.now)() - settings.retention_days * DAY_S
-    turn = _Turn(results, Eraser(settings, scans, results, app), ledger, oldest, cursor or "")
+    now, keep_s = (clock or ledger.now)(), settings.retention_days * DAY_S
+    turn = _Turn(results, Eraser(settings, scans, results, app), ledger, now, keep_s, cursor or "")
     until = monotonic() + SLICE_S
     turn.run(lambda: monotonic() > until)
     turn.save()
@@ -80,7 +80,8 @@ class _Turn:
         results: Storage of results.
         eraser: Erases scans.
         ledger: Has the index.
-        oldest: What was finished before this time is to be erased.
+        now: Seconds of the epoch.
+        keep_s: What was finished so many seconds ago is to be erased.
         cursor: A name that comes before the first one.
 
     Attributes:
@@ -88,11 +89,14 @@ class _Turn:
         erased: Number of erased scans.
     """
 
-    def __init__(self, results: Storage, eraser: Eraser, ledger: Ledger, oldest: float, cursor: str) -> None:
+    def __init__(
+        self, results: Storage, eraser: Eraser, ledger: Ledger, now: float, keep_s: float, cursor: str
+    ) -> None:
         self._results = results
         self._eraser = eraser
         self._ledger = ledger
-        self._oldest = oldest
+        self._now = now
+        self._oldest = now - keep_s
         self._index = SweepIndex.from_bytes(ledger.notes(NAME))  # when scans were finished, for their digests
         self._failures = 0
         self.cursor: str | None = cursor
@@ -167,7 +171,7 @@ class _Turn:
 
     def _look(self, scan_id: ScanId) -> float | StorageUnavailable | None:
         try:
-            return _finished_at(self._results, scan_id)
+            return _finished_at(self._results, scan_id, self._now)
         except StorageUnavailable as error:
             return error
 
@@ -189,15 +193,18 @@ def _seconds(time_s: float) -> int:
     return min(max(int(time_s), 1), 2**32 - 1)
 
 
-def _finished_at(results: Storage, scan_id: ScanId) -> float | None:
+def _finished_at(results: Storage, scan_id: ScanId, now: float) -> float | None:
     """Return when a scan was finished, in seconds of the epoch. None if a worker may still have it.
 
-    Without a readable status, that is the time of its newest object.
+    Without a readable status, or if its time has not come, that is the time of its newest object.
     """
     status = read_status(results, scan_id)
     if status is not None:
         if not status.status.final:
             return None
-        return (status.finished_at or status.updated_at).timestamp()
+        finished = (status.finished_at or status.updated_at).timestamp()
+        if finished <= now + DAY_S:
+            return finished
+        log.warning("finished_in_the_future", scan_id=scan_id, ahead_s=round(finished - now))
     found = [each.modified for each in results.objects(scan_id, MAX_OBJECTS) if each.modified is not None]
     return max(found, default=None)

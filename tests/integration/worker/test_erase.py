@@ -388,6 +388,15 @@ def test_a_result_that_cannot_be_read_keeps_no_other_from_being_erased(here, mon
     assert world.results.folders() == [".erased", "a"]
 
 
+def test_a_scan_that_is_finished_in_the_year_2999_is_not_kept_until_then(here):
+    (here / "scans").mkdir()
+    world = World(read_settings(retention_days=30), here)
+    finished(world, {"scan": -365 * 900})
+    changed = time.time() - 31 * 86_400
+    os.utime(here / "results" / "scan" / "status.json", (changed, changed))
+    assert erase_old_results(world.settings, world.scans, world.results, world.app) == 1
+
+
 def test_results_without_a_status_have_the_age_of_their_newest_file(here):
     (here / "scans").mkdir()
     world = World(read_settings(retention_days=30), here)
