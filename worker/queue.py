@@ -58,7 +58,7 @@ def batch_sender(app: Celery) -> SendBatch:
     """
 
     def send(messages: Iterable[dict[str, object]]) -> None:
-        headers = {SENT_AT: time.time()}
+        headers = {SENT_AT: time.time(), **trace_headers()}
         with app.producer_pool.acquire(block=True) as producer:
             connection = producer.connection
             try:

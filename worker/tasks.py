@@ -24,6 +24,7 @@ from worker.scans.attempt import Attempt
 from worker.scans.counted import counted
 from worker.scans.failures import ScanFailed
 from worker.scans.job import Job
+from worker.scans.page import page_maker
 from worker.scans.process import Outcome, Report, process
 from worker.scans.reconcile import reconcile
 from worker.scans.retry import HEADER, RetryLater, RetryState, retry_unwritten
@@ -163,6 +164,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
             quiet_s=settings.arrivals_quiet_s,
             note_files=note_files,
+            make_page=page_maker(settings),
         )
 
     def check() -> None:

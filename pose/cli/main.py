@@ -16,6 +16,7 @@ import pose
 from pose.analysis.frame import Options
 from pose.analysis.quality import LIMITS
 from pose.cli import evaluate as coco_cli
+from pose.cli import report as report_cli
 from pose.cli import weights as weights_cli
 from pose.cli.interrupts import Interrupted, Interrupts
 from pose.cli.output import OutputFile, error_text, guard_streams, make_console
@@ -210,6 +211,7 @@ def bodies(
 
 
 # Help lists the commands in this order: those for scans come first.
+app.command()(report_cli.report)
 app.command()(coco_cli.evaluate)
 app.add_typer(weights_cli.app, name="weights")
 

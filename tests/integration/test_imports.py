@@ -22,7 +22,7 @@ def loaded_by(statement: str) -> set[str]:
     ("statement", "unwanted"),
     [
         ("import pose", {"torch", "torchvision", "pose.synthetic", "worker"}),
-        ("import pose.cli.main", {"torch"}),
+        ("import pose.cli.main, pose.cli.report, pose.report.report", {"torch"}),
         # A process that has used torch forks children that cannot use a GPU.
         ("import worker.tasks, worker.cli.main", {"pose", "torch", "cv2", "boto3", "botocore"}),
     ],

@@ -11,11 +11,11 @@ from typing import Annotated, Final, NoReturn
 import typer
 from kombu.exceptions import OperationalError
 from rich.console import Console
-from rich.live import Live
 
+from worker.cli.board import describe, row_of
 from worker.cli.operate import doctor, metrics
-from worker.cli.subprocesses import Stopped, StopRequests
-from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
+from worker.cli.report import report
+from worker.cli.watch import watch
 from worker.config.logs import get_logger, setup_logging
 from worker.config.settings import Settings, SettingsError, load_settings, misspelt_settings
 from worker.intake.announce import announce
@@ -24,7 +24,7 @@ from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
 from worker.scans.cancel import Cancelling, cancel
-from worker.scans.status import Status, now, read_status
+from worker.scans.status import Status, read_status
 from worker.scans.tombstones import ScanErased
 from worker.storage.base import Storage, StorageError
 from worker.storage.opening import open_storages
@@ -216,47 +216,12 @@ def status(
     if found is None:
         errors.print(f"{scan_id}: nothing is known about this scan", markup=False)
         raise typer.Exit(EXIT_UNKNOWN)
-    typer.echo(found.model_dump_json(indent=2) if as_json else describe(found))
+    typer.echo(found.model_dump_json(indent=2) if as_json else describe(row_of(found)))
     if found.status in (Status.FAILED, Status.CANCELLED):
         raise typer.Exit(EXIT_FAILED)
 
 
-@cli.command()
-@_exit_on_error()
-def watch(scan_ids: OptionalScanIds = None) -> None:
-    """Show scans live.
-
-    With ids, the command ends when these scans are finished; the exit code is 1 if one failed.
-
-    Without ids, it shows all scans that are announced or analysed from now on, until Ctrl-C.
-    """
-    from worker.app import app
-
-    _, _, results = _open()
-    wanted = _parse(scan_ids or [])
-    board = Board(wanted)
-    console = Console()
-    try:
-        with (
-            StopRequests() as stop,
-            Listener(app, board, enabled=not wanted) as listener,
-            Live(console=console, auto_refresh=False) as live,
-        ):
-            while True:
-                stop.check()
-                for scan_id in board.open_scans():
-                    board.update(scan_id, read_status(results, scan_id))
-                live.update(table(board, now(), BROKER_AWAY if listener.away else None), refresh=True)
-                if wanted and board.finished():
-                    break
-                time.sleep(REFRESH_S)
-    except Stopped:
-        raise typer.Exit(130 if wanted else 0) from None
-    finally:
-        if not console.is_terminal:
-            console.line()  # Live leaves it out there
-    if board.failed():
-        raise typer.Exit(EXIT_FAILED)
+cli.command()(_exit_on_error()(watch))
 
 
 @cli.command()
@@ -300,6 +265,7 @@ def health(
 
 cli.command()(doctor)
 cli.command()(_exit_on_error()(metrics))
+cli.command()(_exit_on_error()(report))
 
 
 def _open() -> tuple[Settings, Storage, Storage]:

@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 import click
 from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES
-from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.config.logs import get_logger, setup_logging
@@ -192,6 +200,9 @@ class Settings(BaseSettings):
     detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
     limits: Literal["all", "production"] = "all"  # production: frames that break a limit do not count
+    report: bool = False  # store a page beside each result
+    report_language: str = "en"
+    report_catalogues: DirectoryPath | None = None  # of the pages' texts; None: English only
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
@@ -232,9 +243,20 @@ class Settings(BaseSettings):
                 " locks and events"
             )
         self._check_sentinels()
+        self._check_report()
         if self.soft_time_limit_s >= self.time_limit_s:
             raise ValueError("SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S")
         return self
+
+    def _check_report(self) -> None:
+        if not self.report:
+            return
+        from pose.report.texts import load_texts  # only who wants pages needs pose to read the settings
+
+        try:
+            load_texts(self.report_language, self.report_catalogues)
+        except ValueError as error:
+            raise ValueError(f"REPORT_LANGUAGE, REPORT_CATALOGUES: {error}") from None
 
     def _check_sentinels(self) -> None:
         if not any(map(is_sentinel, (self.broker_url, self.result_backend, self.redis_url or ""))):

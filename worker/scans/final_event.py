@@ -57,6 +57,7 @@ def _emit(events: Events, status: ScanStatus, results: Storage, result: ScanResu
         EventType.COMPLETED,
         scan_id,
         idempotency_key=end,
+        verdict=None if result.verdict is None else result.verdict.value,
         posture=result.posture.value,
         body_length_m=result.body_length_m,
         frames=len(result.frames),

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from worker.config.logs import get_logger
 from worker.keys import ScanId
 from worker.scans.completeness import check_complete, digest_of
+from worker.scans.page import MakePage, stored_artefacts
 from worker.scans.status import Stage
 from worker.scans.transfer import (
     Limits,
+    add_page,
     check_sizes,
     fetch_files,
     is_complete,
@@ -58,6 +60,7 @@ def process(
     xor_key: bytes | None = None,
     quiet_s: float = 0.0,
     note_files: Callable[[str], None] = lambda _: None,
+    make_page: MakePage | None = None,
 ) -> Outcome:
     """Analyse a scan and store its results. Running it twice stores the same objects.
 
@@ -74,6 +77,7 @@ def process(
         force: Analyse the scan even if its result, from the same files and models, is in storage.
         quiet_s: See `worker.scans.completeness`.
         note_files: Called with the digest of the list of files.
+        make_page: Makes the page that is stored beside the result; None: there is none.
         xor_key: Undoes the scrambling of artefacts, see `pose.read_scan`.
 
     Raises:
@@ -112,6 +116,9 @@ def process(
     earlier = None if force else read_result(results, scan_id)
     if earlier is not None and earlier.fingerprint == fingerprint and is_complete(results, scan_id, earlier):
         log.info("scan_done_already")
+        if make_page is not None:
+            with blamed_on(results.name):
+                add_page(results, scan_id, lambda: make_page(earlier, stored_artefacts(results, scan_id)))
         return Outcome(earlier, repeated=True)
 
     def frame_done(done: int, total: int) -> None:
@@ -136,10 +143,13 @@ def process(
     if result.drift is not None and result.drift.alarm:
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
+    page = None
+    if make_page is not None:
+        page = make_page(result, lambda name, _: analysis.artefacts.get(name))
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published", seconds, Stage.PUBLISH) as fields, blamed_on(results.name):
-        removed = publish(results, scan_id, result, analysis.artefacts)
-        fields.update(objects=len(analysis.artefacts) + 1, removed=removed)
+        removed = publish(results, scan_id, result, analysis.artefacts, page)
+        fields.update(objects=len(analysis.artefacts) + 1 + (page is not None), removed=removed)
     return Outcome(result, repeated=False, seconds=seconds)
 
 
