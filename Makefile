@@ -112,6 +112,7 @@ servers:
 	@scripts/need.sh 'command -v redis-server' redis-server
 	@scripts/need.sh --in-ci 'command -v openssl' openssl
 	@scripts/need.sh --in-ci 'command -v chromium' chromium
+	@scripts/need.sh --in-ci 'command -v prometheus && command -v promtool' prometheus
 	@scripts/need.sh --in-ci 'command -v radosgw && command -v ceph-mon && command -v ceph-osd' \
 		radosgw ceph-mon ceph-osd
 

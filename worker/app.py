@@ -25,18 +25,20 @@ from worker.config.celery import celery_config, make_folders
 from worker.config.logs import capture_output, get_logger, release_output
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings, misspelt_settings
+from worker.counters import keep_for_parent
 from worker.erasure.mentions import scans_named
 from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
-from worker.models.loading import get_estimator, get_face_detector, limit_threads
+from worker.models.loading import count_models, get_estimator, get_face_detector, limit_threads
 from worker.models.weights import fetch_weights
 from worker.runtime import maintenance  # noqa: F401  starts with beat
 from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
-from worker.runtime.reports import Kind, is_replaceable, send_report
+from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
+from worker.runtime.serve_metrics import ServeMetrics
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels
@@ -45,6 +47,7 @@ from worker.scans.self_check import ProcessUnfit, check_process
 from worker.scans.services import wait_for_services
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storages
+from worker.tracing import flush
 
 log = get_logger(__name__)
 
@@ -89,7 +92,7 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
-app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
+app.steps["worker"].update((ServeMetrics, WaitForModels, InboxStep, HousekeepingStep))
 app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, MoveDelayed, PauseIntake, RestoreTimeLimits))
 
 
@@ -144,6 +147,8 @@ def _start_process(**_: Any) -> None:
         return
     _Started.process = os.getpid()
     settings = load_settings()
+    if is_replaceable():
+        keep_for_parent()
     try:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
@@ -153,6 +158,8 @@ def _start_process(**_: Any) -> None:
         if not _Started.ready:
             wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))
         log.info("process_ready", model=model, threads=threads)
+        count_models(settings)
+        send_counts()
         send_report(Kind.READY)
     except Exception as error:
         # Celery would log the error and go on without a model. The traceback is left out if the text of the
@@ -166,6 +173,11 @@ def _start_process(**_: Any) -> None:
             time.sleep(UNFIT_PAUSE_S)
             os._exit(EX_CONFIG)
         _end_worker()
+
+
+@signals.worker_process_shutdown.connect
+def _send_spans(**_: Any) -> None:
+    flush()
 
 
 def _is_readable(error: Exception) -> bool:

@@ -14,6 +14,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.utils.uuid import uuid
 
 from worker.keys import ScanId
+from worker.tracing import trace_headers
 
 NAME: Final = "worker.process_scan"
 SENT_AT: Final = "pose_sent_at"  # header of a message: seconds of the epoch; a retry keeps it
@@ -39,7 +40,11 @@ def sender(app: Celery) -> Send:
 
     The function raises kombu.exceptions.OperationalError if it cannot reach the broker.
     """
-    return lambda keywords: app.send_task(NAME, kwargs=keywords, headers={SENT_AT: time.time()})
+
+    def send(keywords: dict[str, object]) -> object:
+        return app.send_task(NAME, kwargs=keywords, headers={SENT_AT: time.time(), **trace_headers()})
+
+    return send
 
 
 def batch_sender(app: Celery) -> SendBatch:
@@ -53,7 +58,7 @@ def batch_sender(app: Celery) -> SendBatch:
     """
 
     def send(messages: Iterable[dict[str, object]]) -> None:
-        headers = {SENT_AT: time.time()}
+        headers = {SENT_AT: time.time(), **trace_headers()}
         with app.producer_pool.acquire(block=True) as producer:
             connection = producer.connection
             try:

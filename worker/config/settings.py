@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     time_limit_s: int = Field(default=150, ge=2, le=DAY_S)
     shutdown_grace_s: float = Field(default=25.0, ge=1, le=3600)
 
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # of beat; None: it serves no metrics
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # of beat and workers; None: no metrics
 
     log_format: Literal["auto", "json", "console"] = "auto"  # auto: console at a terminal, else JSON
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -16,6 +16,7 @@ from worker.scans.status import ScanStatus, Status, time_of, write_status
 from worker.scans.stored_scans import StoredScans
 from worker.scans.tombstones import ScanErased, is_erased, remove_tombstone
 from worker.storage.base import Storage
+from worker.tracing import span
 
 THREADS: Final = 16
 
@@ -48,6 +49,13 @@ def announce(
         StorageUnavailable: The status could not be written. No message was sent.
         Exception: What `send` raises.
     """
+    with span("announce", scan_id=scan_id):
+        _announce(scan_id, settings, results, send, force=force, again=again)
+
+
+def _announce(
+    scan_id: ScanId, settings: Settings, results: Storage, send: Send, *, force: bool, again: bool
+) -> None:
     if again:
         remove_tombstone(results, scan_id)
     elif is_erased(results, scan_id):

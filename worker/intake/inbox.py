@@ -24,6 +24,7 @@ from worker.broker.dead_letters import add_dead_letter
 from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
+from worker.counters import count
 from worker.intake.announce import announce
 from worker.intake.inbox_entry import parse_entry
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
@@ -191,6 +192,7 @@ class Inbox:
             if problem is not None:
                 log.error("arrival_refused", reason=problem)
                 add_dead_letter(pipeline, self._list, problem, raw)
+                count("pose_refused_entries", "arrivals")
             pipeline.lrem(self._work, 1, cast("Any", raw))
             pipeline.execute()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
+from worker.counters import count
 
 if TYPE_CHECKING:
     from pose import Estimator, FaceDetector
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 BOTH: Final = "both"
+UNKNOWN: Final = "unknown"
 _lock = threading.Lock()
 _loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
 _face_detectors: dict[tuple[int, Settings], FaceDetector] = {}
@@ -113,6 +115,17 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
     if settings.model == BOTH:
         return pose.load_pair(settings.model, device, **options)
     return (pose.load_estimator(settings.model, device, **options),)
+
+
+def count_models(settings: Settings) -> None:
+    """Let the metrics tell which models this process has loaded, and where they run."""
+    from pose.estimators.loading import choose_device
+
+    device = choose_device(settings.device)
+    for each in _estimators(settings):
+        count("pose_model_info", "pose", each.name, each.version, each.runtime or UNKNOWN, device)
+    faces = get_face_detector(settings)
+    count("pose_model_info", "faces", faces.name, faces.version, faces.runtime or UNKNOWN, "cpu")
 
 
 def limit_threads(settings: Settings, processes: int) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
+from worker.counters import count
 from worker.ledger.base import Lease, LeaseLost, Ledger, LedgerError, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.cancel import ScanCancelled
@@ -113,6 +114,7 @@ class Attempt:
             # Write no status without the lock: another worker may have the scan.
             retry = self._ending.retry(str(error))
             if retry is not None:
+                retry.reason_class = "ledger"
                 raise retry from None
             self._ending.fail_without_lock(str(error))
         if lease is None:
@@ -226,6 +228,7 @@ class Attempt:
             self._ledger.end(scan_id)
             reason = _poison_reason(crashes, earlier)
             self._ledger.quarantine(scan_id, reason)
+            count("pose_quarantines", "crashes")
             raise Quarantined(reason)
         if crashes:
             log.warning("scan_took_processes", deaths=crashes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker.config.logs import get_logger
@@ -25,6 +25,7 @@ from worker.scans.transfer import (
 )
 from worker.storage.base import Storage
 from worker.time_limit import blamed_on
+from worker.tracing import span
 
 if TYPE_CHECKING:
     from pose import Estimator, FaceDetector, ScanResult
@@ -37,10 +38,11 @@ Report = Callable[[Stage, int, int | None], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a scan, and whether an earlier attempt had made it."""
+    """The result of a scan, whether an earlier attempt had made it, and the seconds of the stages."""
 
     result: ScanResult
     repeated: bool
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def process(
@@ -91,8 +93,9 @@ def process(
     from pose.analysis.quality import LIMITS
     from pose.analysis.scan import fingerprint_of
 
+    seconds: dict[str, float] = {}
     report(Stage.FETCH, 0, None)
-    with _step("scan_fetched") as fields:
+    with _step("scan_fetched", seconds, Stage.FETCH) as fields:
         with blamed_on(scans.name):
             listed = list_scan(scans, scan_id, limits)
             note_files(digest_of(listed))
@@ -122,7 +125,7 @@ def process(
         report(Stage.ANALYSE, done, total)
 
     frames = len(scan.frames) + len(scan.broken)
-    with _step("scan_analysed") as fields:
+    with _step("scan_analysed", seconds, Stage.ANALYSE) as fields:
         analysis = pose.analyse_scan(
             scan,
             estimator,
@@ -133,27 +136,28 @@ def process(
             options=options,
             progress=frame_done,
         )
-        result = analysis.result
+        result, page = analysis.result, None
+        if make_page is not None:
+            page = make_page(result, lambda name, _: analysis.artefacts.get(name))
         fields.update(
             posture=result.posture, frames=frames, frames_used=result.frames_used, verdict=result.verdict
         )
     if result.drift is not None and result.drift.alarm:
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
-    page = None
-    if make_page is not None:
-        page = make_page(result, lambda name, _: analysis.artefacts.get(name))
     report(Stage.PUBLISH, frames, frames)
-    with _step("scan_published") as fields, blamed_on(results.name):
+    with _step("scan_published", seconds, Stage.PUBLISH) as fields, blamed_on(results.name):
         removed = publish(results, scan_id, result, analysis.artefacts, page)
         fields.update(objects=len(analysis.artefacts) + 1 + (page is not None), removed=removed)
-    return Outcome(result, repeated=False)
+    return Outcome(result, repeated=False, seconds=seconds)
 
 
 @contextmanager
-def _step(event: str) -> Iterator[dict[str, object]]:
-    """Log a step when it is done, with its duration and the fields that the block sets."""
+def _step(event: str, seconds: dict[str, float], stage: Stage) -> Iterator[dict[str, object]]:
+    """Log a step when it is done, with its duration and the fields that the block sets. Note the duration."""
     fields: dict[str, object] = {}
     start = time.perf_counter()
-    yield fields
-    log.info(event, seconds=round(time.perf_counter() - start, 3), **fields)
+    with span(stage.value):
+        yield fields
+    seconds[stage.value] = time.perf_counter() - start
+    log.info(event, seconds=round(seconds[stage.value], 3), **fields)

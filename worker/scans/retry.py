@@ -65,8 +65,11 @@ def _time(value: object) -> float | None:
 class RetryLater(Exception):
     """Raised when the message is to come again after `delay_s` seconds, and to carry `state`.
 
-    `waits` is true if nothing went wrong: the scan waits for its files or its lock.
+    `waits` is true if nothing went wrong: the scan waits for its files or its lock. `reason_class` is one of
+    a few words, for the metrics.
     """
+
+    reason_class = "unwritten"
 
     def __init__(self, reason: str, delay_s: float, state: RetryState, *, waits: bool = False) -> None:
         self.reason = reason
