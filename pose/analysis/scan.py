@@ -14,6 +14,7 @@ from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
 from pose.analysis.frame import FrameAnalysis, LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.length_error import error_model
+from pose.analysis.stature import stature_estimate
 from pose.analysis.stopwatch import Stopwatch
 from pose.analysis.verdict import JudgedFrame, judge
 from pose.checks import check_each, check_type
@@ -24,10 +25,11 @@ from pose.privacy.region import Heads
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
+from pose.stature.estimate import load_stature_model
 from pose.threads import in_threads
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 8
+ANALYSIS_VERSION: Final = 9
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -138,6 +140,10 @@ def analyse_scan(
     verdict, reasons = judge(
         figures, [JudgedFrame(each.result, each.body) for each in analyses], options.limits
     )
+    stature = stature_estimate(
+        [each.body.stature for each in analyses if each.body is not None and each.result.weight > 0],
+        figures.posture.posture,
+    )
     drift = None
     if compare_with is not None:
         found = compare([each.placed.people for each in located], others)
@@ -153,6 +159,8 @@ def analyse_scan(
         posture_confidence=round(figures.posture.confidence, 4),
         body_length_m=None if length is None else length.value,
         body_length_estimate_m=length,
+        stature_m=None if stature is None else stature.value,
+        stature_estimate_m=stature,
         frames_used=figures.frames_used,
         verdict=verdict,
         verdict_reasons=reasons,
@@ -190,6 +198,7 @@ def fingerprint_of(
         "face_detector": [detector.name, detector.version],
         "options": asdict(options or Options()),
         "length_error": asdict(error_model()),
+        "stature": load_stature_model().version,
     }
     if compare_with is not None:
         facts["compared"] = [compare_with.name, compare_with.version, LIMIT]
