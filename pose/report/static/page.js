@@ -127,7 +127,9 @@
       if (mark !== null) {
         const place = mark.clone().project(camera);
         label.hidden = Math.abs(place.x) > 1 || Math.abs(place.y) > 1 || place.z > 1;
-        label.style.transform = `translate(${(place.x + 1) * canvas.clientWidth / 2}px, calc(${(1 - place.y) * canvas.clientHeight / 2}px - 50%))`;
+        const x = Math.min((place.x + 1) * canvas.clientWidth / 2, canvas.clientWidth - label.offsetWidth);
+        const y = (1 - place.y) * canvas.clientHeight / 2;
+        label.style.transform = `translate(${x}px, calc(${y}px - 50%))`;
       }
     });
   }
