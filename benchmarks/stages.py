@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import pose
+import pose.threads
 from benchmarks.measuring import Timing, measure, total
 from benchmarks.original import EagerNetworks, rest_of_frame
 from pose.analysis.depth_picture import depth_picture, encode_png
@@ -53,7 +53,7 @@ class Rates:
 def set_threads(threads: int) -> None:
     """Give the libraries so many threads. It must be done before a network is loaded."""
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    pose.threads.set_threads(threads)
 
 
 def measure_original(files: Mapping[str, bytes], rates: Rates) -> list[Timing]:

@@ -16,21 +16,35 @@ import cv2
 
 MOST: Final = 4  # each may hold a picture of 24 megapixels, and several copies of it
 
+
+class _Chosen:
+    threads: int | None = None
+
+
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def set_threads(threads: int) -> None:
+    """Let the analyses of this process use so many threads, and OpenCV one in each.
+
+    OpenCV's own threads wait for each other in loops, which costs a tenth more processor time.
+    """
+    _Chosen.threads = threads
+    cv2.setNumThreads(1)
 
 
 def in_threads(function: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
     """Yield what a function returns for each thing, in their order.
 
-    There are as many threads as OpenCV may use (`cv2.setNumThreads`), at most `MOST`. With one, the calling
-    thread does the work. An error of the function is raised in its turn; nothing more is begun after it, but
-    calls that run in other threads go on to their end.
+    There are as many threads as `set_threads` said, else as OpenCV may use, at most `MOST`. With one, the
+    calling thread does the work. An error of the function is raised in its turn; nothing more is begun after
+    it, but calls that run in other threads go on to their end.
 
     >>> list(in_threads(abs, [-2, -1, 0]))
     [2, 1, 0]
     """
-    threads = min(cv2.getNumThreads(), MOST)
+    threads = min(_Chosen.threads or cv2.getNumThreads(), MOST)
     if threads <= 1 or len(things) <= 1:
         yield from map(function, things)
         return

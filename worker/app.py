@@ -31,6 +31,7 @@ from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.models.loading import count_models, get_estimator, get_face_detector, limit_threads
+from worker.models.memory import import_libraries
 from worker.models.weights import fetch_weights
 from worker.runtime import maintenance  # noqa: F401  starts with beat
 from worker.runtime.delayed import MoveDelayed
@@ -39,6 +40,7 @@ from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
 from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
 from worker.runtime.serve_metrics import ServeMetrics
+from worker.runtime.short_errors import shorten_errors
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels
@@ -121,6 +123,7 @@ def _before_pool(sender: Any, **_: Any) -> None:
         worker_state.should_terminate = EX_CONFIG
 
     signal.signal(CANNOT_START, stop)
+    import_libraries(load_settings())
 
 
 @signals.worker_shutdown.connect
@@ -146,6 +149,7 @@ def _start_process(**_: Any) -> None:
     if _Started.process == os.getpid():
         return
     _Started.process = os.getpid()
+    shorten_errors()
     settings = load_settings()
     if is_replaceable():
         keep_for_parent()

@@ -18,6 +18,7 @@ from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
 from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
+from worker.models.memory import give_back_memory
 from worker.queue import NAME, sender
 from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
 from worker.scans.attempt import Attempt
@@ -175,7 +176,10 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             raise
 
     own = OwnProcess(process_name(), is_replaceable(), check)
-    return counted(Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run)
+    try:
+        return counted(Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run)
+    finally:
+        give_back_memory()
 
 
 def _retry(task: Task, later: RetryLater) -> NoReturn:

@@ -40,6 +40,7 @@ from pose.weights.checkpoint import embedded_path, read_checkpoint
 FloatArray = NDArray[np.float64]
 
 BATCH: Final = 16  # depth maps
+CPU_BATCH: Final = 4  # larger ones are not faster on a CPU, and need 60 MB more
 
 BODY_MAP: Final = kp.COUNT
 HEAD_MAP: Final = kp.COUNT + 1

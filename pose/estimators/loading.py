@@ -196,9 +196,9 @@ def _refuse_for_depth(name: str, options: list[str]) -> None:
 
 
 def _load_depth(device: str, batch_size: int | None, runtime: str, folder: Path, precision: str) -> Estimator:
-    from pose.estimators.depth_hrnet import BATCH, DepthHRNet
+    from pose.estimators.depth_hrnet import BATCH, CPU_BATCH, DepthHRNet
 
-    size = BATCH if batch_size is None else batch_size
+    size = (CPU_BATCH if device == "cpu" else BATCH) if batch_size is None else batch_size
     numbers = choose_precision(precision, device)
     return DepthHRNet(
         device=device,

@@ -1,7 +1,8 @@
 """The estimators and the face detector of a process, loaded once.
 
-The functions import `pose` only when they are called. The parent of the worker's processes, `inspect`,
-`flower` and `enqueue` do not need it. A parent that never used torch can fork children that use a GPU.
+The functions import `pose` only when they are called: `inspect`, `flower` and `enqueue` do not need it. The
+parent of the worker's processes imports it (`worker.models.memory`) and uses nothing of it, so its children
+can use a GPU.
 """
 
 from __future__ import annotations
@@ -131,12 +132,13 @@ def count_models(settings: Settings) -> None:
 def limit_threads(settings: Settings, processes: int) -> int:
     """Give this process its share of the cores, and return its number of threads.
 
-    Without this, torch and OpenCV use all cores in each process.
+    Without this, torch, OpenCV and the analysis use all cores in each process.
     """
     threads = settings.torch_threads or max(1, len(os.sched_getaffinity(0)) // max(1, processes))
-    import cv2
     import torch
 
+    from pose.threads import set_threads
+
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    set_threads(threads)
     return threads

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import cv2
 import pytest
 
-from pose.threads import MOST, in_threads
+from pose.threads import MOST, in_threads, set_threads
 
 
 @pytest.fixture
@@ -53,6 +53,20 @@ def test_an_error_comes_in_its_turn_and_ends_the_rest():
 
 def test_one_thread_is_the_calling_one():
     assert set(in_threads(lambda _: threading.get_ident(), [1, 2, 3])) == {threading.get_ident()}
+
+
+def test_a_number_of_threads_is_chosen_and_opencv_gets_one_in_each(monkeypatch):
+    monkeypatch.setattr("pose.threads._Chosen.threads", None)
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        set_threads(3)
+        assert cv2.getNumThreads() == 1
+        assert len(set(in_threads(lambda _: threading.get_ident(), range(200)))) <= 3
+        set_threads(1)
+        assert set(in_threads(lambda _: threading.get_ident(), range(9))) == {threading.get_ident()}
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_no_more_threads_than_memory_allows():
