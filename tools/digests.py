@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import pose
-from pose.evaluation.anonymisation import sample_scan
+from pose.evaluation.face_tally import sample_scan
 from pose.synthetic.scan_writer import scan_files
 
 RENDERED = 10  # scans of each kind
@@ -59,7 +59,7 @@ def rendered(estimator: pose.Estimator) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for careful, kind in ((True, "careful"), (False, "careless")):
         for number in range(RENDERED):
-            scan, _, _ = sample_scan(number, careful=careful, first_seed=FIRST_SEED)
+            scan = sample_scan(number, careful=careful, first_seed=FIRST_SEED).scan
             found[f"rendered-{kind}-{number}"] = digests_of(scan, estimator, f"r{number}")
     for number, posture in enumerate(("standing", "lying")):
         truth: dict[str, Any] = {"frames": []}

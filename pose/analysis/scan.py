@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
-from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
+from pose.analysis.frame import FrameAnalysis, LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.length_error import error_model
 from pose.analysis.stature import stature_estimate
 from pose.analysis.stopwatch import Stopwatch
@@ -21,10 +21,12 @@ from pose.checks import check_each, check_type
 from pose.estimators.base import Detections, Estimator, Person
 from pose.privacy.face_detector import FaceDetector
 from pose.privacy.loading import load_face_detector
+from pose.privacy.region import Heads
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
 from pose.stature.estimate import load_stature_model
+from pose.threads import in_threads
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
 ANALYSIS_VERSION: Final = 9
@@ -110,17 +112,23 @@ def analyse_scan(
                 others += compare_with.estimate(batch)
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
-            located += [
-                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
-                for frame, found in zip(batch, detections, strict=True)
-            ]
+            located += in_threads(
+                lambda each: locate_heads(*each, from_depth=estimator.uses_depth),
+                [(frame, found, estimate_ms) for frame, found in zip(batch, detections, strict=True)],
+            )
 
     with watch("frames"):
         heads = propagate_heads([each.placed for each in located])
     analyses = [broken_frame(frame) for frame in scan.broken]
-    for frame, all_heads in zip(located, heads, strict=True):
+
+    def finish(found: tuple[LocatedFrame, Heads]) -> FrameAnalysis:
+        return finish_frame(*found, detector, options, scan_id)
+
+    together = list(zip(located, heads, strict=True))
+    finished = in_threads(finish, together) if detector.thread_safe else map(finish, together)
+    for _ in together:
         with watch("frames"):
-            analyses.append(finish_frame(frame, all_heads, detector, options, scan_id))
+            analyses.append(next(finished))
         if progress is not None:
             progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)

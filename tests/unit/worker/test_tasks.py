@@ -271,7 +271,7 @@ def test_a_retry_waits_for_the_delay(monkeypatch):
     class Sent:
         def __init__(self, options: dict[str, Any]) -> None:
             assert options["countdown"] == 7.5
-            assert options["headers"] == {"pose_tries": [2, 1, 5.0], "theirs": "kept"}
+            assert options["headers"] == {"pose_tries": [2, 1, 5.0, 0, None], "theirs": "kept"}
 
         def apply_async(self) -> None: ...
 
