@@ -10,10 +10,11 @@ RUNTIME := $(VENV)/.installed
 DEVELOPMENT := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A file of tests stays in one process, since its tests share servers, workers and rendered scans.
-PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# A process of tests that ends by itself ends the run, which would otherwise wait for ever at times.
+PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift train pictures lock audit clean servers
+.PHONY: help venv demo test test-unit fuzz chaos lint format bench scale evaluate length-error faces faces-found alignment lifting reidentify drift stature train train-stature three catalogue pictures lock audit clean servers
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +47,8 @@ format: $(DEVELOPMENT) ## Let ruff format the code and sort the imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(RUNTIME) ## Measure the speed of each step
-	$(BIN)/python benchmarks/speed.py $(ARGS)
+bench: $(DEVELOPMENT) servers ## Measure stages, scans and workers beside the original's method (ARGS="--quick --json FILE")
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 scale: $(DEVELOPMENT) servers ## Measure the regular work for 10^5 waiting and 10^6 stored scans (ARGS="--stored 20000 --real")
 	$(BIN)/python -m benchmarks.scale $(ARGS)
@@ -76,8 +77,21 @@ reidentify: $(RUNTIME) ## Measure how often a network recognises a redacted head
 drift: $(RUNTIME) ## Measure the shipped model against the truth over a scan, to set the limits of the drift alarm
 	$(BIN)/python -m pose.evaluation.drift $(ARGS)
 
+stature: $(RUNTIME) ## Measure the stature on rendered scans (ARGS="--real FOLDER": on real ones, whose truth.json tells it)
+	$(BIN)/python -m pose.evaluation.stature $(ARGS)
+
 train: $(RUNTIME) ## Train the shipped model again, on rendered people, into train/new
 	$(BIN)/python -m pose.training.train $(or $(ARGS),train/new)
+
+train-stature: $(RUNTIME) ## Train the network of the stature again, into train/stature
+	$(BIN)/python -m pose.training.stature $(or $(ARGS),train/stature)
+
+# It needs npm. The versions are in tools/three/package-lock.json.
+three: ## Bundle what the pages of scans use of three.js
+	cd tools/three && npm ci && npm run build
+
+catalogue: $(DEVELOPMENT) ## Collect the texts of the pages for translators
+	$(BIN)/python -m tools.catalogue
 
 pictures: $(RUNTIME) ## Render the README's pictures again
 	$(BIN)/python docs/make_pictures.py
@@ -103,6 +117,8 @@ clean: ## Remove built and cached files and the demo's results (.venv stays)
 servers:
 	@scripts/need.sh 'command -v redis-server' redis-server
 	@scripts/need.sh --in-ci 'command -v openssl' openssl
+	@scripts/need.sh --in-ci 'command -v prometheus && command -v promtool' prometheus
+	@scripts/need.sh --in-ci 'command -v chromium' chromium
 	@scripts/need.sh --in-ci 'command -v radosgw && command -v ceph-mon && command -v ceph-osd' \
 		radosgw ceph-mon ceph-osd
 

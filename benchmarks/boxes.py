@@ -34,7 +34,8 @@ Boxes = NDArray[np.float64]
 class Truth:
     """Stands in for both networks. It knows a frame by its grey, and a turn by the place of a white pixel."""
 
-    name, version, min_score, flip_test, runtime = "truth", "1", 0.9, False, "torch"
+    name, version, min_score, flip_test = "truth", "1", 0.9, False
+    runtime, precision = "torch", "fp32"
 
     def __init__(self, people: list[list[NDArray[np.float64]]]) -> None:
         self.people = people

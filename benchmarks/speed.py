@@ -1,148 +1,142 @@
-"""Measure the time of each step for one frame, by default on one CPU core: `make bench`."""
+"""Measure the speed of everything, beside the method of the original system: `make bench`.
+
+    python -m benchmarks.speed [--quick] [--json FILE]
+
+The time of each stage, of a scan from its files to its results, and of workers while scans wait. What the
+original does (`benchmarks.original`) is measured in the same run, so the ratios hold on a busy machine too.
+"""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import cv2
-import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import pose
-from pose.detectors import build_detector
-from pose.estimators.detector import Detector
+from benchmarks.measuring import Timing, machine
+from benchmarks.stages import Rates, measure_networks, measure_original, measure_stages, set_threads
+from benchmarks.throughput import Throughput, measure_worker, services
 from pose.estimators.loading import choose_device
-from pose.estimators.topdown import TopDown
-from pose.geometry.orientation import turn_picture, turns_for_step
-from pose.hrnet import build_hrnet
-from pose.scan.calibration import parse_calibration
-from pose.scan.depth_file import parse_depth
-from pose.synthetic.scan_writer import write_scan
-from pose.weights.registry import DETECTORS, POSE_MODELS, first_published
+from pose.synthetic.scan_writer import scan_files
+
+SERVICES = ("embedded", "Redis + S3")
+FRAMES = 9
+_COLUMNS = (
+    "over", "processes", "threads", "scans", "scans a minute", "of one process's", "CPU s a scan", "ready s",
+    "first scan s", "RSS MiB", "PSS MiB", "USS MiB", "PSS of all", "Redis commands", "Redis kB", "S3 calls",
+)  # fmt: skip
 
 
 def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Take two minutes at most: fewer runs.")] = False,
     model: Annotated[str, typer.Option(help="The estimator.")] = "depth-hrnet",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch on the CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads for the stages.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Show the median of so many runs.")] = 20,
-    rgb_repeats: Annotated[int, typer.Option(min=0, help="The same for RGB models; 0: none.")] = 3,
+    rgb_repeats: Annotated[int, typer.Option(min=1, help="The same for networks of pictures.")] = 3,
+    waiting: Annotated[int, typer.Option(min=1, help="Scans that wait for a worker.")] = 24,
+    only: Annotated[str, typer.Option(help="stages, workers, or all.")] = "all",
+    output: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
-    """Measure the steps of an analysis on a rendered scan of nine frames."""
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    """Measure stages, whole scans and workers."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the workers too
+    console = Console(width=None if os.isatty(1) else 150)
     device = choose_device(device)
-    estimator = pose.load_estimator(model, device=device)
-    with tempfile.TemporaryDirectory() as parent:
-        folder = write_scan(Path(parent) / "scan", seed=1, posture="standing")
-        calibration = parse_calibration((folder / "camera_calibration.txt").read_bytes())
-        data = sorted((folder / "depth").iterdir())[0].read_bytes()
-        depthmap = parse_depth(data, calibration)
-        scan = pose.read_scan(folder)
-        frames = len(scan.frames)
-        frame = scan.frames[0]
-        (people,) = estimator.estimate([frame])
-        size = frame.rgb.shape[1], frame.rgb.shape[0]
-        person = people[0]
-
-        height, width = depthmap.depth.shape
-        steps: list[tuple[str, Callable[[], object], int]] = [
-            (f"read a {width}x{height} depth file", lambda: parse_depth(data, calibration), 1),
-            ("its world points", depthmap.points, 1),
-            ("read a scan, a frame", lambda: pose.read_scan(folder), frames),
-            ("find people, one frame at a time", lambda: estimator.estimate([frame]), 1),
-            (
-                f"find people, {frames} frames at once, a frame",
-                lambda: estimator.estimate(scan.frames),
-                frames,
-            ),
-            ("lift to 3D", lambda: pose.lift(frame.depthmap, person.keypoints, person.scores, size), 1),
-            (
-                "redact faces",  # with the known orientation, as in an analysis
-                lambda: pose.anonymise(frame.rgb, people, frame.depthmap, turns=turns_for_step(frame.step)),
-                1,
-            ),
-            ("all of an analysis, a frame", lambda: pose.analyse_scan(scan, estimator), frames),
-            ("for comparison: HRNet w32 at 256x192, forward", _reference(device), 1),
-        ]
-        table = Table(title=f"{model} on {device}, {threads} thread(s), median of {repeats}")
-        table.add_column("step")
-        table.add_column("ms", justify="right")
-        table.add_column("CPU ms", justify="right")  # the one to compare on a busy machine
-        for name, step, count in steps:
-            wall, cpu = median_ms(step, repeats)
-            table.add_row(name, f"{wall / count:.1f}", f"{cpu / count:.1f}")
-    Console().print(table)
-    if rgb_repeats:
-        Console().print(rgb_table(frame.rgb, device, threads, rgb_repeats))
+    rates = Rates(device, threads, 5 if quick else repeats, 1 if quick else rgb_repeats)
+    files = dict(scan_files(1, "standing", FRAMES, truth={"frames": []}))
+    figures: dict[str, Any] = {"machine": machine(device), "model": model, "frames": FRAMES}
+    console.print(" · ".join(f"{name} {value}" for name, value in figures["machine"].items() if value))
+    if only in ("all", "stages"):
+        timings = time_stages(files, model, rates, quick)
+        console.print(table_of_stages(timings, f"{model} on {device}"))
+        figures["stages"] = [asdict(each) for each in timings]
+    if only in ("all", "workers"):
+        processes = (1, 2) if quick else (1, 2, 4)
+        workers = time_workers(files, processes, 4 if quick else waiting, model, device)
+        console.print(table_of_workers(workers))
+        figures["workers"] = [asdict(each) for each in workers]
+    if output is not None:
+        output.write_text(json.dumps(figures, indent=2) + "\n")
+        console.print(f"All figures: {output}", soft_wrap=True)
 
 
-def rgb_table(picture: NDArray[np.uint8], device: str, threads: int, repeats: int) -> Table:
-    """Return times of the detectors on a whole picture, and of each HRNet on one person, with random weights.
+def time_stages(files: Mapping[str, bytes], model: str, rates: Rates, quick: bool) -> list[Timing]:
+    """Return the times of the original, of the stages and, unless it must be quick, of all networks."""
+    set_threads(rates.threads)
+    original = measure_original(files, rates)
+    timings = [*original, *measure_stages(files, model, rates, original)]
+    if not quick:
+        timings += measure_networks(pose.read_scan_files(files).frames[0].rgb, rates)
+    return timings
 
-    The time of a network does not depend on its weights, that of a detector's post-processing does a little.
-    """
-    upright = np.ascontiguousarray(turn_picture(picture, 1))
-    height, width = upright.shape[:2]
-    box = np.array([[0.2 * width, 0.1 * height, 0.8 * width, 0.9 * height]])
-    table = Table(title=f"RGB models on {device}, {threads} thread(s), {width}x{height}, median of {repeats}")
-    table.add_column("step")
-    table.add_column("ms", justify="right")
-    table.add_column("CPU ms", justify="right")
 
-    def add(name: str, step: Callable[[], object]) -> None:
-        wall, cpu = median_ms(step, repeats)
-        table.add_row(name, f"{wall:.0f}", f"{cpu:.0f}")
+def time_workers(
+    files: Mapping[str, bytes], processes: tuple[int, ...], scans: int, model: str, device: str
+) -> list[Throughput]:
+    """Return what workers did over each kind of services, with each number of processes."""
+    found = []
+    for over in SERVICES:
+        with services(over) as environment:
+            if environment is None:
+                print(f"{over}: left out, as its servers are not installed (see CONTRIBUTING.md)")
+                continue
+            chosen = {**environment, "MODEL": model, "DEVICE": device}
+            for number in processes:
+                found.append(measure_worker(files, over, chosen, number, scans))
+                print(
+                    f"{over}, {number} processes: {found[-1].scans_per_minute:.1f} scans a minute", flush=True
+                )
+    return found
 
-    for name in DETECTORS:
-        detector = Detector(build_detector(name).state_dict(), name, device)
-        add(f"{name}, a picture", partial(detector.detect, [upright]))
-    for name in POSE_MODELS:
-        for flip_test in (False, True):
-            published = first_published(name)
-            assert published.width and published.input_size
-            weights = build_hrnet(f"w{published.width}").state_dict()
-            model = TopDown(weights, published.width, published.input_size, device, flip_test)
-            label = f"{name}{' with flip test' if flip_test else ''}, a person"
-            add(label, partial(model.predict, [upright], [box]))
+
+def table_of_stages(timings: list[Timing], title: str) -> Table:
+    """Return the times of steps as a table."""
+    table = Table(title=f"{title}, medians")
+    table.add_column("step", overflow="fold")
+    for name in ("threads", "runs", "ms", "CPU ms", "of the original's"):
+        table.add_column(name, justify="right")
+    for each in timings:
+        ratio = "" if each.ratio is None else f"1/{1 / each.ratio:.1f}"
+        table.add_row(
+            each.step, str(each.threads), str(each.runs), f"{each.ms:.1f}", f"{each.cpu_ms:.1f}", ratio
+        )
     return table
 
 
-def _reference(device: str) -> Callable[[], object]:
-    """Return a forward pass of HRNet w32, the usual reference for 2D pose estimation."""
-    network = build_hrnet("w32").eval().to(device)
-    picture = torch.zeros(1, 3, 256, 192, device=device)
-
-    def forward() -> torch.Tensor:
-        with torch.inference_mode():
-            heatmaps: torch.Tensor = network(picture)
-            return heatmaps
-
-    return forward
-
-
-def median_ms(step: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return median wall-clock and CPU milliseconds of a step after a warm-up; wait for the GPU to finish."""
-    step()
-    wall, cpu = [], []
-    for _ in range(repeats):
-        start, busy = time.perf_counter(), time.process_time()
-        step()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        wall.append(1000 * (time.perf_counter() - start))
-        cpu.append(1000 * (time.process_time() - busy))
-    return statistics.median(wall), statistics.median(cpu)
+def table_of_workers(workers: list[Throughput]) -> Table:
+    """Return what workers did as a table."""
+    table = Table(title=f"workers; scans of {FRAMES} frames wait")
+    for name in _COLUMNS:
+        table.add_column(name, justify="left" if name == "over" else "right")
+    alone = {each.services: each.scans_per_minute for each in workers if each.processes == 1}
+    for each in workers:
+        memory = each.memory
+        calls = "" if each.s3_calls is None else f"{sum(each.s3_calls.values()):.0f}"
+        table.add_row(
+            each.services,
+            str(each.processes),
+            str(each.threads),
+            str(each.scans),
+            f"{each.scans_per_minute:.1f}",
+            f"{each.scans_per_minute / alone[each.services]:.2f}" if each.services in alone else "",
+            f"{each.cpu_s:.2f}",
+            f"{each.ready_s:.1f}",
+            f"{each.first_scan_s:.1f}",
+            *(f"{value:.0f}" for value in (memory.rss, memory.pss, memory.uss, each.total_pss)),
+            "" if each.redis_commands is None else f"{each.redis_commands:.0f}",
+            "" if each.redis_bytes is None else f"{each.redis_bytes / 1000:.0f}",
+            calls,
+        )
+    return table
 
 
 if __name__ == "__main__":

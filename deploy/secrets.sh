@@ -40,4 +40,5 @@ JSON
 )"
 
 put flower_auth "admin:$(random)"
+put grafana_password "$(random)"
 echo "$folder: made. Flower's user and password are in $folder/flower_auth"

@@ -5,11 +5,9 @@ The names below are stable. Importing this package does not import torch; the fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from pose.analysis.frame import FrameAnalysis, analyse_frame
-from pose.analysis.quality import QualityLimits
-from pose.analysis.scan import Analysis, analyse_scan
 from pose.errors import (
     DeviceUnavailable,
     InvalidCalibration,
@@ -27,28 +25,48 @@ from pose.geometry.floor import floor_height
 from pose.lifting.lift import lift
 from pose.lifting.posture import Posture, PostureEstimate, classify_posture
 from pose.lifting.skeleton import Skeleton
-from pose.privacy.anonymise import Anonymised, anonymise
 from pose.privacy.face_detector import FaceDetector
-from pose.privacy.loading import load_face_detector
-from pose.results import (
-    DriftResult,
-    Estimate,
-    FrameResult,
-    FrameStatus,
-    PersonResult,
-    Reason,
-    ScanResult,
-    Verdict,
-    result_schema,
-)
 from pose.scan.calibration import Calibration, parse_calibration
 from pose.scan.depth_file import parse_depth, write_depth
 from pose.scan.frame import BrokenFrame, Frame, Scan
-from pose.scan.reader import read_scan, read_scan_files
 
 if TYPE_CHECKING:
     from pose import hrnet
+    from pose.analysis.frame import FrameAnalysis, analyse_frame
+    from pose.analysis.quality import QualityLimits
+    from pose.analysis.scan import Analysis, analyse_scan
     from pose.estimators.loading import load_estimator, load_pair
+    from pose.privacy.anonymise import Anonymised, anonymise
+    from pose.privacy.loading import load_face_detector
+    from pose.results import (
+        DriftResult,
+        Estimate,
+        FrameResult,
+        FrameStatus,
+        PersonResult,
+        Reason,
+        ScanResult,
+        Verdict,
+        result_schema,
+    )
+    from pose.scan.reader import read_scan, read_scan_files
+
+# Imported when they are first used: they import torch, or build the models of the results, which takes longer
+# than all other imports together.
+_LATER: Final = {
+    "pose.analysis.frame": ("FrameAnalysis", "analyse_frame"),
+    "pose.analysis.quality": ("QualityLimits",),
+    "pose.analysis.scan": ("Analysis", "analyse_scan"),
+    "pose.estimators.loading": ("load_estimator", "load_pair"),
+    "pose.privacy.anonymise": ("Anonymised", "anonymise"),
+    "pose.privacy.loading": ("load_face_detector",),
+    "pose.results": (
+        "DriftResult", "Estimate", "FrameResult", "FrameStatus", "PersonResult", "Reason", "ScanResult",
+        "Verdict", "result_schema",
+    ),
+    "pose.scan.reader": ("read_scan", "read_scan_files"),
+}  # fmt: skip
+_MODULES: Final = {name: module for module, names in _LATER.items() for name in names}
 
 __all__ = [
     "Analysis",
@@ -104,20 +122,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use, because they import torch.
     if name == "hrnet":
-        import pose.hrnet as hrnet
-
-        return hrnet
-    if name == "load_estimator":
-        from pose.estimators.loading import load_estimator
-
-        return load_estimator
-    if name == "load_pair":
-        from pose.estimators.loading import load_pair
-
-        return load_pair
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module("pose.hrnet")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -74,6 +74,9 @@ def build_hrnet(variant: str | Variant, *, in_channels: int = 3, out_channels: i
 class HRNet(nn.Module):
     """(N, in_channels, H, W) → (N, out_channels, H/4, W/4). H and W are multiples of 32.
 
+    Tensors are converted to the type of the first layer's weights, and to that of the last layer's weights
+    before the last layer.
+
     Raises:
         ValueError: the input is another tensor, or none.
     """
@@ -110,13 +113,14 @@ class HRNet(nn.Module):
         ):
             came = tuple(x.shape) if isinstance(x, Tensor) else kind_of(x)
             raise ValueError(f"input is {came}, expected (N, {channels}, H, W), H and W multiples of 32")
+        x = x.to(self.conv1.weight.dtype)
         x = self.relu(self.bn1(self.conv1(x)))  # (N, stem, H/2, W/2)
         x = self.relu(self.bn2(self.conv2(x)))  # (N, stem, H/4, W/4)
         branches = [self.layer1(x)]
         branches = self.stage2(_grow(self.transition1, branches))
         branches = self.stage3(_grow(self.transition2, branches))
         branches = self.stage4(_grow(self.transition3, branches))
-        out: Tensor = self.final_layer(branches[0])
+        out: Tensor = self.final_layer(branches[0].to(self.final_layer.weight.dtype))
         return out
 
 

@@ -139,11 +139,17 @@ class PersonResult(_Model):
         description="null if several persons are seen, or depth or the floor's height is unknown",
     )
     body_length_m: Metres | None = Field(
-        description="eye to hip to knee to ankle, on the longer side of those that were wholly observed"
+        description="eye to hip to knee to ankle on the longer side, checked against the stature; "
+        "the chain of joints alone with strict limits, or without a stature"
     )
     body_length_estimate_m: Estimate | None = Field(
         default=None, description="with what this frame alone tells; null without 3D"
     )
+    stature_m: Metres | None = Field(
+        default=None,
+        description="sole to crown, as if the child stood straight; null if this frame does not tell",
+    )
+    stature_estimate_m: Estimate | None = Field(default=None, description="the same with its 95 % interval")
     posture: Posture = Field(description="unknown if there is no 3D, or the child neither stands nor lies")
 
 
@@ -259,6 +265,10 @@ class ScanResult(_Model):
     body_length_estimate_m: Estimate | None = Field(
         default=None, description="the same with its 95 % interval; null if no frame counts"
     )
+    stature_m: Metres | None = Field(
+        default=None, description="sole to crown, as if the child stood straight; null if no frame tells it"
+    )
+    stature_estimate_m: Estimate | None = Field(default=None, description="the same with its 95 % interval")
     frames_used: int = Field(ge=0, description="number of frames that count: those whose weight is above 0")
     verdict: Verdict | None = Field(default=None, description="null only in results of scan-result/1")
     verdict_reasons: tuple[Reason, ...] = Field(

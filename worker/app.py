@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any, Final
 
@@ -24,18 +25,22 @@ from worker.config.celery import celery_config, make_folders
 from worker.config.logs import capture_output, get_logger, release_output
 from worker.config.logs import setup_logging as setup_our_logging
 from worker.config.settings import load_settings, misspelt_settings
+from worker.counters import keep_for_parent
 from worker.erasure.mentions import scans_named
 from worker.intake.inbox import InboxStep
 from worker.keys import scan_ids_in
 from worker.ledger.base import LedgerError
-from worker.models.loading import get_estimator, get_face_detector, limit_threads
+from worker.models.loading import count_models, get_estimator, get_face_detector, limit_threads
+from worker.models.memory import import_libraries
 from worker.models.weights import fetch_weights
 from worker.runtime import maintenance  # noqa: F401  starts with beat
 from worker.runtime.delayed import MoveDelayed
 from worker.runtime.heartbeat import HeartbeatStep
 from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
-from worker.runtime.reports import Kind, is_replaceable, send_report
+from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
+from worker.runtime.serve_metrics import ServeMetrics
+from worker.runtime.short_errors import shorten_errors
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels
@@ -44,6 +49,7 @@ from worker.scans.self_check import ProcessUnfit, check_process
 from worker.scans.services import wait_for_services
 from worker.storage.base import StorageError
 from worker.storage.opening import open_storages
+from worker.tracing import flush
 
 log = get_logger(__name__)
 
@@ -88,7 +94,7 @@ class Loader(AppLoader):
 
 
 app = Celery("worker", loader=Loader, events="worker.runtime.event_dispatcher:Events")
-app.steps["worker"].update((WaitForModels, InboxStep, HousekeepingStep))
+app.steps["worker"].update((ServeMetrics, WaitForModels, InboxStep, HousekeepingStep))
 app.steps["consumer"].update((GracefulShutdown, HeartbeatStep, MoveDelayed, PauseIntake, RestoreTimeLimits))
 
 
@@ -117,11 +123,14 @@ def _before_pool(sender: Any, **_: Any) -> None:
         worker_state.should_terminate = EX_CONFIG
 
     signal.signal(CANNOT_START, stop)
+    import_libraries(load_settings())
 
 
 @signals.worker_shutdown.connect
 def _release_output(**_: Any) -> None:
-    # On SIGHUP, Celery starts the worker again in the same process.
+    # On SIGHUP, Celery starts the worker again in the same process, with `sys.argv`. After `python -m celery`
+    # that is a file of the package, which cannot be run by itself.
+    sys.argv[:] = sys.orig_argv[1:]
     release_output()
 
 
@@ -140,7 +149,10 @@ def _start_process(**_: Any) -> None:
     if _Started.process == os.getpid():
         return
     _Started.process = os.getpid()
+    shorten_errors()
     settings = load_settings()
+    if is_replaceable():
+        keep_for_parent()
     try:
         threads = limit_threads(settings, _Started.processes)
         fetch_weights(settings)
@@ -150,6 +162,8 @@ def _start_process(**_: Any) -> None:
         if not _Started.ready:
             wait_for_services(settings, lambda reason: send_report(Kind.WAITS, reason))
         log.info("process_ready", model=model, threads=threads)
+        count_models(settings)
+        send_counts()
         send_report(Kind.READY)
     except Exception as error:
         # Celery would log the error and go on without a model. The traceback is left out if the text of the
@@ -163,6 +177,11 @@ def _start_process(**_: Any) -> None:
             time.sleep(UNFIT_PAUSE_S)
             os._exit(EX_CONFIG)
         _end_worker()
+
+
+@signals.worker_process_shutdown.connect
+def _send_spans(**_: Any) -> None:
+    flush()
 
 
 def _is_readable(error: Exception) -> bool:

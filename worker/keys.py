@@ -63,6 +63,15 @@ def status_key(scan_id: ScanId) -> str:
     return f"{scan_id}/status.json"
 
 
+def page_key(scan_id: ScanId) -> str:
+    """Return the key of a scan's page.
+
+    >>> page_key(parse_scan_id("scan-1"))
+    'scan-1/report.html'
+    """
+    return f"{scan_id}/report.html"
+
+
 def artefact_key(scan_id: ScanId, name: str) -> str:
     """Return the key of one of a scan's artefacts.
 

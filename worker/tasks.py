@@ -18,11 +18,14 @@ from worker.intake.task_call import parse_call
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import process_name
 from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
+from worker.models.memory import give_back_memory
 from worker.queue import NAME, sender
-from worker.runtime.reports import Kind, is_replaceable, send_report
+from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
 from worker.scans.attempt import Attempt
+from worker.scans.counted import counted
 from worker.scans.failures import ScanFailed
 from worker.scans.job import Job
+from worker.scans.page import page_maker
 from worker.scans.process import Outcome, Report, process
 from worker.scans.reconcile import reconcile
 from worker.scans.retry import HEADER, RetryLater, RetryState, retry_unwritten
@@ -32,6 +35,7 @@ from worker.scans.tombstones import ScanErased
 from worker.scans.transfer import limits_of
 from worker.storage.base import Storage
 from worker.storage.opening import open_storages
+from worker.tracing import span
 
 log = get_logger(__name__)
 RECONCILE: Final = "worker.reconcile"
@@ -70,13 +74,19 @@ def process_scan(
         raise ScanFailed(str(error)) from None
     state = RetryState.from_header((self.request.headers or {}).get(HEADER))
     job = Job(scan_id, self.request.id, force, resent, state)
-    with task_context(scan_id=scan_id, attempt=state.attempt, task_id=self.request.id):
+    about = {"scan_id": scan_id, "attempt": state.attempt}
+    with (
+        task_context(**about, task_id=self.request.id),
+        span("process_scan", self.request.headers or {}, **about),
+    ):
         try:
             outcome = _attempt_or_retry(self, job, load_settings())
         except ScanErased:
             # Celery stores the arguments beside the reason, and with them the id of the scan.
             self.request.update(args=[], kwargs={})
             raise
+        finally:
+            send_counts()
         log.info("scan_completed", repeated=outcome.repeated)
         return _summary(scan_id, outcome)
 
@@ -155,6 +165,7 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             xor_key=bytes.fromhex(settings.scans_xor_key) if settings.scans_xor_key else None,
             quiet_s=settings.arrivals_quiet_s,
             note_files=note_files,
+            make_page=page_maker(settings),
         )
 
     def check() -> None:
@@ -165,7 +176,10 @@ def _attempt(task: Task, job: Job, settings: Settings) -> Outcome:
             raise
 
     own = OwnProcess(process_name(), is_replaceable(), check)
-    return Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run()
+    try:
+        return counted(Attempt(job, settings, work, _progress_reporter(task, job.scan_id), own).run)
+    finally:
+        give_back_memory()
 
 
 def _retry(task: Task, later: RetryLater) -> NoReturn:

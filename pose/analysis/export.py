@@ -60,18 +60,19 @@ def skeleton_obj(skeleton: Skeleton) -> str:
 # The columns of a CSV file; those that are fields of the result have the field's name.
 _SCAN_COLUMNS: Final = (
     "scan_id", "model", "model_version", "scan_posture", "scan_body_length_m", "scan_body_length_low_m",
-    "scan_body_length_high_m", "frames_used", "verdict", "verdict_reasons",
+    "scan_body_length_high_m", "scan_stature_m", "scan_stature_low_m", "scan_stature_high_m",
+    "frames_used", "verdict", "verdict_reasons",
 )  # fmt: skip
 _FRAME_FIELDS: Final = (
     "order", "status", "reason", "floor_height_m", "camera_angle_deg", "missing_depth", "child_distance_m",
-    "weight",
+    "weight", "head_height_m",
 )  # fmt: skip
 _BOX_COLUMNS: Final = ("box_x0", "box_y0", "box_x1", "box_y1")
-_PERSON_FIELDS: Final = ("box_score", "score", "posture", "body_length_m")
+_PERSON_FIELDS: Final = ("box_score", "score", "posture", "body_length_m", "stature_m")
 _POINT_FIELDS: Final = ("u", "v", "score", "x", "y", "z", "distance_px", "observed")
 CSV_COLUMNS: Final = (
     *_SCAN_COLUMNS, *_FRAME_FIELDS, "quality", "picture", "depth_picture", "time_ms", "person", *_BOX_COLUMNS,
-    *_PERSON_FIELDS, "body_length_low_m", "body_length_high_m",
+    *_PERSON_FIELDS, "body_length_low_m", "body_length_high_m", "stature_low_m", "stature_high_m",
     *(f"{joint}_{field}" for joint in kp.NAMES for field in _POINT_FIELDS),
 )  # fmt: skip
 
@@ -113,6 +114,8 @@ def _frame_cells(result: ScanResult, frame: FrameResult) -> dict[str, Any]:
         "scan_posture": result.posture,
         "scan_body_length_m": result.body_length_m,
         **_interval_cells("scan_body_length", result.body_length_estimate_m),
+        "scan_stature_m": result.stature_m,
+        **_interval_cells("scan_stature", result.stature_estimate_m),
         "frames_used": result.frames_used,
         "verdict": result.verdict,
         "verdict_reasons": " ".join(reason.code for reason in result.verdict_reasons),
@@ -128,6 +131,7 @@ def _person_cells(number: int, person: PersonResult) -> dict[str, Any]:
     cells: dict[str, Any] = {"person": number, **dict(zip(_BOX_COLUMNS, person.box, strict=True))}
     cells |= person.model_dump(include=set(_PERSON_FIELDS))
     cells.update(_interval_cells("body_length", person.body_length_estimate_m))
+    cells.update(_interval_cells("stature", person.stature_estimate_m))
     points: tuple[KeypointResult | JointResult, ...] = (*person.keypoints, *(person.skeleton or ()))
     for point in points:
         cells |= {f"{point.name}_{field}": value for field, value in point if field != "name"}

@@ -193,7 +193,7 @@ def finish_frame(
         with watch("lift"):
             (person,) = people
             skeleton = lift_in_view(frame.view, person.keypoints, person.scores, options.lifting, floor)
-            body = measure_body(frame, person, skeleton, options.limits)
+            body = measure_body(frame, person, skeleton, options.limits, options.lifting)
     posture = None if body is None else body.posture
     distance = None if body is None else body.distance
     with watch("cover"):
@@ -304,7 +304,9 @@ def _pictures(frame: Frame, found: Detections, redacted: Anonymised, body: Body 
     if turns is None:
         turns = turns_of_person(found.people[0].keypoints, found.people[0].scores) if found.people else 0
     lying = body is not None and body.posture.posture is Posture.LYING
-    marks = None if body is None or lying else Marks(floor_below(body.skeleton))
+    marks = None
+    if body is not None and not lying:
+        marks = Marks(floor_below(body.skeleton), None if body.stature is None else body.stature.crown)
     depth = depth_picture(frame.view, redacted.regions, turns, lying=lying, marks=marks)
     return {
         artefact_name(frame.order, BLURRED): redacted.file,

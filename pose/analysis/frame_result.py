@@ -10,6 +10,7 @@ from pose import keypoints as kp
 from pose.analysis.agreement import people_distance
 from pose.analysis.body import Body
 from pose.analysis.length_error import error_model
+from pose.analysis.stature import stature_estimate
 from pose.estimators.base import Detections, Person
 from pose.geometry.alignment import LIMIT
 from pose.lifting.posture import Posture
@@ -60,21 +61,22 @@ def redaction_result(redacted: Anonymised, method: RedactionMethod) -> Redaction
 def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) -> PersonResult:
     """Return a person of a frame; skeleton and body are None if there is no 3D."""
     scores = np.clip(person.scores, 0, 1).round(5).tolist()
-    joints, length = None, None
-    if skeleton is not None and skeleton.measured:
-        length = skeleton.reliable_length
-        if is_complete(skeleton):
-            joints = tuple(
-                JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=distance, observed=observed)
-                for name, (x, y, z), score, distance, observed in zip(
-                    kp.NAMES,
-                    skeleton.joints.round(5).tolist(),
-                    scores,
-                    skeleton.distance_px.round(3).tolist(),
-                    skeleton.observed.tolist(),
-                    strict=True,
-                )
+    joints = None
+    posture = Posture.UNKNOWN if body is None else body.posture.posture
+    stature = None if body is None else stature_estimate([body.stature], posture)
+    length = None if body is None else error_model().estimate([body.evidence])
+    if skeleton is not None and is_complete(skeleton):
+        joints = tuple(
+            JointResult(name=name, x=x, y=y, z=z, score=score, distance_px=distance, observed=observed)
+            for name, (x, y, z), score, distance, observed in zip(
+                kp.NAMES,
+                skeleton.joints.round(5).tolist(),
+                scores,
+                skeleton.distance_px.round(3).tolist(),
+                skeleton.observed.tolist(),
+                strict=True,
             )
+        )
     x0, y0, x1, y1 = (round(float(edge), 2) for edge in person.box)
     return PersonResult(
         box=(x0, y0, x1, y1),
@@ -85,9 +87,11 @@ def person_result(person: Person, skeleton: Skeleton | None, body: Body | None) 
             for name, (u, v), score in zip(kp.NAMES, person.keypoints.round(3).tolist(), scores, strict=True)
         ),
         skeleton=joints,
-        body_length_m=rounded(length),
-        body_length_estimate_m=None if body is None else error_model().estimate([body.evidence]),
-        posture=Posture.UNKNOWN if body is None else body.posture.posture,
+        body_length_m=None if length is None else length.value,
+        body_length_estimate_m=length,
+        stature_m=None if stature is None else stature.value,
+        stature_estimate_m=stature,
+        posture=posture,
     )
 
 

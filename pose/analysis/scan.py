@@ -12,20 +12,24 @@ from pydantic import Field, TypeAdapter
 
 from pose.analysis.aggregate import FrameFigures, aggregate_frames
 from pose.analysis.drift import LIMIT, compare
-from pose.analysis.frame import LocatedFrame, Options, broken_frame, finish_frame, locate_heads
+from pose.analysis.frame import FrameAnalysis, LocatedFrame, Options, broken_frame, finish_frame, locate_heads
 from pose.analysis.length_error import error_model
+from pose.analysis.stature import stature_estimate
 from pose.analysis.stopwatch import Stopwatch
 from pose.analysis.verdict import JudgedFrame, judge
 from pose.checks import check_each, check_type
 from pose.estimators.base import Detections, Estimator, Person
 from pose.privacy.face_detector import FaceDetector
 from pose.privacy.loading import load_face_detector
+from pose.privacy.region import Heads
 from pose.privacy.temporal import propagate_heads
 from pose.results import SCAN_ID, SCHEMA, DriftResult, ModelInfo, ScanResult
 from pose.scan.frame import Frame, Scan
+from pose.stature.estimate import load_stature_model
+from pose.threads import in_threads
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 8
+ANALYSIS_VERSION: Final = 10
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])
@@ -108,17 +112,23 @@ def analyse_scan(
                 others += compare_with.estimate(batch)
         estimate_ms = estimating.milliseconds / len(batch)
         with watch("frames"):
-            located += [
-                locate_heads(frame, found, estimate_ms, from_depth=estimator.uses_depth)
-                for frame, found in zip(batch, detections, strict=True)
-            ]
+            located += in_threads(
+                lambda each: locate_heads(*each, from_depth=estimator.uses_depth),
+                [(frame, found, estimate_ms) for frame, found in zip(batch, detections, strict=True)],
+            )
 
     with watch("frames"):
         heads = propagate_heads([each.placed for each in located])
     analyses = [broken_frame(frame) for frame in scan.broken]
-    for frame, all_heads in zip(located, heads, strict=True):
+
+    def finish(found: tuple[LocatedFrame, Heads]) -> FrameAnalysis:
+        return finish_frame(*found, detector, options, scan_id)
+
+    together = list(zip(located, heads, strict=True))
+    finished = in_threads(finish, together) if detector.thread_safe else map(finish, together)
+    for _ in together:
         with watch("frames"):
-            analyses.append(finish_frame(frame, all_heads, detector, options, scan_id))
+            analyses.append(next(finished))
         if progress is not None:
             progress(len(analyses), total)
     analyses.sort(key=lambda analysis: analysis.result.order)
@@ -129,6 +139,10 @@ def analyse_scan(
     )
     verdict, reasons = judge(
         figures, [JudgedFrame(each.result, each.body) for each in analyses], options.limits
+    )
+    stature = stature_estimate(
+        [each.body.stature for each in analyses if each.body is not None and each.result.weight > 0],
+        figures.posture.posture,
     )
     drift = None
     if compare_with is not None:
@@ -145,6 +159,8 @@ def analyse_scan(
         posture_confidence=round(figures.posture.confidence, 4),
         body_length_m=None if length is None else length.value,
         body_length_estimate_m=length,
+        stature_m=None if stature is None else stature.value,
+        stature_estimate_m=stature,
         frames_used=figures.frames_used,
         verdict=verdict,
         verdict_reasons=reasons,
@@ -182,6 +198,7 @@ def fingerprint_of(
         "face_detector": [detector.name, detector.version],
         "options": asdict(options or Options()),
         "length_error": asdict(error_model()),
+        "stature": load_stature_model().version,
     }
     if compare_with is not None:
         facts["compared"] = [compare_with.name, compare_with.version, LIMIT]

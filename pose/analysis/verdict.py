@@ -65,6 +65,9 @@ WORDS: Final[Mapping[str, Callable[[float], str]]] = {
     "score": _fixed("the child is hard to see: take away blankets and wide clothes, and let it stand alone"),
     "posture_unknown": _fixed("the child neither stands nor lies: straighten body and legs"),
     "frames_disagree": _fixed("the frames differ: the child must keep still"),
+    "stature_differs": _fixed(
+        "body length and stature do not fit each other: the child must be straight and look ahead"
+    ),
     "uncertain": _fixed("the joints are not certain: arms away from the body, no wide clothes"),
 }  # fmt: skip
 _PARTS: Final = {
@@ -80,8 +83,9 @@ def judge(
     """Return the verdict on a scan, and its reasons, the most frequent first.
 
     A scan is `good` if its posture is known and the half width of its length's interval is at most 6 % of the
-    length; `usable` if it is at most 12 %; else the scan should be repeated. A good scan may have reasons:
-    what most of its frames could do better. Each other scan has at least one.
+    length; `usable` if it is at most 12 %; else the scan should be repeated. A scan is not better than
+    `usable` if body length and stature contradict each other in half of its frames. A good scan may have
+    reasons: what most of its frames could do better. Each other scan has at least one.
 
     Args:
         figures: of the scan.
@@ -95,6 +99,8 @@ def judge(
     verdict = _verdict(figures)
     enough = _SHARE * len(frames)
     codes = {code: orders for code, orders in found.items() if len(orders) >= enough}
+    if verdict is Verdict.GOOD and "stature_differs" in codes:
+        verdict = Verdict.USABLE
     if verdict is not Verdict.GOOD and not codes:
         most = max(map(len, found.values()), default=0)
         codes = {code: orders for code, orders in found.items() if len(orders) == most}
@@ -157,6 +163,8 @@ def _findings(frame: JudgedFrame, limits: QualityLimits) -> dict[str, float]:
     if result.status is not FrameStatus.OK:
         # Without exactly one person no other limit matters, and camera and room are as they are.
         return {code: amount for code, amount in codes.items() if code == result.status.value}
+    if body is not None and body.evidence.contradicted:
+        codes["stature_differs"] = 0.0
     return codes | _hidden_parts(body)
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from pose.cli.output import one_line
 from pose.errors import PoseError
-from pose.results import DriftResult, FrameStatus, ScanResult
+from pose.results import DriftResult, Estimate, FrameStatus, ScanResult
 
 
 def summary(result: ScanResult, seconds: float) -> str:
     """Return one line about a scan."""
-    length = "-" if result.body_length_m is None else f"{result.body_length_m * 100:.1f} cm"
-    if result.body_length_estimate_m is not None:
-        low, high = (
-            100 * end for end in (result.body_length_estimate_m.low, result.body_length_estimate_m.high)
+    length, stature = (
+        _figure(*each)
+        for each in (
+            (result.body_length_m, result.body_length_estimate_m),
+            (result.stature_m, result.stature_estimate_m),
         )
-        length += f" ({low:.1f} to {high:.1f})"
+    )
     counts = [f"{result.frames_used} of {len(result.frames)} frames used"]
     for status in FrameStatus:
         number = sum(frame.status is status for frame in result.frames)
@@ -27,8 +28,16 @@ def summary(result: ScanResult, seconds: float) -> str:
     if withheld:
         counts.append(f"{withheld} without picture")
     posture = f"{result.posture.value} ({result.posture_confidence:.2f})"
-    figures = f"{posture}  body length {length}  verdict {result.verdict}"
+    figures = f"{posture}  stature {stature}  body length {length}  verdict {result.verdict}"
     return f"{result.scan_id}  {figures}  {', '.join(counts)}  {seconds:.1f} s"
+
+
+def _figure(value: float | None, estimate: Estimate | None) -> str:
+    """Return a length in centimetres with its interval; "-" if it is unknown."""
+    if value is None:
+        return "-"
+    ends = "" if estimate is None else f" ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+    return f"{100 * value:.1f} cm{ends}"
 
 
 def reason_lines(result: ScanResult) -> list[str]:

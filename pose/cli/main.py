@@ -16,6 +16,7 @@ import pose
 from pose.analysis.frame import Options
 from pose.analysis.quality import LIMITS
 from pose.cli import evaluate as coco_cli
+from pose.cli import report as report_cli
 from pose.cli import weights as weights_cli
 from pose.cli.interrupts import Interrupted, Interrupts
 from pose.cli.output import OutputFile, error_text, guard_streams, make_console
@@ -53,6 +54,7 @@ _LIMITS_HELP = (
 _RUNTIME_HELP = (
     "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
 )
+_PRECISION_HELP = "In which a GPU runs the networks: fp32, fp16 or auto. auto: RGB models in fp16 if it can."
 _DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")
@@ -90,6 +92,7 @@ def run(
     limits: Annotated[str, typer.Option(help=_LIMITS_HELP)] = "all",
     face_detector: Annotated[str, typer.Option(help=_FACE_DETECTOR_HELP)] = "auto",
     runtime: Annotated[str, typer.Option(help=_RUNTIME_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(help=_PRECISION_HELP)] = "auto",
     detect: Annotated[str, typer.Option(help=_DETECT_HELP)] = "every",
     xor_key_file: Annotated[
         Path | None, typer.Option(help="File with the key, in hex, of scans whose artefacts are scrambled.")
@@ -134,6 +137,7 @@ def run(
                     flip_test=flip_test,
                     batch_size=batch_size,
                     runtime=runtime,
+                    precision=precision,
                     detect=frames_to_see,
                 )
             except (PoseError, ValueError, OSError) as error:
@@ -207,6 +211,7 @@ def bodies(
 
 
 # Help lists the commands in this order: those for scans come first.
+app.command()(report_cli.report)
 app.command()(coco_cli.evaluate)
 app.add_typer(weights_cli.app, name="weights")
 

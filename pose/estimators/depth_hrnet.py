@@ -28,8 +28,10 @@ from pose.estimators.depth_input import (
     input_to_picture,
     network_input,
 )
+from pose.estimators.gpu import FixedBatches, Precision, exact_float32, upload
+from pose.estimators.gpu_network import to_gpu
 from pose.estimators.head_peaks import may_be_head
-from pose.estimators.heatmap import cells_to_pixels, find_peaks
+from pose.estimators.heatmap import cells_to_pixels, peaks
 from pose.estimators.runtime import Converted, runtime_version
 from pose.estimators.upright import TurnedFrame, detect_upright
 from pose.hrnet import build_hrnet
@@ -39,6 +41,7 @@ from pose.weights.checkpoint import embedded_path, read_checkpoint
 FloatArray = NDArray[np.float64]
 
 BATCH: Final = 16  # depth maps
+CPU_BATCH: Final = 4  # larger ones are not faster on a CPU, and need 60 MB more
 
 BODY_MAP: Final = kp.COUNT
 HEAD_MAP: Final = kp.COUNT + 1
@@ -67,6 +70,7 @@ class DepthHRNet(Estimator):
         batch_size: frames in one batch.
         runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`.
         converted_in: the folder of the stored weights, where the converted network is kept; None keeps none.
+        precision: of the network on a GPU. There, heatmaps are read on the GPU too.
 
     Attributes:
         name, version: of the weights, from their file.
@@ -87,6 +91,7 @@ class DepthHRNet(Estimator):
         batch_size: int = BATCH,
         runtime: str = "torch",
         converted_in: Path | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -100,11 +105,17 @@ class DepthHRNet(Estimator):
             network.load_state_dict(checkpoint.tensors)
         except (RuntimeError, ValueError) as error:
             raise InvalidWeights(f"weights of {self.name}: {error}") from error
-        self.runtime = runtime_version(runtime)
+        self.runtime = runtime_version(runtime, precision)
+        self._mirrored = torch.tensor(_MIRRORED_MAPS, device=self._device)
+        self._peaks: Callable[[torch.Tensor], torch.Tensor] = self._find_peaks
         self._network: Callable[[torch.Tensor], torch.Tensor]
         if runtime == "openvino":
             converted = Converted(network.eval(), CHANNELS, self.name, converted_in)
             self._network = lambda inputs: converted(inputs)[0]
+        elif self._device.type == "cuda":
+            self._network = to_gpu(network, self._device, precision)
+            shape = (CHANNELS, *INPUT_SIZE)
+            self._peaks = FixedBatches(self._find_peaks, shape, torch.float32, self._device, batch_size)
         else:
             self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
@@ -120,14 +131,18 @@ class DepthHRNet(Estimator):
         check_each(frames, Frame, "frames")
         return detect_upright(frames, self._detect_turned)
 
+    @torch.inference_mode()
     def _detect_turned(self, views: Sequence[TurnedFrame]) -> list[Detections]:
-        found: list[Detections] = []
+        answers = []
         for first in range(0, len(views), self._batch_size):
-            batch = views[first : first + self._batch_size]
-            inputs = np.stack([self.network_input(view) for view in batch])
-            positions, values = find_peaks(self.heatmaps(inputs), _HEADS)
-            for view, image, cells, scores in zip(batch, inputs, positions, values, strict=True):
-                pixels = cells_to_pixels(cells, STRIDE)
+            inputs = np.stack([self.network_input(view) for view in views[first : first + self._batch_size]])
+            answers.append((inputs, self._peaks(upload(torch.from_numpy(inputs), self._device))))
+        # Only now a GPU is waited for: it works on a batch while the next one is made.
+        found: list[Detections] = []
+        for inputs, answer in answers:
+            batch = views[len(found) : len(found) + len(inputs)]
+            for view, image, peaks_ in zip(batch, inputs, answer.cpu().numpy(), strict=True):
+                pixels, scores = cells_to_pixels(peaks_[..., :2], STRIDE), peaks_[..., 2]
                 people = _people(view, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
                 heads = _possible_heads(view, people, pixels[HEAD_MAP], scores[HEAD_MAP])
                 found.append(Detections(people, heads))
@@ -139,17 +154,22 @@ class DepthHRNet(Estimator):
         return network_input(view.frame.depthmap, view.turns, view.frame.floor)
 
     @torch.inference_mode()
-    def heatmaps(self, inputs: NDArray[np.float32]) -> torch.Tensor:
-        """(N, 3, 224, 192) -> (N, 19, 56, 48) in 0..1: 17 keypoints, trunk, head.
+    def heatmaps(self, inputs: NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
+        """(N, 3, 224, 192) float32 -> (N, 19, 56, 48) in 0..1, on the device: 17 keypoints, trunk, head.
 
         The mean over the input and its mirror image ("flip test" of HRNet's authors): a second pass, for 1 to
         2 % more correct keypoints.
         """
-        batch = torch.from_numpy(inputs).to(self._device)
+        batch = torch.as_tensor(inputs).to(self._device)
         both = torch.cat([batch, batch.flip(-1)]).contiguous(memory_format=torch.channels_last)
-        heat, mirrored = self._network(both).sigmoid().chunk(2)
-        mean: torch.Tensor = (heat + mirrored.flip(-1)[:, _MIRRORED_MAPS]) / 2
+        with exact_float32():
+            heat, mirrored = self._network(both).sigmoid().chunk(2)
+        mean: torch.Tensor = (heat + mirrored.flip(-1).index_select(1, self._mirrored)) / 2
         return mean
+
+    def _find_peaks(self, batch: torch.Tensor) -> torch.Tensor:
+        """(N, 3, 224, 192) -> column, row (cells) and score of peaks (N, 19, 5, 3) float64, on the device."""
+        return peaks(self.heatmaps(batch), _HEADS)
 
 
 def _people(

@@ -19,6 +19,7 @@ from pose.checks import check_pictures
 from pose.detectors import build_detector
 from pose.errors import InvalidWeights
 from pose.estimators.converted_detector import convert_detector
+from pose.estimators.gpu import Precision, exact_float32, upload_picture
 from pose.weights.checkpoint import Checkpoint
 
 FloatArray = NDArray[np.float64]
@@ -40,6 +41,8 @@ class Detector:
         runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`. It runs the part
             of the network that sees the whole picture; proposals and boxes are torchvision's in both.
         converted_in: the folder of the stored weights, where a converted network is kept; None keeps none.
+        precision: of the network on a GPU. With "fp16", layers compute in float16 where torch's autocast
+            takes it; the choice of proposals and boxes stays in float32.
 
     Attributes:
         name: as given.
@@ -61,6 +64,7 @@ class Detector:
         low_confidence_score: float | None = None,
         runtime: str = "torch",
         converted_in: Path | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -75,7 +79,10 @@ class Detector:
         self.min_score = min_score
         self.low_confidence_score = min_score if low_confidence_score is None else low_confidence_score
         self._device = torch.device(device)
+        self._half = precision == "fp16"
         self._network = network.eval().to(self._device)
+        if self._half:
+            self._network = self._network.to(memory_format=torch.channels_last)
         if runtime == "openvino":
             convert_detector(self._network, name, converted_in)
 
@@ -97,7 +104,9 @@ class Detector:
         empty = np.zeros((0, 4)), np.zeros(0)
         found = [empty for _ in pictures]
         for batch in self._batches(pictures):
-            answers = self._network([self._to_tensor(pictures[i]) for i in batch])
+            inputs = [self._to_tensor(pictures[i]) for i in batch]
+            with exact_float32(), torch.autocast(self._device.type, torch.float16, enabled=self._half):
+                answers = self._network(inputs)
             for i, answer in zip(batch, answers, strict=True):
                 found[i] = self._persons(answer)
         return found
@@ -117,8 +126,7 @@ class Detector:
 
     def _to_tensor(self, picture: Picture) -> Tensor:
         """Return (3, H, W) float32 in 0..1; the network itself normalises and resizes it."""
-        whole = torch.from_numpy(np.ascontiguousarray(picture)).to(self._device)
-        return whole.permute(2, 0, 1).contiguous().float().div(255)
+        return upload_picture(picture, self._device).permute(2, 0, 1).contiguous().float().div(255)
 
     def _persons(self, answer: dict[str, Tensor]) -> tuple[FloatArray, FloatArray]:
         labels = answer["labels"].cpu().numpy()

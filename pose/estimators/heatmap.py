@@ -49,6 +49,11 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
         positions (N, K, count, 2) float64 as (column, row) in cells, refined by the centre of mass of the 3x3
         cells around; and their values (N, K, count) float64, highest first, 0 if there is no further peak.
     """
+    return _split(peaks(heatmaps, count, radius))
+
+
+def peaks(heatmaps: Tensor, count: int, radius: int = 2) -> Tensor:
+    """Do the same as `find_peaks`, and return column, row and value (N, K, count, 3) on the device."""
     h, w = heatmaps.shape[2:]
     heat = heatmaps.float()
     # A person between two cells gives both the same value, but must not become two people.
@@ -71,7 +76,7 @@ def find_peaks(heatmaps: Tensor, count: int, radius: int = 2) -> tuple[FloatArra
     # The centre of mass of only 3x3 cells of a Gaussian is nearer to the middle cell than its true centre.
     offset = _SCALE * offset / mass.clamp_min(1e-6)[..., None]
     position = torch.stack([column, row], dim=-1).float() + offset.clamp(-0.5, 0.5)
-    return position.double().cpu().numpy(), values.double().cpu().numpy()
+    return torch.cat([position, values[..., None]], dim=-1).double()
 
 
 def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
@@ -86,19 +91,30 @@ def find_maxima(heatmaps: Tensor) -> tuple[FloatArray, FloatArray]:
         is 0, 1 or the last one. (0, 0) if no cell is above 0.
         values (N, K) float64, the maxima.
     """
+    return _split(maxima(heatmaps))
+
+
+def maxima(heatmaps: Tensor) -> Tensor:
+    """Do the same as `find_maxima`, and return column, row and value (N, K, 3) float64 on the device."""
     h, w = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)  # (N, K, H*W)
     where = flat.argmax(dim=2, keepdim=True)
     values = flat.gather(2, where)[..., 0]
-    where = where.where(values[..., None] > 0, 0)
+    where = where.masked_fill(~(values[..., None] > 0), 0)
     column, row = where[..., 0] % w, where[..., 0] // w
     position = torch.stack([column, row], dim=-1).double()
     inside = (column > 1) & (column < w - 1) & (row > 1) & (row < h - 1)
     for axis, step in enumerate((1, w)):
         after = flat.gather(2, (where + step).clamp(max=h * w - 1))[..., 0]
         before = flat.gather(2, (where - step).clamp(min=0))[..., 0]
-        position[..., axis] += torch.where(inside, 0.25 * torch.sign(after - before), 0.0)
-    return position.cpu().numpy(), values.double().cpu().numpy()
+        position[..., axis] += (0.25 * torch.sign(after - before)).masked_fill(~inside, 0.0)
+    return torch.cat([position, values.double()[..., None]], dim=-1)
+
+
+def _split(found: Tensor) -> tuple[FloatArray, FloatArray]:
+    """(..., 3) -> positions (..., 2) and values (...)."""
+    numbers = found.cpu().numpy()
+    return numbers[..., :2], numbers[..., 2]
 
 
 def _continued(heat: Tensor) -> Tensor:

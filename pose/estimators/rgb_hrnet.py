@@ -84,7 +84,7 @@ class RGBHRNet(Estimator):
         detect_on: DetectOn = "every",
     ) -> None:
         self.name = name
-        self.runtime = runtime_version(pose.runtime)
+        self.runtime = runtime_version(pose.runtime, pose.precision)
         self.detector = detector
         self.pose = pose
         self.depth = depth

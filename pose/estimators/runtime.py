@@ -7,6 +7,7 @@ needs the packages onnx and onnxscript.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -30,10 +31,14 @@ _PROBE: Final = 64  # pixels: side of the input on which both runtimes must agre
 _TOLERANCE: Final = 1e-4  # of the largest output; float32 gives about 1e-6
 
 
-def runtime_version(runtime: str) -> str:
-    """Return a runtime with its version, such as "openvino 2026.4.1"; it stands in the result."""
+def runtime_version(runtime: str, precision: str = "fp32") -> str:
+    """Return a runtime with its version, such as "openvino 2026.4.1" or "torch 2.15.0 fp16".
+
+    It stands in the result.
+    """
     version = torch.__version__ if runtime == "torch" else _openvino().__version__
-    return f"{runtime} {re.split(r'[-+]', version)[0]}"
+    told = f"{runtime} {re.split(r'[-+]', version)[0]}"
+    return told if precision == "fp32" else f"{told} {precision}"
 
 
 class Converted:
@@ -129,7 +134,7 @@ def _convert(network: nn.Module, example: Tensor) -> tuple[bytes, bytes]:
 
 
 def _compile(model: bytes, weights: bytes) -> Any:
-    core = _openvino().Core()
+    core = _core(os.getpid())
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",  # it takes bfloat16 otherwise where a processor has it
@@ -157,6 +162,17 @@ def _write(path: Path, label: str, key: str, files: tuple[bytes, bytes]) -> None
 def _unpredictable() -> torch.Generator:
     """Return a generator whose numbers the author of a file cannot know."""
     return torch.Generator().manual_seed(int.from_bytes(os.urandom(8), "big") >> 1)
+
+
+@functools.cache
+def _core(pid: int) -> Any:
+    """Return the one Core of a process.
+
+    Each one gives the thread another stack for signal handlers, and takes it away when it ends: where several
+    end in another order than they began, the next signal ends the process. A forked child cannot use its
+    parent's, whose threads it does not have.
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:

@@ -22,9 +22,12 @@ from pose import keypoints as kp
 from pose.checks import check_pictures
 from pose.errors import InvalidWeights
 from pose.estimators.crop import box_to_center_scale, crop, crop_inverse, transform_points
-from pose.estimators.heatmap import find_maxima
+from pose.estimators.gpu import FixedBatches, Precision, exact_float32
+from pose.estimators.gpu_crop import GPUCropper
+from pose.estimators.gpu_network import to_gpu
+from pose.estimators.heatmap import maxima
 from pose.estimators.runtime import Converted
-from pose.hrnet import build_hrnet
+from pose.hrnet import HRNet, build_hrnet
 from pose.weights.checkpoint import Checkpoint
 from pose.weights.convert import hrnet_state
 
@@ -52,9 +55,10 @@ class TopDown:
         batch_size: crops in one batch.
         runtime: "torch", or "openvino" on the device "cpu", see `pose.estimators.runtime`.
         converted_in: the folder of the stored weights, where a converted network is kept; None keeps none.
+        precision: of an HRNet on a GPU. There, crops are cut and heatmaps are read on the GPU too.
 
     Attributes:
-        input_size, flip_test, batch_size, runtime: as given.
+        input_size, flip_test, batch_size, runtime, precision: as given.
 
     Raises:
         InvalidWeights: a tensor is missing, unknown, or has another shape; or the width is another.
@@ -71,6 +75,7 @@ class TopDown:
         batch_size: int = BATCH,
         runtime: str = "torch",
         converted_in: Path | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -80,7 +85,14 @@ class TopDown:
         self.flip_test = flip_test
         self.batch_size = batch_size
         self.runtime = runtime
+        self.precision = precision
         self._device = torch.device(device)
+        self._mean, self._deviation = (
+            torch.tensor(v, device=self._device)[:, None, None] for v in (MEAN, DEVIATION)
+        )
+        self._mirrored = torch.tensor(kp.MIRRORED, device=self._device)
+        self._keypoints: Callable[[Tensor], Tensor] = self._find_keypoints
+        self._cropper: GPUCropper | None = None
         if isinstance(weights, Checkpoint):
             weights = weights.tensors
         network = _load(weights, width) if isinstance(weights, Mapping) else weights
@@ -88,6 +100,11 @@ class TopDown:
         if runtime == "openvino" and isinstance(network, nn.Module):
             converted = Converted(network.eval(), 3, "hrnet", converted_in)
             self._network = lambda inputs: converted(inputs)[0]
+        elif self._device.type == "cuda" and isinstance(network, HRNet):
+            self._network = to_gpu(network, self._device, precision)
+            self._cropper = GPUCropper(input_size, self._device)
+            shape = (input_size[1], input_size[0], 3)
+            self._keypoints = FixedBatches(self._find_keypoints, shape, torch.uint8, self._device, batch_size)
         else:
             self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
 
@@ -95,25 +112,28 @@ class TopDown:
     def heatmaps(self, inputs: Tensor) -> Tensor:
         """Network input (N, 3, H, W) float32, from `network_input` -> heatmaps (N, 17, H/4, W/4)."""
         inputs = inputs.to(self._device)
-        # On recent GPUs torch uses TF32 for convolutions by default (ten bits of mantissa), which changes the
-        # third digit of heatmaps. On a CPU this has no effect.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with exact_float32():
             heat = self._network(inputs)
             if not self.flip_test:
                 return heat
-            mirrored = self._network(inputs.flip(-1)).flip(-1)[:, list(kp.MIRRORED)]
+            mirrored = self._network(inputs.flip(-1)).flip(-1).index_select(1, self._mirrored)
         # Mirrored back, cells are about one too far to the left, since cell c is at pixel 4 * c and not
         # in the middle of its four. (SHIFT_HEATMAP of the authors; the first column stays.)
         mirrored[..., 1:] = mirrored[..., :-1].clone()
         return (heat + mirrored) * 0.5
 
-    def network_input(self, crops: Sequence[Picture]) -> Tensor:
-        """Crops (H, W, 3) uint8 RGB -> (N, 3, H, W) float32 on the device, normalised."""
-        batch = torch.from_numpy(np.stack(crops)).to(self._device)
-        batch = batch.permute(0, 3, 1, 2).contiguous().float().div(255)
-        mean, deviation = (torch.tensor(v, device=self._device)[:, None, None] for v in (MEAN, DEVIATION))
-        return batch.sub_(mean).div_(deviation)
+    def network_input(self, crops: Tensor) -> Tensor:
+        """Crops (N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32 on the device, normalised."""
+        batch = crops.to(self._device).permute(0, 3, 1, 2)
+        # A network that is made ready for a GPU takes them in the order in which they are.
+        batch = (batch if self._cropper else batch.contiguous()).float().div(255)
+        return batch.sub_(self._mean).div_(self._deviation)
 
+    def _find_keypoints(self, crops: Tensor) -> Tensor:
+        """Crops (N, H, W, 3) uint8 RGB -> column, row (cells) and score (N, 17, 3) float64 on the device."""
+        return maxima(self.heatmaps(self.network_input(crops)))
+
+    @torch.inference_mode()
     def predict(
         self, pictures: Sequence[Picture], boxes: Sequence[ArrayLike]
     ) -> list[tuple[FloatArray, FloatArray]]:
@@ -141,13 +161,23 @@ class TopDown:
             (np.zeros((len(of_one), kp.COUNT, 2)), np.zeros((len(of_one), kp.COUNT))) for of_one in shaped
         ]
         places = [(i, j) for i, of_one in enumerate(shaped) for j in range(len(of_one))]
+        answers = []
         for batch in self._batches(places):
-            crops = [crop(pictures[i], shaped[i][j], self.input_size) for i, j in batch]
-            cells, values = find_maxima(self.heatmaps(self.network_input(crops)))
-            for (i, j), at, scores in zip(batch, cells, values, strict=True):
-                found[i][0][j] = self._to_picture(at, shaped[i][j])
-                found[i][1][j] = scores
+            crops = self._crops([pictures[i] for i, _ in batch], [shaped[i][j] for i, j in batch])
+            answers.append(self._keypoints(crops))
+        # Only now a GPU is waited for: it works on a batch while the next one is uploaded.
+        numbers = np.concatenate([answer.cpu().numpy() for answer in answers] or [np.zeros((0, kp.COUNT, 3))])
+        for (i, j), of_one in zip(places, numbers, strict=True):
+            found[i][0][j] = self._to_picture(of_one[:, :2], shaped[i][j])
+            found[i][1][j] = of_one[:, 2]
         return found
+
+    def _crops(self, pictures: Sequence[Picture], boxes: Sequence[FloatArray]) -> Tensor:
+        """Return the crops (N, H, W, 3) uint8 RGB, one for each picture and its box."""
+        if self._cropper is not None:
+            return self._cropper(pictures, boxes)
+        crops = [crop(picture, box, self.input_size) for picture, box in zip(pictures, boxes, strict=True)]
+        return torch.from_numpy(np.stack(crops))
 
     def _batches(self, places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         for first in range(0, len(places), self.batch_size):

@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 import pose
 from pose import keypoints as kp
+from pose.analysis.length_error import usual_length
 from pose.evaluation.harness import share, torso_length
 from pose.geometry.orientation import turn_points, turns_for_step
+from pose.results import Estimate
 
 ERRORS: Final = (0.2, 0.1)  # torso lengths within which a joint is right
-USUAL: Final = 0.835  # body length (eye, hip, knee, ankle) as a share of the stature, a rule of thumb
+# Body length as a share of the stature, a rule of thumb. On renderings it is the height of the eyes above the
+# ankles; the chain from eye to hip, knee and ankle is longer, see `usual_length`.
+USUAL: Final = 0.835
 
 FloatArray = NDArray[np.float64]
 
@@ -76,14 +80,19 @@ def _shares(errors: list[FloatArray]) -> dict[str, Any]:
 
 
 def _figures(result: pose.ScanResult, known: dict[str, Any]) -> dict[str, Any]:
-    length = result.body_length_estimate_m
     return {
         "posture_right": result.posture == known["posture"],
         "stature_m": known["stature_m"],
         "body_length_usual_m": round(USUAL * known["stature_m"], 3),
-        "body_length_m": None if length is None else [length.low, length.value, length.high],
+        "chain_usual_m": round(usual_length(known["stature_m"]), 3),
+        "body_length_m": _ends(result.body_length_estimate_m),
+        "stature_measured_m": _ends(result.stature_estimate_m),
         "head_height_m": [frame.head_height_m for frame in result.frames],
         "frames_used": result.frames_used,
         "verdict": result.verdict,
         "reasons": [reason.code for reason in result.verdict_reasons],
     }
+
+
+def _ends(estimate: Estimate | None) -> list[float] | None:
+    return None if estimate is None else [estimate.low, estimate.value, estimate.high]

@@ -79,11 +79,12 @@ def object_height(depthmap: DepthMap, floor: float) -> float | None:
 
 def _top(heights: NDArray[np.float64], which: NDArray[np.bool_]) -> float | None:
     """Return the greatest height of the pixels in `which`, without stray ones; None if it may be cut off."""
-    found = np.where(which, heights, -np.inf).ravel()
-    if np.count_nonzero(which) < 2 * _STRAY:
+    rows, columns = np.nonzero(which)
+    if rows.size < 2 * _STRAY:
         return None
+    found = heights[rows, columns]
     highest = np.argpartition(found, -_STRAY)[-_STRAY:]
-    rows, columns = np.unravel_index(highest, heights.shape)
+    rows, columns = rows[highest], columns[highest]
     edge = np.minimum.reduce([rows, columns, heights.shape[0] - 1 - rows, heights.shape[1] - 1 - columns])
     if np.median(edge) < _BORDER:
         return None

@@ -43,6 +43,7 @@ class Cascades(FaceDetector):
     version = f"opencv-{cv2.__version__}"
     head_radius = 0.72  # the region then holds the whole box
     needs_depth = True
+    thread_safe = True
 
     def __init__(self) -> None:
         load_cascades()

@@ -33,6 +33,7 @@ class FaceDetector(ABC):
         name, version: part of every result.
         head_radius: of the region around a face, as a share of the longer side of its box.
         needs_depth: whether a face counts only where the depth map does not contradict it.
+        thread_safe: whether `find` may be called by several threads at a time.
         runtime: what runs the network, such as "opencv 4.14.0"; None if it is not told.
     """
 
@@ -40,6 +41,7 @@ class FaceDetector(ABC):
     version: str
     head_radius: float
     needs_depth: bool = False
+    thread_safe: bool = False
     runtime: str | None = None
 
     @abstractmethod

@@ -68,6 +68,7 @@ class YuNet(FaceDetector):
     """
 
     head_radius = 0.8  # hair and ears lie outside the box
+    thread_safe = True
 
     def __init__(self, weights: Checkpoint, plan: Plan | None = None, runtime: str = "torch") -> None:
         self.name = weights.facts["name"]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pose.checks import check_bytes, check_type
 from pose.errors import InvalidCalibration, InvalidDepthFile, InvalidManifest, InvalidPicture, InvalidScan
+from pose.geometry.depthmap import DepthMap
 from pose.scan import calibration, depth_file, pictures, record
-from pose.scan.calibration import is_calibration, parse_calibration
+from pose.scan.calibration import Calibration, is_calibration, parse_calibration
 from pose.scan.depth_file import Encoding, parse_depth
 from pose.scan.depth_header import starts_like_header
 from pose.scan.exif import exif_orientation
@@ -22,6 +24,7 @@ from pose.scan.names import fold, is_system_file
 from pose.scan.orient import choose_orientation
 from pose.scan.record import MANIFEST
 from pose.scan.scrambling import Scrambling, check_xor_key, xor
+from pose.threads import MOST, in_threads
 
 # Limits for a whole scan: all its frames are in memory at the same time.
 MAX_SCAN_BYTES: Final = 256 * 1024 * 1024
@@ -80,20 +83,42 @@ def _read(files: ScanFiles, xor_key: bytes | None) -> Scan:
     broken: list[BrokenFrame] = []
     for line in listed.ignored:
         reader.note(line)
-    for entry in listed.entries:
-        if entry.problem is not None:
-            reader.note(entry.problem)
-            broken.append(BrokenFrame(entry.order, entry.step, entry.problem))
-            continue
-        try:
-            frames.append(reader.frame(entry))
-        except InvalidScan as problem:
-            broken.append(BrokenFrame(entry.order, entry.step, str(problem)))
+    for first in range(0, len(listed.entries), MOST):  # few, as an open frame holds the bytes of its picture
+        opened = [reader.open(entry) for entry in listed.entries[first : first + MOST]]
+        for found in in_threads(_decoded, opened):
+            if isinstance(found, Frame):
+                frames.append(found)
+            else:
+                broken.append(found)
     if not frames:
         raise InvalidScan("scan", "frames", f"none can be read; {broken[0].reason}")
     return Scan(
         listed.entries[0].step, tuple(frames), tuple(broken), reader.digest.hexdigest(), listed.ignored
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _OpenFrame:
+    """A frame whose picture is not decoded yet."""
+
+    entry: Entry
+    picture: bytes
+    name: str
+    depthmap: DepthMap
+    calibration: Calibration
+
+
+def _decoded(opened: _OpenFrame | BrokenFrame) -> Frame | BrokenFrame:
+    """Return a frame with its picture, or why it cannot be read. Several threads do this at a time."""
+    if isinstance(opened, BrokenFrame):
+        return opened
+    entry, data = opened.entry, opened.picture
+    try:
+        rgb = pictures.decode_picture(data, opened.name)
+        frame = Frame(entry.order, entry.step, rgb, opened.depthmap, opened.calibration)
+        return choose_orientation(frame, exif_orientation(data))
+    except InvalidScan as problem:
+        return BrokenFrame(entry.order, entry.step, str(problem))
 
 
 def _is_plain_depth(data: bytes) -> bool:
@@ -131,12 +156,17 @@ class _Reader:
         """Hash what the result says, beside what follows from the bytes of its files."""
         self._hash("note", line.encode())
 
-    def frame(self, entry: Entry) -> Frame:
-        """Return a frame.
+    def open(self, entry: Entry) -> _OpenFrame | BrokenFrame:
+        """Return a frame whose picture is still to be decoded, or why it cannot be read."""
+        if entry.problem is not None:
+            self.note(entry.problem)
+            return BrokenFrame(entry.order, entry.step, entry.problem)
+        try:
+            return self._open(entry)
+        except InvalidScan as problem:
+            return BrokenFrame(entry.order, entry.step, str(problem))
 
-        Raises:
-            InvalidScan: it cannot be read.
-        """
+    def _open(self, entry: Entry) -> _OpenFrame:
         rgb_name, depth_name = f"rgb of frame {entry.order}", f"depth of frame {entry.order}"
         stored = self._bytes_of(entry.rgb, pictures.MAX_BYTES, rgb_name, InvalidPicture)
         rgb_data = self._scrambling.undo(
@@ -152,9 +182,7 @@ class _Reader:
         if self._pixels > MAX_SCAN_PIXELS:
             problem = "too many pixels in all frames before it"
             raise InvalidPicture(rgb_name, "size", problem, f"at most {MAX_SCAN_PIXELS} in a scan")
-        rgb = pictures.decode_picture(rgb_data, rgb_name)
-        frame = Frame(entry.order, entry.step, rgb, depthmap, self._calibration)
-        return choose_orientation(frame, exif_orientation(rgb_data))
+        return _OpenFrame(entry, rgb_data, rgb_name, depthmap, self._calibration)
 
     def _unscrambled_depth(self, data: bytes, file: str, *, picture_is_plain: bool) -> bytes:
         """Return the plain bytes of a depth file.

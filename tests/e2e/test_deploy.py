@@ -45,9 +45,9 @@ def test_the_compose_file_is_one_by_its_schema(tmp_path):
     assert schema_says(wrong).returncode == 1
 
 
-def test_nothing_is_reached_from_outside_but_flower_on_the_loopback(compose):
+def test_nothing_is_reached_from_outside_but_flower_and_grafana_on_the_loopback(compose):
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {"flower": ["127.0.0.1:5555:5555"], "grafana": ["127.0.0.1:3000:3000"]}
     assert "FLOWER_BASIC_AUTH=" in compose["services"]["flower"]["command"][-1]
 
 
@@ -80,7 +80,27 @@ def test_every_variable_of_our_services_is_a_setting(compose):
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
     known |= {f"{name}_FILE" for name in (*SETTINGS, *S3_KEYS)}
     for service in compose["services"].values():
-        assert set(service.get("environment", {})) <= known
+        if service["image"] == "pose-worker":
+            assert set(service.get("environment", {})) <= known
+
+
+def test_monitoring_is_a_profile_with_what_deploy_holds(compose):
+    services = compose["services"]
+    asked_for = {name for name, service in services.items() if service.get("profiles") == ["monitoring"]}
+    assert asked_for == {"prometheus", "grafana"}
+    for name in asked_for:
+        for volume in services[name]["volumes"]:
+            source = volume.partition(":")[0]
+            assert (ROOT / "deploy" / source).exists() or source in compose["volumes"]
+    configuration = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yml")
+    targets = str(configuration["scrape_configs"])
+    assert "'beat:9464'" in targets and "['worker']" in targets
+    assert services["worker"]["environment"]["METRICS_PORT"] == 9464
+    (source,) = YAML(typ="safe").load(ROOT / "deploy/grafana/datasources.yaml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = YAML(typ="safe").load(ROOT / "deploy/grafana/dashboards.yaml")["providers"]
+    folder = provider["options"]["path"]
+    assert any(f":{folder}/pose-worker.json:" in each for each in services["grafana"]["volumes"])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +118,7 @@ def test_the_secrets_are_those_that_the_compose_file_names(compose, secrets):
 
 def test_secrets_are_new_each_time_hidden_and_never_overwritten(secrets, tmp_path):
     subprocess.run([ROOT / "deploy/secrets.sh", tmp_path / "others"], check=True, capture_output=True)
-    for name in ("redis_password", "s3_secret", "s3_admin_secret", "flower_auth"):
+    for name in ("redis_password", "s3_secret", "s3_admin_secret", "flower_auth", "grafana_password"):
         ours = (secrets / name).read_text()
         assert len(ours) > 48
         assert ours != (tmp_path / "others" / name).read_text()

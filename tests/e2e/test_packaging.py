@@ -66,6 +66,13 @@ def test_the_wheel_holds_the_weights_and_their_card_and_they_are_small(wheel):
     assert all(info.file_size <= 8_000_000 for info in weights)
 
 
+def test_the_wheel_holds_what_pages_are_made_of(wheel):
+    report = ROOT / "pose" / "report"
+    parts = {path for name in ("static", "templates", "locale") for path in (report / name).iterdir()}
+    assert {"LICENSE.three", "three.min.js", "page.html.jinja", "report.pot"} <= {path.name for path in parts}
+    assert {str(path.relative_to(ROOT)) for path in parts} <= set(wheel.namelist())
+
+
 def test_the_licence_comes_along(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     fields = Parser().parsestr(wheel.read(metadata).decode())

@@ -29,6 +29,7 @@ from pose.scan.manifest import manifest_from_json
 from pose.weights.registry import DETECTORS, POSE_MODELS, REGISTRY
 from worker.config.settings import Settings
 from worker.scans.status import ScanStatus, Stage, Status
+from worker.tracing import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -146,7 +147,7 @@ def test_the_variables_of_its_examples_are_settings_or_those_of_boto3_or_make():
     names = set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", "\n".join(COMMANDS)))
     used = set(re.findall(r"\$\((?:or \$\()?(\w+)\)", (ROOT / "Makefile").read_text()))
     assert used >= MAKE
-    assert names - set(FIELDS) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | MAKE
+    assert names - set(FIELDS) - set(SWITCHES) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | MAKE
 
 
 def test_its_models_and_detectors_are_all_that_there_are():

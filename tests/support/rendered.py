@@ -116,3 +116,17 @@ class KnowingEstimator(Estimator):
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         self.batches.append(len(frames))
         return [Detections(self.people.get(frame.order, [])) for frame in frames]
+
+
+def whole_child(posture: str = "standing") -> Rendered:
+    """Return a child of 0.6 to 1.2 m, in the picture from crown to feet, with most joints visible."""
+
+    def fits(truth: Rendered) -> bool:
+        child, depthmap = truth.true_people[0], truth.frame.depthmap
+        crown = child.head[1] + 0.9 * (child.head[1] - child.joints[[5, 6]].mean(axis=0))
+        u, v, ahead = depthmap.project(np.concatenate([child.joints, crown[None]]))
+        inside = (u > 6) & (u < depthmap.width - 7) & (v > 6) & (v < depthmap.height - 7) & (ahead > 0)
+        usual = 0.6 < child.measures.stature < 1.2
+        return bool(usual and inside.all() and truth.visible[0].sum() > 12)
+
+    return first(fits, posture)

@@ -120,7 +120,7 @@ class World:
         return found
 
     def start(self, *command: str, **environment: str) -> Running:
-        """Start `python -m …`; to be used as `with world.start(…) as running:`."""
+        """Start `python -m …`, or `python FILE` for a path; as `with world.start(…) as running:`."""
         return Running(command, self.folder, {**self.environment, **environment})
 
     def start_worker(self, *options: str, **environment: str) -> Running:
@@ -131,10 +131,10 @@ class Running:
     """A command in a session of its own, all of which is killed when the `with` block is left."""
 
     def __init__(self, command: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
-        self._log = folder / f"{command[-1]}-{time.monotonic_ns()}.log"
+        self._log = folder / f"{Path(command[-1]).name}-{time.monotonic_ns()}.log"
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                [sys.executable, *(() if os.path.isabs(command[0]) else ("-m",)), *command],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

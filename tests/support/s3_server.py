@@ -105,6 +105,11 @@ class S3Server:
         """What a program needs to use it."""
         return {"AWS_ENDPOINT_URL_S3": self.endpoint, **keys(ACCESS_KEY, SECRET_KEY)}
 
+    @property
+    def access_log(self) -> Path:
+        """Where it writes a line for each call: `… beast: … "GET /bucket/key HTTP/1.1" 200 …`."""
+        return self._folder / "log" / "client.rgw.log"
+
     def add_user(self, name: str) -> dict[str, str]:
         """Another user, who may do nothing yet, and what a program needs to be it."""
         access, secret = f"key-of-{name}", f"secret-of-{name}"

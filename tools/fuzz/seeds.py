@@ -14,6 +14,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from pose.keypoints import NAMES as KEYPOINTS
 from pose.scan.scrambling import xor
 from tools.fuzz.archives import pack_any_zip, pack_zip
 from tools.fuzz.mutations import Seed, change_bytes, change_json, fix_png
@@ -322,7 +323,7 @@ STATUSES: Final = changed_json(
     {"schema": "scan-status/1", "scan_id": SCAN_ID, "status": "failed", "reason": "x", "updated_at": _TIME},
 )  # fmt: skip
 
-_RESULT: Final = {
+_RESULT: Final[dict[str, Any]] = {
     "schema": "scan-result/2", "scan_id": SCAN_ID, "fingerprint": "f", "model": {"name": "m", "version": "1"},
     "posture": "standing", "posture_confidence": 0.9, "body_length_m": None, "frames_used": 0,
     "body_length_estimate_m": {"value": 0.8, "low": 0.75, "high": 0.9}, "verdict": "usable",
@@ -334,6 +335,27 @@ _RESULT: Final = {
     }],
 }  # fmt: skip
 RESULTS: Final = changed_json(_RESULT)
+_PERSON: Final = {
+    "box": [1, 2, 30, 40], "box_score": 0.9, "score": 0.9, "posture": "standing", "body_length_m": 0.8,
+    "body_length_estimate_m": {"value": 0.8, "low": 0.75, "high": 0.9},
+    "keypoints": [{"name": name, "u": 5.5, "v": 6.5, "score": 0.8} for name in KEYPOINTS],
+    "skeleton": [
+        {"name": name, "x": 0.1, "y": 0.5, "z": -1.2, "score": 0.8, "distance_px": 2.5, "observed": True}
+        for name in KEYPOINTS
+    ],
+}  # fmt: skip
+PAGES: Final = changed_json(
+    {**_RESULT, "ignored": [CODE], "frames": [
+        {**_RESULT["frames"][0], "status": "ok", "people": [_PERSON], "weight": 0.5, "head_height_m": 0.9,
+         "quality": ["too_near"], "child_distance_m": 0.7, "reason": "</script><script>"},
+    ]},
+)  # fmt: skip
+EVENTS: Final = changed_json(
+    {"specversion": "1.0", "id": "i", "source": "/pose-worker", "time": _TIME, "subject": SCAN_ID,
+     "type": "org.pose-worker.scan.progress", "data": {"stage": "analyse", "frame": 3, "frames": 9}},
+    {"id": "i", "time": _TIME, "subject": SCAN_ID, "type": "org.pose-worker.scan.completed",
+     "data": {"verdict": "good", "posture": "standing", "attempt": 1, "reason": "\u001b[2J"}},
+)  # fmt: skip
 
 _DELIVERY: Final = {"exchange": "", "routing_key": "celery"}
 _PROPERTIES: Final = {"correlation_id": "c", "delivery_mode": 2, "delivery_info": _DELIVERY, "priority": 0,

@@ -216,7 +216,7 @@ def check_text(error: Exception) -> None:
 
 
 SCAN_TARGETS: Final = (
-    Target("header", 140, read_header, seeds.HEADERS, strategies.headers),
+    Target("header", 120, read_header, seeds.HEADERS, strategies.headers),
     Target("archive", 120, read_archive, seeds.ARCHIVES, strategies.archives, limit_mib=32),
     Target("depth", 120, read_depth, seeds.DEPTHS, strategies.depths, limit_mib=64),
     Target("depth-ir", 50, read_ir_depth, seeds.IR_DEPTHS, strategies.depths, limit_mib=64),

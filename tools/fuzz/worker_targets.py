@@ -17,21 +17,27 @@ from kombu.asynchronous.timer import to_timestamp
 from kombu.transport.virtual import Channel, Message
 
 from pose.errors import InvalidWeights
+from pose.report.report import Reports
+from pose.report.stored import StoredScan, UnusableResults
+from pose.report.texts import load_texts
 from pose.weights.checkpoint import read_checkpoint
 from tools.fuzz import seeds, strategies
-from tools.fuzz.targets import SCAN_TARGETS, Target, check_text, memory_folder, promise
+from tools.fuzz.targets import SCAN_TARGETS, BrokenPromise, Target, check_text, memory_folder, promise
 from worker.broker.dead_letters import MAX_ENTRY_CHARS, dead_letter
 from worker.broker.envelope import InvalidMessage, check_envelope, check_task
+from worker.cli.board import Board, as_json, line, table
 from worker.config.settings import Settings
 from worker.intake.inbox_entry import parse_entry
 from worker.intake.task_call import scan_id_of
 from worker.keys import ARTEFACT, SCAN_ID, InvalidRequest, artefact_key, parse_scan_id
+from worker.scans.event_reader import parse_event
 from worker.scans.status import read_status
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
 
 MAX_MESSAGE: Final = 64 * 1024
 SCAN: Final = parse_scan_id(seeds.SCAN_ID)
+_ENGLISH: Final = load_texts()
 SETTINGS: Final = Settings(
     scans_url="s3://scans/in", results_url="s3://scans/out", max_message_bytes=MAX_MESSAGE
 )
@@ -116,6 +122,32 @@ def read_stored_result(data: bytes) -> None:
         result.model_dump_json()
 
 
+def read_page(data: bytes) -> None:
+    stored = StoredScan(seeds.SCAN_ID, lambda name, _: data if name == "result.json" else None)
+    reports = Reports(_ENGLISH)
+    page = reports.page(stored)
+    promise(page is not None, "a page for a result that is there")
+    for html, scripts in ((page or "", 3), (reports.index(), 2)):
+        promise(html.lower().count("<script") <= scripts, "no script but the page's own")
+        for part in html.split('<script type="application/json"')[1:]:
+            json.loads(part.partition(">")[2].partition("</script>")[0], parse_constant=_refuse)
+
+
+def _refuse(name: str) -> None:
+    raise BrokenPromise(f"{name} is not JSON")
+
+
+def read_event(data: bytes) -> None:
+    event = parse_event(data)
+    if event is not None:
+        row = Board().apply(event)
+        if row is not None:
+            text = line(row, event.time).plain
+            promise(text.isprintable(), "a line that changes no terminal")
+            json.dumps(as_json(row, event.time), allow_nan=False)
+            table([row], event.time)
+
+
 class _Decoding:
     """The part of a channel that a message needs to decode its body."""
 
@@ -154,6 +186,8 @@ WORKER_TARGETS: Final = (
     Target("envelope", 40, Envelopes(), seeds.ENVELOPES, strategies.envelopes, (InvalidMessage,)),
     Target("status", 20, read_stored_status, seeds.STATUSES, strategies.statuses, ()),
     Target("result", 10, read_stored_result, seeds.RESULTS, strategies.statuses, ()),
+    Target("page", 10, read_page, seeds.PAGES, strategies.statuses, (UnusableResults,), limit_mib=32),
+    Target("event", 10, read_event, seeds.EVENTS, strategies.statuses, ()),
     Target("weights", 40, WeightsFile(), seeds.SAFETENSORS, strategies.safetensors, (InvalidWeights,)),
 )
 TARGETS: Final = {target.name: target for target in (*SCAN_TARGETS, *WORKER_TARGETS)}

@@ -30,6 +30,7 @@ from worker.broker.delayed import (
 from worker.broker.envelope import InvalidMessage, check_envelope
 from worker.broker.purging import is_task_queue, tell_purged
 from worker.config.logs import get_logger
+from worker.counters import count
 
 log = get_logger(__name__)
 
@@ -69,6 +70,7 @@ class Channel(redis.Channel):
         try:
             with self.conn_or_acquire() as client:
                 add_dead_letter(client, queue, reason, entry)
+            count("pose_refused_entries", "queue")
         except (redis_py.RedisError, OSError) as error:
             log.error("message_not_kept", queue=queue, error=type(error).__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,20 +11,20 @@ from typing import Annotated, Final, NoReturn
 import typer
 from kombu.exceptions import OperationalError
 from rich.console import Console
-from rich.live import Live
 
+from worker.cli.board import describe, row_of
 from worker.cli.operate import doctor, metrics
-from worker.cli.subprocesses import Stopped, StopRequests
-from worker.cli.watch import BROKER_AWAY, Board, Listener, describe, table
-from worker.config.logs import setup_logging
-from worker.config.settings import Settings, SettingsError, load_settings
+from worker.cli.report import report
+from worker.cli.watch import watch
+from worker.config.logs import get_logger, setup_logging
+from worker.config.settings import Settings, SettingsError, load_settings, misspelt_settings
 from worker.intake.announce import announce
 from worker.keys import InvalidRequest, ScanId, parse_scan_id, scan_ids_in
 from worker.ledger.base import LedgerError
 from worker.ledger.opening import open_ledger
 from worker.queue import Send
 from worker.scans.cancel import Cancelling, cancel
-from worker.scans.status import Status, now, read_status
+from worker.scans.status import Status, read_status
 from worker.scans.tombstones import ScanErased
 from worker.storage.base import Storage, StorageError
 from worker.storage.opening import open_storages
@@ -63,13 +64,19 @@ def _exit_on_error() -> Iterator[None]:
 @cli.command()
 @_exit_on_error()
 def enqueue(
-    scan_ids: ScanIds,
+    scan_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="SCAN_ID...|-", help="Letters, digits, _ and -. - alone: read lines."),
+    ],
     force: Annotated[
         bool, typer.Option("--force", help="Analyse scans again that are completed or in quarantine.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take scans that were erased.")] = False,
 ) -> None:
     """Put scans into the queue. If one of the ids is wrong, none is put there.
+
+    With `-`, the ids are read from standard input, one a line. There a line that cannot be used keeps no
+    other scan from the queue; it is told with its number, and the exit code is 1.
 
     Warn if a scan has no files, or if no worker takes from the queue.
     """
@@ -78,12 +85,28 @@ def enqueue(
 
     settings, scans, results = _open()
     send = _sender()
-    parsed = _parse(scan_ids)
-    for scan_id in parsed:
-        announce(scan_id, settings, results, send, force=force, again=again)
-        typer.echo(f"{scan_id}: queued")
-    for warning in warnings_about(app, settings.queue, scans, parsed):
-        errors.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    refused = 0
+    if "-" in scan_ids:
+        from worker.cli.enqueue import enqueue_lines
+        from worker.intake.announce import BulkAnnouncer
+        from worker.queue import batch_sender
+
+        if len(scan_ids) > 1:
+            _fail("give either scan ids, or - to read them from standard input")
+        announcer = BulkAnnouncer(settings, results, send, batch_sender(app), force=force, again=again)
+        parsed: list[ScanId] = []
+        queued, refused = enqueue_lines(sys.stdin.buffer, announcer, parsed)
+    else:
+        parsed = _parse(scan_ids)
+        queued = len(parsed)
+        for scan_id in parsed:
+            announce(scan_id, settings, results, send, force=force, again=again)
+            typer.echo(f"{scan_id}: queued")
+    if parsed:
+        for warning in warnings_about(app, settings.queue, scans, parsed, queued):
+            errors.print(f"Warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if refused:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @cli.command()
@@ -184,52 +207,21 @@ def status(
 
     The exit code is 1 if the scan failed or was cancelled, 3 if nothing is known about it.
     """
-    _, _, results = _open()
-    found = read_status(results, parse_scan_id(scan_id))
+    settings, _, results = _open()
+    parsed = parse_scan_id(scan_id)
+    found = read_status(results, parsed)
+    if found is None and not as_json and open_ledger(settings).is_open(parsed):
+        # Its producer wrote no status. The worker that begins with it does.
+        return typer.echo(f"{scan_id}: queued")
     if found is None:
         errors.print(f"{scan_id}: nothing is known about this scan", markup=False)
         raise typer.Exit(EXIT_UNKNOWN)
-    typer.echo(found.model_dump_json(indent=2) if as_json else describe(found))
+    typer.echo(found.model_dump_json(indent=2) if as_json else describe(row_of(found)))
     if found.status in (Status.FAILED, Status.CANCELLED):
         raise typer.Exit(EXIT_FAILED)
 
 
-@cli.command()
-@_exit_on_error()
-def watch(scan_ids: OptionalScanIds = None) -> None:
-    """Show scans live.
-
-    With ids, the command ends when these scans are finished; the exit code is 1 if one failed.
-
-    Without ids, it shows all scans that are announced or analysed from now on, until Ctrl-C.
-    """
-    from worker.app import app
-
-    _, _, results = _open()
-    wanted = _parse(scan_ids or [])
-    board = Board(wanted)
-    console = Console()
-    try:
-        with (
-            StopRequests() as stop,
-            Listener(app, board, enabled=not wanted) as listener,
-            Live(console=console, auto_refresh=False) as live,
-        ):
-            while True:
-                stop.check()
-                for scan_id in board.open_scans():
-                    board.update(scan_id, read_status(results, scan_id))
-                live.update(table(board, now(), BROKER_AWAY if listener.away else None), refresh=True)
-                if wanted and board.finished():
-                    break
-                time.sleep(REFRESH_S)
-    except Stopped:
-        raise typer.Exit(130 if wanted else 0) from None
-    finally:
-        if not console.is_terminal:
-            console.line()  # Live leaves it out there
-    if board.failed():
-        raise typer.Exit(EXIT_FAILED)
+cli.command()(_exit_on_error()(watch))
 
 
 @cli.command()
@@ -273,6 +265,7 @@ def health(
 
 cli.command()(doctor)
 cli.command()(_exit_on_error()(metrics))
+cli.command()(_exit_on_error()(report))
 
 
 def _open() -> tuple[Settings, Storage, Storage]:
@@ -308,4 +301,6 @@ def _fail(reason: str) -> NoReturn:
 def main() -> None:
     """Run the command line. Output goes to standard output, the log to standard error."""
     setup_logging(level="WARNING")
+    for variable, nearest in misspelt_settings():
+        get_logger(__name__).warning("variable_unknown", variable=variable, nearest=nearest)
     cli()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from celery import Celery
@@ -12,6 +13,8 @@ from worker.keys import ScanId
 from worker.storage.base import Storage, StorageError
 
 ANSWER_S: Final = 1.0  # how long workers may take to say which queues they take from
+LOOKED_FOR: Final = 1000  # scans whose files are looked for, with a call of the storage for each
+THREADS: Final = 8
 TOLD: Final = 10  # scans without files that are named; the others are counted
 _QUESTIONS: Final[tuple[dict[str, Any], ...]] = (
     # The first answer is mostly enough, and comes at once.
@@ -20,16 +23,22 @@ _QUESTIONS: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def warnings_about(app: Celery, queue: str, scans: Storage, scan_ids: Iterable[ScanId]) -> Iterator[str]:
+def warnings_about(
+    app: Celery, queue: str, scans: Storage, scan_ids: Sequence[ScanId], count: int | None = None
+) -> Iterator[str]:
     """Yield a text for each reason why scans in the queue may not be analysed soon.
 
     Args:
         app: Asks the workers. A worker that still loads its model does not answer.
         queue: The name of the queue that the scans wait in.
         scans: Storage of scans.
-        scan_ids: The scans.
+        scan_ids: The scans, or the first ones.
+        count: How many scans there are, if there are more.
     """
-    yield from _about_files(scans, scan_ids)
+    yield from _about_files(scans, scan_ids[:LOOKED_FOR])
+    unknown = (len(scan_ids) if count is None else count) - len(scan_ids[:LOOKED_FOR])
+    if unknown > 0:
+        yield f"files were looked for of the first {LOOKED_FOR} scans only, not of {unknown} more"
     if not is_served(app, queue):
         yield (
             f"no worker answers that takes scans from the queue {queue}; they wait there. Start one, with"
@@ -37,12 +46,14 @@ def warnings_about(app: Celery, queue: str, scans: Storage, scan_ids: Iterable[S
         )
 
 
-def _about_files(scans: Storage, scan_ids: Iterable[ScanId]) -> Iterator[str]:
+def _about_files(scans: Storage, scan_ids: Sequence[ScanId]) -> Iterator[str]:
     try:
-        missing = [scan_id for scan_id in scan_ids if not scans.objects(scan_id, 1)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            found = list(threads.map(lambda scan_id: scans.objects(scan_id, 1), scan_ids))
     except StorageError as error:
         yield f"the files of the scans cannot be looked for: {error}"
         return
+    missing = [scan_id for scan_id, files in zip(scan_ids, found, strict=True) if not files]
     for scan_id in missing[:TOLD]:
         yield f"{scan_id}: SCANS_URL has no files of this scan. Check the id, or upload them"
     if len(missing) > TOLD:

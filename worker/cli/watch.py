@@ -1,195 +1,204 @@
-"""The table of scans that `python -m worker watch` shows.
-
-Celery's events say which scans there are. Their status comes from storage.
-"""
+"""`python -m worker watch`: follow scans at a terminal, or as lines."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import re
-import threading
-from collections.abc import Iterable
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Annotated, Final, Protocol
 
-from celery import Celery
-from kombu import Connection, Consumer
-from rich.table import Table
-from rich.text import Text
+import typer
+from rich.console import Console
+from rich.live import Live
 
-from worker.keys import SCAN_ID, ScanId, scan_ids_in
-from worker.scans.status import ScanStatus, Status
+from worker.cli.board import Board, Row, as_json, line, row_of, table
+from worker.cli.subprocesses import Stopped, StopRequests
+from worker.config.settings import load_settings
+from worker.keys import ScanId, parse_scan_id
+from worker.scans.event_reader import UNREADABLE, EventReader, open_event_reader
+from worker.scans.status import Status, now, read_status
+from worker.scans.transfer import read_result
+from worker.storage.base import Storage
+from worker.storage.opening import open_storages
 
-SHOWN: Final = 40
-REMEMBERED: Final = 10 * SHOWN
-BROKER_AWAY: Final = (
-    "the broker cannot be reached (CELERY_BROKER_URL), so new scans are not seen; trying again"
-)
-_SENT: Final = re.compile(rf"'scan_id': '({SCAN_ID.pattern})'")
-_STYLES: Final = {
-    Status.COMPLETED: "green",
-    Status.FAILED: "red",
-    Status.CANCELLED: "yellow",
-    Status.QUEUED: "dim",
-}
+EXIT_FAILED: Final = 1
+REFRESH_S: Final = 0.5
+RETRY_S: Final = 2.0
+AWAY: Final = "the events cannot be read, so what is new is not seen; trying again"
 
 
-class Board:
-    """Scans and their last known status. Several threads may use it."""
+class Display(Protocol):
+    """Shows rows. `finished` and `changed` are called for what is new, `refresh` every half second."""
 
-    def __init__(self, scan_ids: Iterable[ScanId] = ()) -> None:
-        self._lock = threading.Lock()
-        self._scans: dict[ScanId, ScanStatus | None] = dict.fromkeys(scan_ids)
+    def changed(self, row: Row) -> None: ...
 
-    def add(self, scan_id: ScanId) -> None:
-        """Show a scan from now on. Read its status again even if it was finished."""
-        with self._lock:
-            self._scans.pop(scan_id, None)
-            self._scans[scan_id] = None
-            for oldest in list(self._scans)[:-REMEMBERED]:
-                del self._scans[oldest]
-
-    def update(self, scan_id: ScanId, status: ScanStatus | None) -> None:
-        with self._lock:
-            if scan_id in self._scans and status is not None:
-                self._scans[scan_id] = status
-
-    def open_scans(self) -> list[ScanId]:
-        """Return the scans that are not finished."""
-        return [scan_id for scan_id, status in self.scans() if status is None or not status.status.final]
-
-    def scans(self) -> list[tuple[ScanId, ScanStatus | None]]:
-        with self._lock:
-            return list(self._scans.items())
-
-    def finished(self) -> bool:
-        return not self.open_scans()
-
-    def failed(self) -> bool:
-        return any(
-            status is not None and status.status in (Status.FAILED, Status.CANCELLED)
-            for _, status in self.scans()
-        )
+    def refresh(self, rows: list[Row], problem: str) -> None: ...
 
 
-class Listener:
-    """Adds the scans in Celery's events to a board, in a thread of its own.
+class JsonLines:
+    """Prints each change as a line of JSON."""
 
-    Attributes:
-        away: The broker could not be reached the last time.
+    def changed(self, row: Row) -> None:
+        typer.echo(json.dumps(as_json(row, now())))
+
+    def refresh(self, rows: list[Row], problem: str) -> None: ...
+
+
+class TextLines:
+    """Prints each change of a scan's status as a line of text."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: dict[ScanId, Status | None] = {}
+        self._problem = ""
+
+    def changed(self, row: Row) -> None:
+        if self._told.get(row.scan_id) is row.status and not row.final:
+            return
+        self._told[row.scan_id] = row.status
+        if row.final:
+            del self._told[row.scan_id]
+        self._console.print(line(row, now()), soft_wrap=True, highlight=False)
+
+    def refresh(self, rows: list[Row], problem: str) -> None:
+        if problem and problem != self._problem:
+            self._console.print(problem, markup=False, soft_wrap=True, highlight=False)
+        self._problem = problem
+
+
+class LiveTable:
+    """Shows scans that are not finished in a table; those that are finished scroll away above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def changed(self, row: Row) -> None:
+        if row.final:
+            self._live.console.print(line(row, now()), soft_wrap=True, highlight=False)
+
+    def refresh(self, rows: list[Row], problem: str) -> None:
+        self._live.update(table(rows, now(), problem), refresh=True)
+
+
+def watch(
+    scan_ids: Annotated[list[str] | None, typer.Argument(metavar="[SCAN_ID...]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each change as a line of JSON.")] = False,
+    history: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Without ids: first show so many scans that are finished.")
+    ] = 20,
+) -> None:
+    """Follow scans: stage, age, outcome and verdict. It reads the events that workers send.
+
+    With ids, the command ends when these scans are finished. The exit code is 1 if one failed or was
+    cancelled.
+
+    Without ids, it begins with the latest scans, and follows all until Ctrl-C.
     """
-
-    def __init__(self, app: Celery, board: Board, enabled: bool) -> None:
-        self._app = app
-        self.away = False
-        self._board = board
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True) if enabled else None
-
-    def __enter__(self) -> Self:
-        if self._thread:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._thread:
-            # Long enough to delete its queue. Do not wait longer for a broker that is away.
-            self._thread.join(timeout=3)
-
-    def _listen(self) -> None:
-        app = self._app
-        while not self._stop.is_set():
-            try:
-                with app.connection_for_read() as connection, connection.channel() as channel:
-                    receiver = app.events.Receiver(channel, handlers={"*": self._on_event})
-                    (consumer,) = receiver.get_consumers(functools.partial(Consumer, channel), channel)
-                    with consumer:
-                        self.away = False
-                        self._receive(connection)
-                    # The broker in files would keep this queue for ever.
-                    channel.queue_delete(receiver.queue.name)
-            except connection_errors(app):
-                self.away = True
-                self._stop.wait(2)
-
-    def _receive(self, connection: Connection) -> None:
-        while not self._stop.is_set():
-            # TimeoutError means that no event came. Other OSErrors mean that the broker is away.
-            with contextlib.suppress(TimeoutError):
-                connection.drain_events(timeout=0.5)
-
-    def _on_event(self, event: dict[str, Any]) -> None:
-        for scan_id in scans_of(event):
-            self._board.add(scan_id)
+    settings = load_settings()
+    wanted = [parse_scan_id(each) for each in scan_ids or []]
+    console = Console()
+    failed = False
+    try:
+        with StopRequests() as stop, ExitStack() as shown:
+            display = _display(console, shown, as_json=as_json)
+            if wanted:
+                failed = follow_statuses(open_storages(settings)[1], wanted, display, stop.check)
+            else:
+                follow_events(open_event_reader(settings), display, stop.check, history)
+    except Stopped:
+        raise typer.Exit(130 if wanted else 0) from None
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
 
 
-def connection_errors(app: Celery) -> tuple[type[Exception], ...]:
-    """Return the exceptions that mean that the broker is away."""
-    return (OSError, *app.connection_for_read().recoverable_connection_errors)
+def _display(console: Console, shown: ExitStack, *, as_json: bool) -> Display:
+    if as_json:
+        return JsonLines()
+    if not console.is_terminal:
+        return TextLines(console)
+    return LiveTable(shown.enter_context(Live(console=console, auto_refresh=False)))
 
 
-def scans_of(event: dict[str, Any]) -> list[ScanId]:
-    """Return the scan that an event of Celery announces or starts, in a list; an empty list for other events.
+def follow_events(
+    reader: EventReader, display: Display, check: Callable[[], None], history: int, wait_s: float = REFRESH_S
+) -> None:
+    """Show all scans until `check` raises.
 
-    >>> scans_of({"type": "task-progress", "stage": "fetch", "scan_id": "scan-1"})
-    ['scan-1']
+    Args:
+        reader: Reads the events.
+        display: Shows the scans.
+        check: Called at least once a second.
+        history: Number of finished scans of earlier events that are shown first.
+        wait_s: Longest time between two calls of `display.refresh`.
     """
-    match event:
-        case {"type": "task-sent" | "task-received"}:
-            # Celery sends the arguments as Python shows them.
-            sent = _SENT.findall(f"{event.get('args')} {event.get('kwargs')}")
-            return list(scan_ids_in(sent[:1]))
-        case {"type": "task-progress", "stage": "fetch", "scan_id": str(scan_id)}:
-            return list(scan_ids_in([scan_id]))
-    return []
+    board = Board()
+    problem, first = "", True
+    while True:
+        check()
+        try:
+            changed = [row for event in reader.read(wait_s) if (row := board.apply(event)) is not None]
+            problem = ""
+        except UNREADABLE:
+            changed, problem = [], AWAY
+        if first and not problem:
+            changed, first = _history(changed, board, history), False
+        for row in changed:
+            display.changed(row)
+        display.refresh(board.rows(), problem)
+        if problem:
+            _sleep(RETRY_S, check)
 
 
-def describe(status: ScanStatus) -> str:
-    """Return a status as one line of text."""
-    parts = [f"{status.scan_id}: {status.status.value}"]
-    if doing := _doing(status):
-        parts.append(doing)
-    if status.attempt > 1:
-        parts.append(f"attempt {status.attempt}")
-    if status.reason:
-        parts.append(status.reason)
-    return ", ".join(parts)
+def _history(changed: Sequence[Row], board: Board, most: int) -> list[Row]:
+    """Return the latest scans that are finished, then those that are not, each once."""
+    latest = {row.scan_id: row for row in changed if row.final}
+    finished = sorted(latest.values(), key=_end)
+    return [*finished[len(finished) - min(most, len(finished)) :], *board.rows()]
 
 
-def table(board: Board, time: datetime, caption: str | None = None) -> Table:
-    """Return a table of the newest scans, one in each row."""
-    shown = Table(expand=False, caption=caption, caption_justify="left")
-    for title in ("scan", "status", "doing", "seconds", "attempt", "reason"):
-        shown.add_column(title, justify="right" if title in ("seconds", "attempt") else "left")
-    for scan_id, status in board.scans()[-SHOWN:]:
-        if status is None:
-            shown.add_row(scan_id, Text("waiting", style="dim"))
-            continue
-        shown.add_row(
-            scan_id,
-            Text(status.status.value, style=_STYLES.get(status.status, "")),
-            _doing(status),
-            _seconds(status, time),
-            str(status.attempt or ""),
-            # Not as markup: a reason may hold brackets.
-            Text(status.reason or ""),
-        )
-    return shown
+def _end(row: Row) -> datetime:
+    assert row.finished_at is not None
+    return row.finished_at
 
 
-def _doing(status: ScanStatus) -> str:
-    if status.status is not Status.PROGRESS or status.stage is None:
-        return ""
-    if status.frames is None:
-        return status.stage.value
-    return f"{status.stage.value}, frame {status.frames_done} of {status.frames}"
+def _sleep(seconds: float, check: Callable[[], None]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        check()
+        time.sleep(min(REFRESH_S, seconds))
 
 
-def _seconds(status: ScanStatus, time: datetime) -> str:
-    start = status.started_at or status.queued_at
-    return f"{((status.finished_at or time) - start).total_seconds():.1f}" if start else ""
+def follow_statuses(
+    results: Storage, scan_ids: Sequence[ScanId], display: Display, check: Callable[[], None]
+) -> bool:
+    """Show scans by their `status.json` until all are finished. Return whether one failed or was cancelled.
+
+    An event may have been dropped before this began, so events do not tell whether a scan is finished.
+
+    Raises:
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    rows = {scan_id: Row(scan_id) for scan_id in scan_ids}
+    while True:
+        check()
+        for scan_id, known in rows.items():
+            if known.final:
+                continue
+            row = _read_row(results, scan_id) or known
+            if row != known:
+                rows[scan_id] = row
+                display.changed(row)
+        display.refresh(list(rows.values()), "")
+        if all(row.final for row in rows.values()):
+            return any(row.status is not Status.COMPLETED for row in rows.values())
+        time.sleep(REFRESH_S)
+
+
+def _read_row(results: Storage, scan_id: ScanId) -> Row | None:
+    status = read_status(results, scan_id)
+    if status is None:
+        return None
+    result = read_result(results, scan_id) if status.status is Status.COMPLETED else None
+    return row_of(status, result.verdict.value if result is not None and result.verdict else "")

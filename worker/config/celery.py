@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from worker.config.redis_client import SENTINEL_OPTIONS
 from worker.config.settings import Settings, SettingsError
 from worker.config.tls import kombu_options
 
@@ -90,8 +91,10 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def _master(settings: Settings) -> dict[str, Any]:
-    """Return the option that names the master behind sentinels."""
-    return {} if settings.redis_master_name is None else {"master_name": settings.redis_master_name}
+    """Return the options that name the master behind sentinels, and say how to ask these."""
+    if settings.redis_master_name is None:
+        return {}
+    return {"master_name": settings.redis_master_name, "sentinel_kwargs": SENTINEL_OPTIONS}
 
 
 def broker_folders(settings: Settings) -> tuple[Path, Path]:

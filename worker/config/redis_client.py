@@ -13,6 +13,13 @@ from worker.config.redis_urls import is_sentinel, master_options, sentinels
 
 CONNECT_TIMEOUT_S: Final = 2.0
 TIMEOUT_S: Final = 5.0
+# Of the connections to sentinels. Another sentinel is asked at once if one does not answer; by default,
+# redis-py tries each several times, for ten seconds and more at each new connection to the master.
+SENTINEL_OPTIONS: Final[dict[str, Any]] = {
+    "socket_timeout": CONNECT_TIMEOUT_S,
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "retry": Retry(NoBackoff(), 0),
+}
 
 
 def open_redis(
@@ -42,7 +49,7 @@ def open_redis(
     }
     if not is_sentinel(url):
         return redis.Redis.from_url(url, **options)
-    client: redis.Redis = Sentinel(sentinels(url), socket_timeout=timeout_s).master_for(
+    client: redis.Redis = Sentinel(sentinels(url), sentinel_kwargs=SENTINEL_OPTIONS).master_for(
         master_name, **master_options(url), **options
     )
     return client

@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 import click
 from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES
-from pydantic import AfterValidator, Field, FilePath, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    FilePath,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.config.logs import get_logger, setup_logging
@@ -192,10 +200,14 @@ class Settings(BaseSettings):
     detect: Literal["every", "sparse", "depth"] = "every"  # frames that the detector sees
     face_detector: Literal["auto", "yunet", "haar"] = "auto"
     limits: Literal["all", "production"] = "all"  # production: frames that break a limit do not count
+    report: bool = False  # store a page beside each result
+    report_language: str = "en"
+    report_catalogues: DirectoryPath | None = None  # of the pages' texts; None: English only
     flip_test: bool = False  # run a second pass over the mirrored picture
     batch_size: int | None = Field(default=None, ge=1, le=4096)  # None: the model's own
     device: Device = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"  # what runs the networks
+    precision: Literal["auto", "fp32", "fp16"] = "auto"  # in which a GPU runs them
     concurrency: int = Field(default=1, ge=1, le=256)  # processes; each loads the model
     torch_threads: int = Field(default=0, ge=0, le=1024)  # per process; 0: share out the cores
     oom_to_cpu: bool = False  # use the CPU if a single frame does not fit into the GPU's memory
@@ -212,7 +224,7 @@ class Settings(BaseSettings):
     time_limit_s: int = Field(default=150, ge=2, le=DAY_S)
     shutdown_grace_s: float = Field(default=25.0, ge=1, le=3600)
 
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # of beat; None: it serves no metrics
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # of beat and workers; None: no metrics
 
     log_format: Literal["auto", "json", "console"] = "auto"  # auto: console at a terminal, else JSON
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -231,9 +243,20 @@ class Settings(BaseSettings):
                 " locks and events"
             )
         self._check_sentinels()
+        self._check_report()
         if self.soft_time_limit_s >= self.time_limit_s:
             raise ValueError("SOFT_TIME_LIMIT_S must be below TIME_LIMIT_S")
         return self
+
+    def _check_report(self) -> None:
+        if not self.report:
+            return
+        from pose.report.texts import load_texts  # only who wants pages needs pose to read the settings
+
+        try:
+            load_texts(self.report_language, self.report_catalogues)
+        except ValueError as error:
+            raise ValueError(f"REPORT_LANGUAGE, REPORT_CATALOGUES: {error}") from None
 
     def _check_sentinels(self) -> None:
         if not any(map(is_sentinel, (self.broker_url, self.result_backend, self.redis_url or ""))):

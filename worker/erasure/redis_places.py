@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, cast
@@ -16,6 +15,7 @@ from worker.erasure.mentions import scans_named, words_in, words_in_dead_letter
 from worker.intake.inbox import debounced_key, work_list
 from worker.intake.inbox_entry import InboxEntry, parse_entry
 from worker.keys import InvalidRequest, ScanId
+from worker.ledger.opening import open_ledger
 from worker.queue import message
 
 CHUNK: Final = 500
@@ -108,7 +108,7 @@ def _replace_entry(
             if scan_id not in scan_ids:
                 transaction.lpush(arrivals, json.dumps(message(scan_id)))
         if touched:
-            due = time.time() + settings.arrivals_quiet_s
+            due = open_ledger(settings).now() + settings.arrivals_quiet_s
             transaction.zadd(debounced_key(arrivals), dict.fromkeys(touched, due))
         return bool(transaction.execute()[0])
 

@@ -24,10 +24,12 @@ from worker.broker.dead_letters import add_dead_letter
 from worker.config.logs import get_logger
 from worker.config.redis_client import open_redis
 from worker.config.settings import Settings, load_settings
+from worker.counters import count
 from worker.intake.announce import announce
 from worker.intake.inbox_entry import parse_entry
 from worker.keys import InvalidRequest, ScanId, parse_scan_id
 from worker.ledger.base import LedgerError
+from worker.ledger.opening import open_ledger
 from worker.queue import sender
 from worker.scans.tombstones import ScanErased
 from worker.storage.base import StorageError
@@ -190,6 +192,7 @@ class Inbox:
             if problem is not None:
                 log.error("arrival_refused", reason=problem)
                 add_dead_letter(pipeline, self._list, problem, raw)
+                count("pose_refused_entries", "arrivals")
             pipeline.lrem(self._work, 1, cast("Any", raw))
             pipeline.execute()
 
@@ -255,4 +258,5 @@ class InboxStep(bootsteps.StartStopStep):
             announce(scan_id, settings, results, self._send)
 
         with open_redis(settings.redis_url, master_name=settings.redis_master_name) as client:
-            run_inbox(Inbox(client, settings, put_into_queue), self._stop)
+            inbox = Inbox(client, settings, put_into_queue, open_ledger(settings).now)
+            run_inbox(inbox, self._stop)

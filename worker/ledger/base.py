@@ -7,6 +7,7 @@ are processed twice, but none is lost.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 import time
@@ -49,8 +50,15 @@ class Ledger(Protocol):
     A scan is open from the first `set_deadline` until `close`. An open scan is overdue once its deadline has
     passed; the reconciler then sends it again.
 
-    All methods raise LedgerUnavailable, after some seconds at most, if they cannot reach the ledger.
+    All methods but `now` raise LedgerUnavailable if they cannot reach the ledger, after some seconds.
     """
+
+    def now(self) -> float:
+        """Return the time by the clock of the ledger's server, in seconds since the epoch.
+
+        All times in the ledger, and all that are compared with them, are of this clock: the clock of a
+        machine may be wrong. It is this machine's clock as long as the server was never reached.
+        """
 
     def lock(self, scan_id: LockName) -> Lease | None:
         """Take the lock of a scan, or return None if another process has it.
@@ -96,7 +104,16 @@ class Ledger(Protocol):
         """Return whether `add_failure` was called for this scan and this process."""
 
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
-        """Record that a scan is open, and overdue after `deadline` (seconds since the epoch)."""
+        """Record that a scan is open, and overdue after `deadline` (see `now`)."""
+
+    def open_scans(self, scan_ids: Sequence[ScanId], deadline: float, *, release: bool = False) -> None:
+        """Record that scans are announced: open until `deadline`, and not to be cancelled any more.
+
+        Args:
+            scan_ids: The scans.
+            deadline: As in `set_deadline`.
+            release: Call `release_quarantine` for them too.
+        """
 
     def close(self, scan_id: ScanId) -> None:
         """Record that a scan has its final status and that its final event was sent."""
@@ -143,8 +160,8 @@ class Ledger(Protocol):
     def overdue(self, now: float, limit: int = 1000) -> list[ScanId]:
         """Return at most `limit` open scans whose deadline has passed, the earliest deadline first."""
 
-    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
-        """Return the deadlines of at most `limit` open scans that end before a time, the earliest first."""
+    def deadlines(self, before: float, limit: int, after: float = -math.inf) -> dict[ScanId, float]:
+        """Return at most `limit` deadlines of open scans between two times, the earliest first."""
 
     def defer(self, deadlines: Mapping[ScanId, float], deadline: float) -> None:
         """Move the deadlines of scans, unless they are others by now than those that are given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from redis.client import NEVER_DECODE
 
 from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import CRASHES_KEPT_S, Lease, Ledger, LedgerUnavailable, LockName, new_token
+from worker.ledger.clock import StoreClock
 
 OPEN: Final = "pose:open"
 _CRASHES: Final = "pose:deaths:"
@@ -22,7 +24,9 @@ CURSORS: Final = "pose:cursors"
 _RENEW: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('ZADD', KEYS[2], 'XX', ARGV[3], ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+redis.call('ZADD', KEYS[2], 'XX', now + ARGV[2] / 1000, ARGV[3])
 return 1
 """
 _RELEASE: Final = """
@@ -77,6 +81,15 @@ class RedisLedger(Ledger):
     def __init__(self, client: redis.Redis, ttl_s: float) -> None:
         self._client = client
         self._ttl_s = ttl_s
+        self._clock = StoreClock(self._ask_time)
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def _ask_time(self) -> float:
+        with _errors():
+            seconds, microseconds = self._client.time()
+        return seconds + microseconds / 1e6
 
     def lock(self, scan_id: LockName) -> Lease | None:
         key, token, ttl_ms = _lock_key(scan_id), new_token(), int(self._ttl_s * 1000)
@@ -88,8 +101,7 @@ class RedisLedger(Ledger):
                 return None
 
         def renew() -> bool:
-            deadline = time.time() + self._ttl_s
-            return bool(self._run(_RENEW, [key, OPEN], [token, ttl_ms, deadline, scan_id]))
+            return bool(self._run(_RENEW, [key, OPEN], [token, ttl_ms, scan_id]))
 
         def release() -> None:
             self._run(_RELEASE, [key], [token])
@@ -147,6 +159,16 @@ class RedisLedger(Ledger):
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         with _errors():
             self._client.zadd(OPEN, {scan_id: deadline})
+
+    def open_scans(self, scan_ids: Sequence[ScanId], deadline: float, *, release: bool = False) -> None:
+        for start in range(0, len(scan_ids), BATCH):
+            batch = scan_ids[start : start + BATCH]
+            with _errors(), self._client.pipeline(transaction=True) as transaction:
+                transaction.zadd(OPEN, dict.fromkeys(batch, deadline))
+                transaction.delete(*map(_cancel_key, batch))
+                if release:
+                    transaction.delete(*map(_crashes_key, batch))
+                transaction.execute()
 
     def close(self, scan_id: ScanId) -> None:
         with _errors():
@@ -220,9 +242,9 @@ class RedisLedger(Ledger):
             found = self._client.zrangebyscore(OPEN, "-inf", now, start=0, num=limit)
             return list(scan_ids_in(cast("list[str]", found)))
 
-    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
+    def deadlines(self, before: float, limit: int, after: float = -math.inf) -> dict[ScanId, float]:
         with _errors():
-            found = self._client.zrangebyscore(OPEN, "-inf", before, start=0, num=limit, withscores=True)
+            found = self._client.zrangebyscore(OPEN, after, before, start=0, num=limit, withscores=True)
         known = dict(cast("list[tuple[str, float]]", found))
         return {scan_id: known[scan_id] for scan_id in scan_ids_in(known)}
 

@@ -6,6 +6,7 @@ process while one of its threads uses the ledger: in the child, the file would s
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
@@ -55,6 +56,9 @@ class SqliteLedger(Ledger):
         self._path = path
         self._ttl_s = ttl_s
         self._clock = clock
+
+    def now(self) -> float:
+        return self._clock()
 
     def lock(self, scan_id: LockName) -> Lease | None:
         token, asked_at = new_token(), time.monotonic()
@@ -128,8 +132,7 @@ class SqliteLedger(Ledger):
 
     def release_quarantine(self, scan_id: ScanId) -> None:
         with self._transaction() as tables:
-            tables.execute("DELETE FROM deaths WHERE scan_id = ?", (scan_id,))
-            tables.execute("DELETE FROM failures WHERE scan_id = ?", (scan_id,))
+            _release(tables, [scan_id])
 
     def add_failure(self, scan_id: ScanId, process: str, kind: str) -> int:
         with self._transaction() as tables:
@@ -148,6 +151,14 @@ class SqliteLedger(Ledger):
 
     def set_deadline(self, scan_id: ScanId, deadline: float) -> None:
         self._execute("INSERT OR REPLACE INTO open VALUES (?, ?)", scan_id, deadline)
+
+    def open_scans(self, scan_ids: Sequence[ScanId], deadline: float, *, release: bool = False) -> None:
+        with self._transaction() as tables:
+            if release:
+                _release(tables, scan_ids)
+            values = [(scan_id, deadline) for scan_id in scan_ids]
+            tables.executemany("INSERT OR REPLACE INTO open VALUES (?, ?)", values)
+            tables.executemany("DELETE FROM cancels WHERE scan_id = ?", [(each,) for each in scan_ids])
 
     def close(self, scan_id: ScanId) -> None:
         self._execute("DELETE FROM open WHERE scan_id = ?", scan_id)
@@ -216,9 +227,9 @@ class SqliteLedger(Ledger):
             query = "SELECT 1 FROM open WHERE scan_id = ?"
             return {each for each in scan_ids if tables.execute(query, (each,)).fetchone()}
 
-    def deadlines(self, before: float, limit: int) -> dict[ScanId, float]:
-        query = "SELECT scan_id, until FROM open WHERE until <= ? ORDER BY until LIMIT ?"
-        known = dict(self._execute(query, before, limit))
+    def deadlines(self, before: float, limit: int, after: float = -math.inf) -> dict[ScanId, float]:
+        query = "SELECT scan_id, until FROM open WHERE until BETWEEN ? AND ? ORDER BY until LIMIT ?"
+        known = dict(self._execute(query, after, before, limit))
         return {scan_id: known[scan_id] for scan_id in scan_ids_in(known)}
 
     def defer(self, deadlines: Mapping[ScanId, float], deadline: float) -> None:
@@ -245,3 +256,9 @@ class SqliteLedger(Ledger):
         except (sqlite3.Error, OSError) as error:
             reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else error
             raise LedgerUnavailable(f"the file {FILE_NAME} in RUN_DIR cannot be used: {reason}") from None
+
+
+def _release(tables: sqlite3.Connection, scan_ids: Sequence[ScanId]) -> None:
+    values = [(scan_id,) for scan_id in scan_ids]
+    tables.executemany("DELETE FROM deaths WHERE scan_id = ?", values)
+    tables.executemany("DELETE FROM failures WHERE scan_id = ?", values)

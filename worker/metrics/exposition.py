@@ -53,22 +53,23 @@ class LookCollector(Collector):
         yield GaugeMetricFamily("pose_load", "(waiting + running) / processes.", found.load)
         yield GaugeMetricFamily("pose_quarantined_scans", "Scans in quarantine.", found.quarantined)
         yield GaugeMetricFamily("pose_beat_seen", "1 if a beat ran within LOCK_TTL_S.", found.beat_seen)
-        yield self._build()
+        yield build_info(self._settings)
 
-    def _build(self) -> Metric:
-        settings = self._settings
-        return InfoMetricFamily(
-            "pose_build",
-            "Versions, and the settings of this process.",
-            {
-                "version": version("pose-worker"),
-                "celery": version("celery"),
-                "python": platform.python_version(),
-                "model": settings.model,
-                "runtime": settings.runtime,
-                "device": settings.device,
-            },
-        )
+
+def build_info(settings: Settings) -> Metric:
+    """Return the versions, and what the settings say of the model."""
+    return InfoMetricFamily(
+        "pose_build",
+        "Versions, and the settings of this process.",
+        {
+            "version": version("pose-worker"),
+            "celery": version("celery"),
+            "python": platform.python_version(),
+            "model": settings.model,
+            "runtime": settings.runtime,
+            "device": settings.device,
+        },
+    )
 
 
 def registry_of(take: Callable[[], Look], settings: Settings) -> CollectorRegistry:

@@ -1,14 +1,14 @@
-"""Metrics over HTTP, for Prometheus. Beat serves them: it runs also where there is no worker."""
+"""Metrics over HTTP, for Prometheus. Beat serves a look at all workers, also where there is none."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from celery import Celery
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
@@ -45,15 +45,35 @@ class RecentLook:
             return self._last[1]
 
 
-def serve_metrics(app: Celery, settings: Settings) -> None:
-    """Serve metrics in a thread on `METRICS_PORT`, if it is set. Log it if the port cannot be had."""
-    if settings.metrics_port is None:
-        return
-    try:
-        registry = registry_of(RecentLook(lambda: look(app, settings)), settings)
-        start_http_server(settings.metrics_port, registry=registry)
-    except OSError as error:
-        # Beat's work does not depend on it.
-        log.error("metrics_not_served", port=settings.metrics_port, reason=error.strerror)
-        return
-    log.info("metrics_served", port=settings.metrics_port)
+class MetricsServer:
+    """Serves metrics in a thread on `METRICS_PORT`, if it is set."""
+
+    def __init__(self) -> None:
+        self._http: Any = None
+
+    def start(self, settings: Settings, registry: CollectorRegistry) -> None:
+        """Begin to serve. Log it if the port cannot be had: no scan depends on it."""
+        if settings.metrics_port is None:
+            return
+        try:
+            self._http, _ = start_http_server(settings.metrics_port, registry=registry)
+        except OSError as error:
+            log.error("metrics_not_served", port=settings.metrics_port, reason=error.strerror)
+            return
+        log.info("metrics_served", port=settings.metrics_port)
+
+    def close_socket(self) -> None:
+        """Close the socket in a process that was forked from the one that serves."""
+        if self._http is not None:
+            self._http.socket.close()
+
+    def stop(self) -> None:
+        """Serve no more, and free the port."""
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+
+
+def serve_look(app: Celery, settings: Settings) -> None:
+    """Serve a look at queue and workers, taken at each scrape."""
+    MetricsServer().start(settings, registry_of(RecentLook(lambda: look(app, settings)), settings))

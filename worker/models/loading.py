@@ -1,7 +1,8 @@
 """The estimators and the face detector of a process, loaded once.
 
-The functions import `pose` only when they are called. The parent of the worker's processes, `inspect`,
-`flower` and `enqueue` do not need it. A parent that never used torch can fork children that use a GPU.
+The functions import `pose` only when they are called: `inspect`, `flower` and `enqueue` do not need it. The
+parent of the worker's processes imports it (`worker.models.memory`) and uses nothing of it, so its children
+can use a GPU.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
+from worker.counters import count
 
 if TYPE_CHECKING:
     from pose import Estimator, FaceDetector
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 BOTH: Final = "both"
+UNKNOWN: Final = "unknown"
 _lock = threading.Lock()
 _loaded: dict[tuple[int, Settings], tuple[Estimator, ...]] = {}
 _face_detectors: dict[tuple[int, Settings], FaceDetector] = {}
@@ -88,7 +91,8 @@ def _load_with_fallback(settings: Settings) -> tuple[Estimator, ...]:
     """Load the estimators, each with smaller batches or the CPU for a GPU whose memory is full."""
     from worker.models.out_of_memory import OutOfMemoryFallback
 
-    on_cpu = functools.cache(lambda: _load(settings, "cpu"))
+    # A CPU has no fp16, which may be asked for.
+    on_cpu = functools.cache(lambda: _load(settings.model_copy(update={"precision": "auto"}), "cpu"))
 
     def fallback(i: int, estimator: Estimator) -> OutOfMemoryFallback:
         return OutOfMemoryFallback(estimator, (lambda: on_cpu()[i]) if settings.oom_to_cpu else None)
@@ -106,6 +110,7 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
         "flip_test": settings.flip_test,
         "batch_size": settings.batch_size,
         "runtime": settings.runtime,
+        "precision": settings.precision,
         "detect": settings.detect,
     }
     if settings.model == BOTH:
@@ -113,15 +118,27 @@ def _load(settings: Settings, device: str) -> tuple[Estimator, ...]:
     return (pose.load_estimator(settings.model, device, **options),)
 
 
+def count_models(settings: Settings) -> None:
+    """Let the metrics tell which models this process has loaded, and where they run."""
+    from pose.estimators.loading import choose_device
+
+    device = choose_device(settings.device)
+    for each in _estimators(settings):
+        count("pose_model_info", "pose", each.name, each.version, each.runtime or UNKNOWN, device)
+    faces = get_face_detector(settings)
+    count("pose_model_info", "faces", faces.name, faces.version, faces.runtime or UNKNOWN, "cpu")
+
+
 def limit_threads(settings: Settings, processes: int) -> int:
     """Give this process its share of the cores, and return its number of threads.
 
-    Without this, torch and OpenCV use all cores in each process.
+    Without this, torch, OpenCV and the analysis use all cores in each process.
     """
     threads = settings.torch_threads or max(1, len(os.sched_getaffinity(0)) // max(1, processes))
-    import cv2
     import torch
 
+    from pose.threads import set_threads
+
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    set_threads(threads)
     return threads

@@ -22,7 +22,7 @@ from worker.config.settings import Settings, load_settings
 from worker.erasure.retention import erase_old_results
 from worker.ledger.base import BEAT, Lease, LedgerError
 from worker.ledger.opening import open_ledger
-from worker.metrics.server import serve_metrics
+from worker.metrics.server import serve_look
 from worker.queue import sender
 from worker.scans.reconcile import Resender, reconcile, sweep_storage
 from worker.scans.sweep import Sweep
@@ -128,4 +128,4 @@ def _start(sender: Any, **_: Any) -> None:
     maintenance = Maintenance(sender.app, load_settings())
     atexit.register(maintenance.stop)
     maintenance.start()
-    serve_metrics(sender.app, load_settings())
+    serve_look(sender.app, load_settings())

@@ -1,4 +1,4 @@
-"""What the processes of a worker report to its parent: that they are ready, and how their attempts ended.
+"""What the processes of a worker report to its parent: that they are ready, how attempts ended, their counts.
 
 The parent makes a pipe before the pool forks. It decides from the reports whether the worker takes scans
 (`worker.runtime.pause`), and whether it says that it is ready.
@@ -6,6 +6,7 @@ The parent makes a pipe before the pool forks. It decides from the reports wheth
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,10 +15,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from worker.counters import add, kept
+
 MAX_UNFIT: Final = 3  # so many processes in a row that cannot work: the worker takes no scans
 MAX_FAILED: Final = 3  # so many attempts in a row that failed for reasons of the machine or a service
 MAX_REASON: Final = 500
 _SIZE: Final = 4096  # PIPE_BUF: a write of up to this size is never divided
+_PIPE_BYTES: Final = 1024 * 1024  # each report takes 4096 of them; Linux gives everybody so much
+_COUNTS: Final = "counts"  # a report that this module reads itself
+_MAX_COUNTS: Final = 10  # of one report: it stays below _SIZE
 
 
 class Kind(StrEnum):
@@ -47,6 +53,8 @@ def open_reports() -> None:
     global _pipe, _parent
     # O_DIRECT: each read returns one report as it was written.
     _pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC | os.O_DIRECT)
+    with suppress(OSError):  # a smaller pipe does as well: counts wait until it has room
+        fcntl.fcntl(_pipe[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     _parent = os.getpid()
 
 
@@ -62,6 +70,18 @@ def send_report(kind: Kind, reason: str = "") -> None:
             os.write(_pipe[1], json.dumps([kind, reason[:MAX_REASON]]).encode()[:_SIZE])
 
 
+def send_counts() -> None:
+    """Hand the counts of this process to the parent, as many as the pipe has room for. Do not block."""
+    counts = kept()
+    while counts and _pipe is not None:
+        part = counts[:_MAX_COUNTS]
+        try:
+            os.write(_pipe[1], json.dumps([_COUNTS, part]).encode())
+        except OSError:  # it is full: they go with the next ones
+            return
+        del counts[: len(part)]
+
+
 def wait_fd() -> int:
     """Return the descriptor that can be read when there are reports."""
     assert _pipe is not None
@@ -69,15 +89,18 @@ def wait_fd() -> int:
 
 
 def read_reports() -> Iterator[Report]:
-    """Yield the reports that nobody has read yet."""
+    """Yield the reports that nobody has read yet. Counts are added to those of this worker."""
     while _pipe is not None:
         try:
             data = os.read(_pipe[0], _SIZE)
         except BlockingIOError:
             return
         with suppress(ValueError):
-            kind, reason = json.loads(data)
-            yield Report(Kind(kind), reason)
+            kind, content = json.loads(data)
+            if kind == _COUNTS:
+                add(content)
+            else:
+                yield Report(Kind(kind), content)
 
 
 class Condition:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import TimeLimitExceeded
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker import state
 from celery.worker.request import Request
 from kombu.exceptions import OperationalError
 
 from worker.config.logs import get_logger
 from worker.config.settings import load_settings
+from worker.counters import count
 from worker.intake.task_call import scan_id_of
 from worker.keys import InvalidRequest, ScanId
 from worker.ledger.base import LedgerError, process_name
@@ -49,6 +50,7 @@ class ScanRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
+        _count_crash(error)
         if isinstance(error, TimeLimitExceeded) and not state.should_terminate:
             state.task_ready(self)
             self._note_time_limit()
@@ -105,6 +107,22 @@ class ScanRequest(Request):
             ledger = open_ledger(load_settings())
             if ledger.add_failure(scan_id, process_name(self.worker_pid), TOO_LONG) >= ALIKE:
                 ledger.quarantine(scan_id, TOO_LONG)
+                count("pose_quarantines", "time_limit")
         except LedgerError as error:
             # The killed process is counted, so the scan comes to an end all the same.
             log.warning("ledger_not_told", reason=str(error))
+
+
+def _count_crash(error: BaseException) -> None:
+    """Count a process that ended during a scan. One that the worker ends because it ends itself is none."""
+    if any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate)):
+        return  # 0 is an exit code
+    match error:
+        case TimeLimitExceeded():
+            count("pose_crashes", "time_limit")
+        case WorkerLostError():
+            count("pose_crashes", "killed")
+        case SystemExit():
+            count("pose_crashes", "ended")
+        case MemoryError():
+            count("pose_crashes", "memory")

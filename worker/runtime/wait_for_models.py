@@ -19,6 +19,7 @@ from celery.worker.state import maybe_shutdown
 from worker.config.settings import SettingsError, load_settings
 from worker.runtime.heartbeat import HeartbeatFile, heartbeat_file
 from worker.runtime.reports import Kind, open_reports, read_reports, wait_fd
+from worker.runtime.serve_metrics import ServeMetrics
 
 LOOK_EVERY_S: Final = 0.5
 
@@ -26,7 +27,7 @@ LOOK_EVERY_S: Final = 0.5
 class WaitForModels(bootsteps.StartStopStep):
     """A step of Celery's worker: starts after the pool, and before all that talks to the broker."""
 
-    requires = (Pool,)
+    requires = (Pool, ServeMetrics)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)

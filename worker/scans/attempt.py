@@ -13,10 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from worker.config.logs import get_logger
 from worker.config.settings import Settings
+from worker.counters import count
 from worker.ledger.base import Lease, LeaseLost, Ledger, LedgerError, LedgerUnavailable
 from worker.ledger.opening import open_ledger
 from worker.scans.cancel import ScanCancelled
@@ -59,7 +61,7 @@ class Attempt:
         work: Analyses the scan.
         report: Called with steps of progress, once a second at most within a stage.
         process: This process.
-        clock: Returns seconds of the epoch.
+        clock: Returns seconds of the epoch; the clock of the ledger by default.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Attempt:
         work: Work,
         report: Report,
         process: OwnProcess,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._job = job
         self._settings = settings
@@ -80,7 +82,8 @@ class Attempt:
         self._ledger: Ledger = open_ledger(settings)
         self._events = open_events(settings)
         _, self._results = open_storages(settings)
-        self._ending = Ending(job, settings, self._ledger, self._events, self._results, process, clock)
+        self._clock = clock or self._ledger.now
+        self._ending = Ending(job, settings, self._ledger, self._events, self._results, process, self._clock)
         self._received_event_due = False
         self._next_cancel_check = 0.0
 
@@ -111,6 +114,7 @@ class Attempt:
             # Write no status without the lock: another worker may have the scan.
             retry = self._ending.retry(str(error))
             if retry is not None:
+                retry.reason_class = "ledger"
                 raise retry from None
             self._ending.fail_without_lock(str(error))
         if lease is None:
@@ -127,6 +131,7 @@ class Attempt:
             job.retry_state.attempt,
             force=job.force,
             lease_s=settings.time_limit_s + settings.lock_ttl_s,
+            clock=lambda: datetime.fromtimestamp(self._clock(), UTC),
         )
         with ExitStack() as on_exit:
             try:
@@ -223,6 +228,7 @@ class Attempt:
             self._ledger.end(scan_id)
             reason = _poison_reason(crashes, earlier)
             self._ledger.quarantine(scan_id, reason)
+            count("pose_quarantines", "crashes")
             raise Quarantined(reason)
         if crashes:
             log.warning("scan_took_processes", deaths=crashes)

@@ -17,7 +17,7 @@ from worker.ledger.opening import open_ledger
 from worker.scans.events import Events, open_events
 from worker.scans.failures import ScanFailed
 from worker.scans.final_event import emit_final_event
-from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.scans.status import ScanStatus, Status, read_status, time_of, write_status
 from worker.scans.transfer import remove_results
 from worker.storage.base import Storage
 
@@ -71,7 +71,7 @@ def write_cancelled(scan_id: ScanId, ledger: Ledger, events: Events, results: St
     """
     status = read_status(results, scan_id)
     if status is None or not status.status.final:
-        time_now = now()
+        time_now = time_of(ledger)
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
         remove_results(results, scan_id)
         changes = {

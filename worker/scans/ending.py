@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from worker.config.logs import get_logger
@@ -12,7 +13,15 @@ from worker.ledger.base import LeaseLost, Ledger, LedgerError
 from worker.scans.cancel import write_cancelled
 from worker.scans.completeness import ScanIncomplete
 from worker.scans.events import Events
-from worker.scans.failures import ALIKE, ErrorPolicy, Fault, ProcessEnds, ScanFailed, classify_error
+from worker.scans.failures import (
+    ALIKE,
+    ErrorPolicy,
+    Fault,
+    ProcessEnds,
+    ScanFailed,
+    classify_error,
+    reason_class_of,
+)
 from worker.scans.final_event import emit_final_event
 from worker.scans.job import Job
 from worker.scans.retry import (
@@ -104,6 +113,7 @@ class Ending:
         if policy.fault is not Fault.SCAN and not self._is_proven(policy, record):
             retry = self._wait_for_files(error) if policy.fault is Fault.UPLOAD else self.retry(policy.reason)
             if retry is not None:
+                retry.reason_class = reason_class_of(error, policy.fault)
                 self._note_retry(retry, record, error)
                 raise retry from None
         if record is None:
@@ -116,13 +126,21 @@ class Ending:
         if retry is None:
             log.error("scan_left_to_another")
             raise ScanFailed("another worker has the scan and will finish it")
+        retry.reason_class = "lock"
         raise retry from None
 
     def fail_without_lock(self, reason: str) -> NoReturn:
         """Fail the scan unless it is final. The ledger was away so long that nobody holds a lock any more."""
         log.error("scan_failed", reason=reason)
         job = self._job
-        record = StatusRecord(self._results, job.scan_id, job.task_id, job.retry_state.attempt, lease_s=0)
+        record = StatusRecord(
+            self._results,
+            job.scan_id,
+            job.task_id,
+            job.retry_state.attempt,
+            lease_s=0,
+            clock=lambda: datetime.fromtimestamp(self._clock(), UTC),
+        )
         try:
             refuse_erased(self._results, job.scan_id)
             earlier = record.read_earlier()
@@ -218,4 +236,6 @@ class Ending:
             record.keep_earlier()
         log.error("scan_failed", reason=policy.reason)
         # Do not chain the error: Celery would store and log its text, which may hold anything.
-        raise ScanFailed(policy.reason) from None
+        failed = ScanFailed(policy.reason)
+        failed.reason_class = reason_class_of(error, policy.fault)
+        raise failed from None

@@ -182,7 +182,12 @@ def _open(settings: Settings, pid: int) -> Events:
     if settings.redis_url:
         client = open_redis(settings.redis_url, TIMEOUT_S, master_name=settings.redis_master_name)
         return StreamEvents(client, settings.events_stream)
-    return FileEvents(settings.run_dir.absolute() / "events.jsonl")
+    return FileEvents(events_file(settings))
+
+
+def events_file(settings: Settings) -> Path:
+    """Return the file of events, where there is no Redis."""
+    return settings.run_dir.absolute() / "events.jsonl"
 
 
 def event_id(type: EventType, scan_id: ScanId, idempotency_key: str) -> str:

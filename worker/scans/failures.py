@@ -25,7 +25,12 @@ TOO_LONG: Final = "it took longer than the time limit"
 
 
 class ScanFailed(Exception):
-    """Raised when a scan ended without a result. The text is the reason, for a person to read."""
+    """Raised when a scan ended without a result. The text is the reason, for a person to read.
+
+    `reason_class` is one of a few words, for the metrics.
+    """
+
+    reason_class = "unknown"
 
 
 class Quarantined(Exception):
@@ -99,6 +104,34 @@ def classify_error(error: BaseException) -> ErrorPolicy:
     # The text may hold anything, so report only the type. The log has the rest.
     name = type(error).__qualname__
     return ErrorPolicy(Fault.UNKNOWN, f"unexpected error: {name}", f"{name} in {_place(error)}")
+
+
+def reason_class_of(error: BaseException, fault: Fault) -> str:
+    """Return the class of the reason of an error: one of a few words, for the metrics.
+
+    >>> reason_class_of(StorageUnavailable("the storage of results: it is full"), Fault.SERVICE)
+    'storage'
+    """
+    from pose.errors import InvalidScan, PoseError
+
+    match error:
+        case InvalidScan():
+            return "invalid"
+        case ScanTooLarge():
+            return "too_large"
+        case Quarantined():
+            return "quarantine"
+        case ScanMissing() | ScanIncomplete():
+            return "incomplete"
+        case TimeLimitReached(storage=None) | SoftTimeLimitExceeded():
+            return "time_limit"
+        case StorageUnavailable() | TimeLimitReached():
+            return "storage"
+        case LedgerUnavailable():
+            return "ledger"
+        case PoseError():
+            return "model"
+    return fault.name.lower()
 
 
 def has_descriptors() -> bool:

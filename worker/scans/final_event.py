@@ -8,6 +8,7 @@ from worker.scans.events import Events, EventType, event_id
 from worker.scans.status import ScanStatus, Status
 from worker.scans.transfer import read_result
 from worker.storage.base import Storage
+from worker.tracing import span
 
 if TYPE_CHECKING:
     from pose import ScanResult
@@ -30,6 +31,11 @@ def emit_final_event(
     Raises:
         StorageUnavailable: The result cannot be read.
     """
+    with span("final_event", status=status.status.value):
+        return _emit(events, status, results, result)
+
+
+def _emit(events: Events, status: ScanStatus, results: Storage, result: ScanResult | None) -> bool:
     scan_id, end = status.scan_id, f"{status.finished_at}"
     # Only a scan that ended before has it.
     earlier = {} if status.supersedes is None else {"supersedes": status.supersedes}
@@ -51,6 +57,7 @@ def emit_final_event(
         EventType.COMPLETED,
         scan_id,
         idempotency_key=end,
+        verdict=None if result.verdict is None else result.verdict.value,
         posture=result.posture.value,
         body_length_m=result.body_length_m,
         frames=len(result.frames),

@@ -11,6 +11,7 @@ from worker.config.settings import Settings
 from worker.keys import ScanId
 from worker.ledger.base import Ledger
 from worker.scans.completeness import ScanIncomplete, check_complete, digest_of
+from worker.scans.retry import MAX_DELAY_S
 from worker.scans.status import ScanStatus, read_status
 from worker.scans.sweep_index import NO_DIGEST, short_digest
 from worker.scans.tombstones import is_erased
@@ -19,8 +20,7 @@ from worker.storage.base import ScanTooLarge, Storage, StorageUnavailable, Store
 
 log = get_logger(__name__)
 
-# A lease is QUEUE_LEASE_S, and the delay of a retry or the lifetime of a lock. One that is longer by more
-# than this was written by a machine whose clock is wrong.
+# A deadline that is further away than the longest lease, and this, is of a machine whose clock is wrong.
 SLACK_S: Final = 3600.0
 
 DAY_S: Final = 86_400.0
@@ -45,6 +45,12 @@ class Look:
     digest: int | None = None
     again_at: float | None = None
     error: StorageUnavailable | None = None
+
+
+def longest_lease_s(settings: Settings) -> float:
+    """Return how far away the deadline of a scan may be, in seconds."""
+    queued = settings.queue_lease_s + max(MAX_DELAY_S, settings.incomplete_s)
+    return max(queued, settings.time_limit_s + settings.lock_ttl_s) + SLACK_S
 
 
 class Looker:
@@ -127,17 +133,16 @@ class Looker:
             deadline = status.lease_until.timestamp()
         else:
             deadline = status.updated_at.timestamp() + self._settings.queue_lease_s
-        ahead_s = deadline - self._clock()
-        if ahead_s > self._settings.queue_lease_s + SLACK_S:
-            log.warning("lease_too_long", scan_id=status.scan_id, ahead_s=round(ahead_s))
-            return Look(found=(status.scan_id, False), again_at=self._next_time())
-        if ahead_s > 0:
+        if 0 < deadline - self._clock() <= longest_lease_s(self._settings):
             self._ledger.set_deadline(status.scan_id, deadline)
             return Look()
         return self._overdue_after(status.scan_id, deadline)
 
     def _overdue_after(self, scan_id: ScanId, deadline: float) -> Look:
-        if deadline > self._clock():
+        ahead_s = deadline - self._clock()
+        if ahead_s > longest_lease_s(self._settings):
+            log.warning("lease_too_long", scan_id=scan_id, ahead_s=round(ahead_s))
+        elif ahead_s > 0:
             return Look(again_at=deadline)
         return Look(found=(scan_id, False), again_at=self._next_time())
 

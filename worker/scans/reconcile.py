@@ -9,10 +9,9 @@ many costs little: it does nothing if the scan is finished by then.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -27,8 +26,8 @@ from worker.queue import Send, message
 from worker.scans.cancel import write_cancelled
 from worker.scans.events import EventType, open_events
 from worker.scans.final_event import emit_final_event
-from worker.scans.look import Found
-from worker.scans.status import ScanStatus, Status, now, read_status, write_status
+from worker.scans.look import Found, longest_lease_s
+from worker.scans.status import ScanStatus, Status, read_status, write_status
 from worker.scans.sweep import Sweep
 from worker.scans.tombstones import is_erased
 from worker.storage.base import Storage, StorageUnavailable
@@ -50,7 +49,7 @@ def reconcile(
     waiting: Callable[[], Waiting] = Waiting,
     sweep: bool = False,
     restart: bool = False,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
 ) -> list[ScanId]:
     """Send overdue scans again and return their ids. Do nothing while another process does this.
 
@@ -65,7 +64,7 @@ def reconcile(
         waiting: Returns the scans that wait in the queue. Called only if a scan is overdue.
         sweep: Look through all of the storage too, for scans that the ledger does not know.
         restart: The queue was lost. Also send scans before their deadline, unless a worker has them.
-        clock: Returns seconds of the epoch.
+        clock: Returns seconds of the epoch; the clock of the ledger by default.
 
     Raises:
         StorageUnavailable: Several scans in a row could not be read or written.
@@ -73,6 +72,7 @@ def reconcile(
         Exception: What `send` or `waiting` raises. In all cases the next run sends the rest.
     """
     ledger = open_ledger(settings)
+    clock = clock or ledger.now
     lease = ledger.lock(RECONCILER)
     if lease is None:
         log.info("reconciled_by_another")
@@ -119,6 +119,7 @@ def _overdue(
 ) -> list[ScanId]:
     """Return the overdue scans that do not wait in the queue. Those that wait get a new deadline."""
     now = clock()
+    _bound_deadlines(settings, ledger, now)
     waiting: set[str] | None = None
     while overdue := ledger.overdue(math.inf if restart else now, BATCH_SIZE):
         # The queue may be long. Move all deadlines that come soon too, so that it is seldom read.
@@ -136,6 +137,14 @@ def _overdue(
     return []
 
 
+def _bound_deadlines(settings: Settings, ledger: Ledger, now: float) -> None:
+    """Let scans be overdue whose deadline is of a wrong clock: nobody would look at them until then."""
+    far = ledger.deadlines(math.inf, BATCH_SIZE, after=now + longest_lease_s(settings))
+    if far:
+        log.warning("deadlines_too_far", scans=len(far), ahead_s=round(min(far.values()) - now))
+        ledger.defer(far, now)
+
+
 class Resender:
     """Sends scans again.
 
@@ -145,7 +154,7 @@ class Resender:
         results: Storage of results.
         send: Puts a message into the queue. It is called from several threads.
         waiting: Returns the scans that wait in the queue.
-        clock: Returns seconds of the epoch.
+        clock: Returns seconds of the epoch; the clock of the ledger by default.
     """
 
     def __init__(
@@ -155,7 +164,7 @@ class Resender:
         results: Storage,
         send: Send,
         waiting: Callable[[], Waiting],
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._read_queue = waiting
         self._waiting: Waiting | None = None
@@ -163,7 +172,7 @@ class Resender:
         self._ledger = ledger
         self._results = results
         self._send = send
-        self._clock = clock
+        self._clock = clock or ledger.now
 
     def read_queue(self) -> Waiting:
         """Return the scans that wait in the queue, and keep them for the next `send_all`."""
@@ -259,7 +268,7 @@ class Resender:
 
     def _queued(self, scan_id: ScanId, status: ScanStatus | None) -> ScanStatus:
         """Return the status of a scan that is sent again."""
-        time_now = now()
+        time_now = datetime.fromtimestamp(self._clock(), UTC)
         status = status or ScanStatus(scan_id=scan_id, status=Status.QUEUED, updated_at=time_now)
         if status.queued_at is None and open_events(self._settings).emit(EventType.RECEIVED, scan_id):
             status = status.model_copy(update={"queued_at": time_now})

@@ -27,38 +27,49 @@ class RetryState:
     Attributes:
         attempt: Number of this attempt, from 1. A message that only waits for a lock is no attempt.
         lock_waits: How often the message came back because another worker had the scan.
-        first_failure: When the first attempt failed, in seconds of the epoch.
+        first_failure: When the first attempt failed for a transient error, in seconds of the epoch.
+        misses: How many attempts only found that files are missing. They count as no failures.
+        first_missing: When the first of them did, in seconds of the epoch.
     """
 
     attempt: int = 1
     lock_waits: int = 0
     first_failure: float | None = None
+    misses: int = 0
+    first_missing: float | None = None
 
     def to_header(self) -> list[float | None]:
         """Return the state as it stands in the header of a message."""
-        return [self.attempt, self.lock_waits, self.first_failure]
+        return [self.attempt, self.lock_waits, self.first_failure, self.misses, self.first_missing]
 
     @classmethod
     def from_header(cls, header: object) -> RetryState:
         """Return the state from the header of a message; a first attempt if the header is not valid.
 
-        >>> RetryState.from_header([2, 0, 1700000000.0])
-        RetryState(attempt=2, lock_waits=0, first_failure=1700000000.0)
+        >>> RetryState.from_header([2, 0, 1700000000.0, 0, None])
+        RetryState(attempt=2, lock_waits=0, first_failure=1700000000.0, misses=0, first_missing=None)
         """
-        if not isinstance(header, list) or len(header) != 3:
+        if not isinstance(header, list) or len(header) not in (3, 5):
             return cls()
-        attempt, lock_waits, first_failure = header
-        if type(attempt) is not int or type(lock_waits) is not int or min(attempt - 1, lock_waits) < 0:
+        attempt, lock_waits, first_failure, misses, first_missing = (*header, 0, None)[:5]
+        counts = (attempt, lock_waits, misses)
+        if any(type(each) is not int or each < 0 for each in counts) or attempt <= misses:
             return cls()
-        known = isinstance(first_failure, float) and math.isfinite(first_failure)
-        return cls(attempt, lock_waits, first_failure if known else None)
+        return cls(attempt, lock_waits, _time(first_failure), misses, _time(first_missing))
+
+
+def _time(value: object) -> float | None:
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 class RetryLater(Exception):
     """Raised when the message is to come again after `delay_s` seconds, and to carry `state`.
 
-    `waits` is true if nothing went wrong: the scan waits for its files or its lock.
+    `waits` is true if nothing went wrong: the scan waits for its files or its lock. `reason_class` is one of
+    a few words, for the metrics.
     """
+
+    reason_class = "unwritten"
 
     def __init__(self, reason: str, delay_s: float, state: RetryState, *, waits: bool = False) -> None:
         self.reason = reason
@@ -77,9 +88,10 @@ def retry_after_error(state: RetryState, reason: str, settings: Settings, now: f
         settings: Of this process.
         now: Seconds of the epoch.
     """
-    first_failure = now if state.first_failure is None else state.first_failure
-    delay_s = retry_delay_s(state.attempt + 1, settings.retry_base_s)
-    if state.attempt >= settings.max_attempts or now + delay_s > first_failure + settings.retry_total_s:
+    first_failure = _begin(state.first_failure, now)
+    failures = state.attempt - state.misses
+    delay_s = retry_delay_s(failures + 1, settings.retry_base_s)
+    if failures >= settings.max_attempts or now + delay_s > first_failure + settings.retry_total_s:
         return None
     return RetryLater(reason, delay_s, replace(state, attempt=state.attempt + 1, first_failure=first_failure))
 
@@ -96,13 +108,18 @@ def retry_incomplete(
         now: Seconds of the epoch.
         wait_s: Seconds after which it may be complete, if that is known.
     """
-    first = now if state.first_failure is None else state.first_failure
+    first = _begin(state.first_missing, now)
     left_s = first + settings.incomplete_s - now
     if left_s <= 0:
         return None
     delay_s = retry_delay_s(state.attempt + 1, settings.retry_base_s) if wait_s is None else wait_s
-    later = replace(state, attempt=state.attempt + 1, first_failure=first)
+    later = replace(state, attempt=state.attempt + 1, misses=state.misses + 1, first_missing=first)
     return RetryLater(reason, min(delay_s, left_s), later, waits=True)
+
+
+def _begin(known: float | None, now: float) -> float:
+    """Return when something began; now if that is not known, or is of a clock that was ahead."""
+    return now if known is None else min(known, now)
 
 
 def retry_unwritten(state: RetryState, reason: str, settings: Settings) -> RetryLater:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from worker.config.logs import get_logger
 from worker.keys import ScanId, parse_scan_id, status_key
+from worker.ledger.base import Ledger
 from worker.scans.transfer import remove_results
 from worker.storage.base import ObjectMissing, ScanTooLarge, Storage, StorageError
 
@@ -105,6 +106,11 @@ def write_status(storage: Storage, status: ScanStatus) -> None:
 def now() -> datetime:
     """Return the time, in UTC."""
     return datetime.now(UTC)
+
+
+def time_of(ledger: Ledger) -> datetime:
+    """Return the time by the clock of a ledger, in UTC. Times of a status are compared with this clock."""
+    return datetime.fromtimestamp(ledger.now(), UTC)
 
 
 class StatusRecord:

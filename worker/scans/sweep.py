@@ -54,7 +54,7 @@ class Sweep:
         ledger: Of this process.
         scans: Storage of scans.
         results: Storage of results.
-        clock: Returns seconds of the epoch.
+        clock: Returns seconds of the epoch; the clock of the ledger by default.
         monotonic: Returns seconds, for the length of a slice.
     """
 
@@ -64,14 +64,14 @@ class Sweep:
         ledger: Ledger,
         scans: Storage,
         results: Storage,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ledger = ledger
         self._settings = settings
         self._scans = scans
-        self._looker = Looker(settings, ledger, scans, results, clock)
-        self._clock = clock
+        self._clock = clock or ledger.now
+        self._looker = Looker(settings, ledger, scans, results, self._clock)
         self._monotonic = monotonic
         self._no_scan = _folder_of_results(settings)
         self._index = SweepIndex.from_bytes(None)

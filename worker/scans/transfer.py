@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from worker.config.settings import Settings
-from worker.keys import ScanId, artefact_key, result_key
+from worker.keys import ScanId, artefact_key, page_key, result_key
 from worker.storage.base import ObjectChanged, ObjectMissing, ScanMissing, ScanTooLarge, Storage, StoredObject
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 MAX_OBJECTS: Final = 100_000  # of the results of one scan
 CONTENT_TYPES: Final = {
-    "jpg": "image/jpeg", "png": "image/png", "json": "application/json", "obj": "model/obj"
+    "jpg": "image/jpeg", "png": "image/png", "json": "application/json", "obj": "model/obj",
+    "html": "text/html; charset=utf-8",
 }  # fmt: skip
 FETCH_THREADS: Final = 8
 PUBLISH_THREADS: Final = 8
@@ -109,11 +110,17 @@ def fetch_files(storage: Storage, scan_id: ScanId, wanted: Sequence[StoredObject
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Mapping[str, bytes]) -> int:
-    """Store the results of a scan: first the artefacts, then `result.json`, which names them.
+def publish(
+    results: Storage,
+    scan_id: ScanId,
+    result: ScanResult,
+    artefacts: Mapping[str, bytes],
+    page: bytes | None = None,
+) -> int:
+    """Store the results of a scan: first the artefacts and the page, then `result.json`, which names them.
 
-    Delete what an earlier analysis left: a picture that is withheld now must not remain. `result.json` goes
-    first, so it never stands beside files of another analysis.
+    Delete what an earlier analysis left: a picture that is withheld now must not remain, also not in a page.
+    `result.json` goes first, so it never stands beside files of another analysis.
 
     Returns:
         The number of deleted objects.
@@ -122,8 +129,10 @@ def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Ma
         StorageUnavailable: The storage of results cannot be used.
     """
     new = {artefact_key(scan_id, name): data for name, data in artefacts.items()}
+    if page is not None:
+        new[page_key(scan_id)] = page
     stored = {each.key for each in results.objects(scan_id, MAX_OBJECTS)}
-    old = [key for key in sorted(stored - set(new)) if key.startswith(f"{scan_id}/frames/")]
+    old = [key for key in sorted(stored - set(new)) if _is_of_analysis(key, scan_id)]
     if result_key(scan_id) in stored:
         old.insert(0, result_key(scan_id))
     if old and old[0] == result_key(scan_id):
@@ -137,6 +146,23 @@ def publish(results: Storage, scan_id: ScanId, result: ScanResult, artefacts: Ma
     content = result.model_dump_json(indent=2) + "\n"
     results.write(result_key(scan_id), content.encode(), CONTENT_TYPES["json"])
     return len(old)
+
+
+def _is_of_analysis(key: str, scan_id: ScanId) -> bool:
+    """Return whether an analysis stored this object, other than `result.json`."""
+    return key.startswith(f"{scan_id}/frames/") or key == page_key(scan_id)
+
+
+def add_page(results: Storage, scan_id: ScanId, make: Callable[[], bytes | None]) -> None:
+    """Store the page of a scan that has a result, if it has no page yet and one could be made.
+
+    Raises:
+        StorageUnavailable: The storage of results cannot be used.
+    """
+    if page_key(scan_id) not in {each.key for each in results.objects(scan_id, MAX_OBJECTS)}:
+        page = make()
+        if page is not None:
+            results.write(page_key(scan_id), page, CONTENT_TYPES["html"])
 
 
 def _in_parallel(calls: Sequence[tuple[Callable[[str], None], str]]) -> None:
@@ -160,8 +186,8 @@ def remove_results(results: Storage, scan_id: ScanId) -> None:
         StorageUnavailable: The storage of results cannot be used.
     """
     results.delete(result_key(scan_id))
-    found = results.objects(f"{scan_id}/frames", MAX_OBJECTS)
-    _in_parallel([(results.delete, each.key) for each in found])
+    found = results.objects(scan_id, MAX_OBJECTS)
+    _in_parallel([(results.delete, each.key) for each in found if _is_of_analysis(each.key, scan_id)])
 
 
 def read_result(results: Storage, scan_id: ScanId) -> ScanResult | None:

@@ -98,14 +98,24 @@ def log_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_a_log_file_that_logrotate_renames_is_opened_again(world):
+@pytest.mark.parametrize("program", ["celery", "python -m celery"])
+def test_a_log_file_that_logrotate_renames_is_opened_again(world, make_scan, program):
     path, rotated = world.folder / "worker.log", world.folder / "worker.log.1"
-    with world.start_worker("--logfile", str(path)) as worker:
-        wait_until(lambda: "worker_ready" in log_of(path), "the worker", 60)
+    script = world.folder / "celery"  # as pip makes it
+    script.write_text("import sys\nfrom celery.__main__ import main\nsys.exit(main())\n")
+    command = str(script) if program == "celery" else "celery"
+    with world.start(command, "-A", "worker", "worker", "-c", "1", "--logfile", str(path)) as worker:
+        wait_until(lambda: "worker_ready" in log_of(path), "the worker")
         path.rename(rotated)
-        # Celery starts again in the same process, which needs the program `celery`; here the worker ends.
         worker.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: worker.process.poll() is not None, "the worker to end", 60)
+        # Celery starts the worker again in the same process.
+        wait_until(lambda: "worker_ready" in log_of(path), "the worker that was started again")
+        assert worker.process.poll() is None
+        world.put_scan("scan", make_scan(frames=1))
+        world.enqueue("scan")
+        world.wait_for("scan", "completed")
+        assert worker.stop() == 0
     for file in (path, rotated):
         assert all(map(json.loads, file.read_text().splitlines()))
     assert "Restarting celery worker" in path.read_text()
+    assert "scan_completed" in path.read_text()

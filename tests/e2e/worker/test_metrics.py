@@ -22,9 +22,20 @@ def scraped(port: int) -> dict[str, float]:
             text = answer.read().decode()
     except (HTTPError, URLError):
         return {}
-    assert "incomplete" not in text
+    assert "no-files-yet" not in text
     families = text_string_to_metric_families(text)
     return {family.name: sum(each.value for each in family.samples) for family in families}
+
+
+def samples(port: int) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and the values of its labels."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return {
+        (each.name, *each.labels.values()): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+    }
 
 
 def free_port() -> int:
@@ -53,3 +64,44 @@ def test_a_retried_scan_waits_with_its_first_time_and_a_worker_is_counted(here, 
             after = wait_until(lambda: (now := scraped(port)).get("pose_load") == 1 and now, "a worker")
     assert (after["pose_workers"], after["pose_beat_seen"]) == (1, 1)
     assert after["pose_waiting_scans"] + after["pose_running_scans"] == after["pose_processes"] == 1
+
+
+def test_a_worker_tells_what_became_of_scans_and_processes_and_nothing_of_a_person(
+    here, redis_server, make_scan
+):
+    (url,) = redis_server.emptied(8)
+    port = free_port()
+    settings = {"METRICS_PORT": str(port), "MAX_DEATHS": "1", "LOCK_TTL_S": "3", "RETRY_BASE_S": "0.2"}
+    world = World(here, {"CELERY_BROKER_URL": url, **settings})
+    person = "zoe-1234"
+    for name in ("seen", "poison"):
+        world.put_scan(name, make_scan(frames=2, person=person))
+    world.put_scan("broken", make_scan(frames=1) | {"camera_calibration.txt": b"nothing"})
+    with world.start("celery", "-A", "tests.support.faulty_app", "worker") as worker:
+        wait_until(lambda: scraped(port).get("pose_worker_ready") == 1, "a worker that is ready")
+        world.enqueue("seen", "poison", "broken")
+        for name, end in (("seen", "completed"), ("broken", "failed")):
+            world.wait_for(name, end)
+        assert "poison" in world.wait_for("poison", "failed")["reason"]
+        with redis_server.client(8) as client:
+            client.lpush("celery", "no message")
+        wait_until(lambda: scraped(port).get("pose_refused_entries"), "an entry that was refused")
+        # The parent reads once a second what its processes count.
+        wait_until(lambda: scraped(port).get("pose_scans", 0) >= 3, "all scans")
+        found = samples(port)
+        text = str(found)
+        assert worker.stop() == 0
+        assert scraped(port) == {}
+    assert found["pose_scans_total", "completed", "none"] == 1
+    assert found["pose_scans_total", "failed", "invalid"] == 1
+    assert found["pose_scans_total", "failed", "quarantine"] == 1
+    assert found["pose_crashes_total", "killed"] == 1
+    assert found["pose_quarantines_total", "crashes"] == 1
+    assert found["pose_frames_total", "no_person"] == found["pose_pictures_withheld_total", "no_person"] == 2
+    assert found["pose_verdicts_total", "repeat"] == 1
+    assert found["pose_stage_seconds_count", "analyse"] == found["pose_stage_seconds_count", "cover"] == 1
+    assert 0 < found["pose_stage_seconds_sum", "cover"] < found["pose_stage_seconds_sum", "analyse"]
+    models = [set(labels) for labels in found if labels[0] == "pose_model_info"]
+    assert sum({"cpu", "depth-hrnet", "pose"} < each for each in models) == 1
+    assert sum({"cpu", "haar", "faces"} < each for each in models) == 1
+    assert not any(name in text for name in (person, "seen", "poison", "broken"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ import redis
 from tests.support.needs import need
 from tests.support.running import World, wait_until
 from tests.support.sentinel import MASTER_NAME, Sentinel
+from worker.config.redis_client import open_redis
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,13 @@ def test_scans_are_done_on_the_master_before_and_after_a_failover(sentinel, tmp_
         assert world.call("worker", "health", "--ready").stdout == "ready\n"
     # Nothing of it is in local files.
     assert {path.name for path in (tmp_path / ".run").iterdir()} <= {"health"}
+
+
+def test_a_sentinel_that_is_away_costs_no_time(sentinel):
+    start = time.monotonic()
+    with open_redis(sentinel.url(), master_name=MASTER_NAME) as client:
+        assert client.ping()
+    assert time.monotonic() - start < 5  # redis-py's own tries take ten seconds and more
 
 
 def test_a_master_of_another_name_is_not_used(sentinel, tmp_path):

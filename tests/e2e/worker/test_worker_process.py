@@ -239,18 +239,20 @@ def test_flower_shows_scans_and_their_progress(world, worker, make_scan):
 
 def test_watch_shows_scans_that_others_announce(world, worker, make_scan):
     world.put_scan("watched", make_scan(frames=1))
-
-    def shown(within_s: float) -> bool:
-        """It does not say when it begins to listen, and writes into a file only when it ends."""
-        with world.start("worker", "watch") as watch:
-            time.sleep(within_s)
-            world.enqueue("watched")
-            world.wait_for("watched", "completed")
-            time.sleep(within_s)
-            ended_well = watch.stop(signal.SIGINT) == 0
-            return ended_well and re.search(r"watched\W+completed", watch.log()) is not None
-
-    assert any(map(shown, (4, 15, 60)))
+    with world.start("worker", "watch") as lines, world.start("worker", "watch", "--json") as objects:
+        world.enqueue("watched")
+        wait_until(lambda: "watched: completed" in lines.log(), "a line about the end")
+        wait_until(lambda: '"outcome": "completed"' in objects.log(), "an object about the end")
+        assert [each.stop(signal.SIGINT) for each in (lines, objects)] == [0, 0]
+    told = [json.loads(line) for line in objects.log().splitlines()]
+    ours = [each for each in told if each["scan_id"] == "watched"]
+    assert [each["status"] for each in ours if each["status"] != "progress"] == [
+        "queued",
+        "started",
+        "completed",
+    ]
+    assert ours[-1]["verdict"] in ("good", "usable", "repeat")
+    assert ours[-1]["age_s"] > 0
 
 
 def test_the_log_names_scans_and_no_person(world, worker):

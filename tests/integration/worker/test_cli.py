@@ -74,6 +74,15 @@ def test_all_that_is_wrong_with_the_settings_is_said(here):
     assert "Traceback" not in done.stderr
 
 
+def test_a_misspelt_variable_is_told_with_what_it_may_mean(here):
+    done = command(here, "status", "scan-1", SCAN_URL="file:///elsewhere")
+    assert done.returncode == 3
+    (told, _) = done.stderr.splitlines()
+    assert json.loads(told)["event"] == "variable_unknown"
+    assert (json.loads(told)["variable"], json.loads(told)["nearest"]) == ("SCAN_URL", "SCANS_URL")
+    assert "elsewhere" not in done.stderr
+
+
 def test_erase_says_what_it_removed_and_what_is_left(here):
     (here / "scans" / "scan-1").mkdir(parents=True)
     (here / "scans" / "scan-1" / "calibration.txt").write_text("1")

@@ -225,6 +225,19 @@ def test_a_stored_name_that_is_no_scan_id_is_never_overdue(workers, name):
     assert workers.ledger.overdue(3.0) == ["scan"]
 
 
+def test_scans_are_announced_together(workers):
+    ledger, names = workers.ledger, [ScanId(f"scan-{number}") for number in range(1100)]
+    ledger.ask_cancel(names[0])
+    ledger.quarantine(names[1], "poison")
+    ledger.open_scans(names, 50.0)
+    assert ledger.deadlines(60.0, 2000) == dict.fromkeys(names, 50.0)
+    assert not ledger.is_cancel_asked(names[0])
+    assert ledger.quarantine_reason(names[1]) == "poison"
+    ledger.open_scans(names[:2], 70.0, release=True)
+    assert ledger.quarantine_reason(names[1]) is None
+    assert ledger.deadlines(float("inf"), 2000, after=60.0) == dict.fromkeys(names[:2], 70.0)
+
+
 def test_there_is_one_reconciler_at_a_time(workers):
     with taken(workers.ledger.lock(RECONCILER)):
         assert workers.other.lock(RECONCILER) is None
@@ -257,6 +270,19 @@ def test_an_unreachable_ledger_is_reported_without_its_address(tmp_path, step):
     (tmp_path / "no.sqlite").write_text("this is no database, and it is long enough to be one " * 40)
     with pytest.raises(LedgerUnavailable, match="RUN_DIR cannot be used: file is not a database"):
         step(SqliteLedger(tmp_path / "no.sqlite", TTL_S))
+
+
+def test_the_time_of_redis_counts_and_not_the_time_here(redis_server, monkeypatch):
+    ledger = RedisLedger(open_redis(redis_server.url(9), decode_responses=True), TTL_S)
+    seconds, _ = redis_server.client(9).time()
+    monkeypatch.setattr(time, "time", lambda: 5e9)
+    assert seconds - 1 <= ledger.now() <= seconds + 60
+    ledger.set_deadline(SCAN, ledger.now())
+    lease = ledger.lock(SCAN)
+    assert lease is not None
+    with lease:
+        lease.renew()
+    assert seconds - 1 + TTL_S <= ledger.deadlines(float("inf"), 1)[SCAN] <= seconds + 60 + TTL_S
 
 
 def test_locks_crashes_and_deadlines_survive_a_restart_of_redis():

@@ -75,6 +75,30 @@ def test_a_lease_of_a_wrong_clock_keeps_no_lost_scan_from_being_sent(world, here
     assert world.reconcile(sweep=True) == []
 
 
+def test_an_announcer_a_day_ahead_keeps_no_lost_scan_from_being_sent(world, capfd):
+    for scan_id, ahead_s in (("lost", 86_400.0), ("waits", 90_000.0), ("in-time", LEASE_S)):
+        world.ledger.set_deadline(scan_id, world.now + ahead_s)
+    waiting = Waiting(queued={"waits"})
+    assert world.reconcile(waiting=lambda: waiting) == ["lost"]
+    assert "deadlines_too_far" in capfd.readouterr().out
+    assert max(world.ledger.deadlines(float("inf"), 10).values()) <= world.now + LEASE_S
+    assert world.reconcile(waiting=lambda: waiting) == []
+    assert "deadlines_too_far" not in capfd.readouterr().out
+
+
+def test_files_of_a_wrong_clock_keep_no_scan_from_being_found(world, here):
+    world.put_files("ahead", here, -30e6)
+    assert world.reconcile(sweep=True) == ["ahead"]
+
+
+def test_times_are_of_the_clock_of_the_ledger_whatever_this_machine_says(world, monkeypatch):
+    monkeypatch.setattr(type(world.ledger), "now", lambda _: world.now + 1e6)
+    world.ledger.set_deadline("scan", world.now + 1e6 - 1)
+    assert reconcile(world.settings, world.scans, world.results, world.sent.append) == ["scan"]
+    assert world.status("scan").updated_at == world.time(1e6)
+    assert world.ledger.deadlines(float("inf"), 10) == {"scan": world.now + 1e6 + LEASE_S}
+
+
 def test_an_overdue_scan_is_sent_again_and_its_status_says_so(world):
     world.put("scan", Status.PROGRESS, stage="analyse", frames_done=3, attempt=2, deaths=1)
     world.ledger.set_deadline("scan", world.now - 1)

@@ -54,8 +54,9 @@ def test_fields_have_the_names_and_order_of_the_format(result):
     written = json.loads(result.model_dump_json())
     assert list(written) == [
         "schema", "scan_id", "fingerprint", "model", "face_detector", "posture",
-        "posture_confidence", "body_length_m", "body_length_estimate_m", "frames_used", "verdict",
-        "verdict_reasons", "frames", "artefacts", "drift", "timings_ms",
+        "posture_confidence", "body_length_m", "body_length_estimate_m", "stature_m",
+        "stature_estimate_m", "frames_used", "verdict", "verdict_reasons", "frames", "artefacts", "drift",
+        "timings_ms",
     ]  # fmt: skip
     assert written["schema"] == "scan-result/2"
     frame = written["frames"][0]
@@ -67,7 +68,7 @@ def test_fields_have_the_names_and_order_of_the_format(result):
     someone = frame["people"][0]
     assert list(someone) == [
         "box", "box_score", "score", "keypoints", "skeleton", "body_length_m", "body_length_estimate_m",
-        "posture",
+        "stature_m", "stature_estimate_m", "posture",
     ]  # fmt: skip
     assert list(someone["keypoints"][0]) == ["name", "u", "v", "score"]
     assert list(someone["skeleton"][0]) == ["name", "x", "y", "z", "score", "distance_px", "observed"]

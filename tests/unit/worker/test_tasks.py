@@ -107,6 +107,15 @@ def test_the_answer_holds_the_main_values_of_the_result(run, scan, here):
     assert (found["attempt"], found["reason"]) == (1, None)
 
 
+def test_with_report_a_page_lies_beside_the_result(run, scan, here, settings, monkeypatch):
+    run(scan_id="scan")
+    assert not (here / "results" / "scan" / "report.html").exists()
+    monkeypatch.setattr(tasks, "load_settings", lambda: settings.model_copy(update={"report": True}))
+    assert run(scan_id="scan").result["repeated"]
+    page = (here / "results" / "scan" / "report.html").read_text()
+    assert "Scan again" in page and PERSON not in page
+
+
 def test_an_arrival_may_be_an_object(run, scan):
     assert run({"scan_id": "scan"}).result["status"] == "completed"
 
@@ -271,7 +280,7 @@ def test_a_retry_waits_for_the_delay(monkeypatch):
     class Sent:
         def __init__(self, options: dict[str, Any]) -> None:
             assert options["countdown"] == 7.5
-            assert options["headers"] == {"pose_tries": [2, 1, 5.0], "theirs": "kept"}
+            assert options["headers"] == {"pose_tries": [2, 1, 5.0, 0, None], "theirs": "kept"}
 
         def apply_async(self) -> None: ...
 

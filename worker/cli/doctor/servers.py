@@ -77,7 +77,7 @@ def check_ledger(settings: Settings) -> list[Finding]:
         if lease is not None:
             lease.release()
         try:
-            ledger.set_deadline(scan_id, time.time() + 3600)
+            ledger.set_deadline(scan_id, ledger.now() + 3600)
             ledger.begin(scan_id)
             ledger.end(scan_id)
             ledger.ask_cancel(scan_id)

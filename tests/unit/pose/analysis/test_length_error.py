@@ -9,7 +9,16 @@ import pytest
 import pose
 from pose import QualityLimits
 from pose.analysis.body import measure_body
-from pose.analysis.length_error import FEATURES, SAYS_NOTHING, ErrorModel, Evidence, error_model, to_json
+from pose.analysis.length_error import (
+    FEATURES,
+    SAYS_NOTHING,
+    ErrorModel,
+    Evidence,
+    error_model,
+    evidence_of,
+    to_json,
+    usual_length,
+)
 from tests.support.rendered import with_face
 
 LIMITS = QualityLimits(min_score=0.35)
@@ -40,7 +49,56 @@ def test_a_frame_that_keeps_all_limits_has_no_feature_of_a_limit(body):
     features = named(body)
     assert [features[name] for name in ("pitch", "far", "near", "missing_depth", "low_score")] == [0.0] * 5
     assert features["lying"] == 0
-    assert body.evidence.length == pytest.approx(body.skeleton.reliable_length)
+
+
+def checked(body, stature, limits=LIMITS, **changes):
+    """What a frame says whose stature is given."""
+    return evidence_of(
+        replace(body.skeleton, **changes), body.posture, stature=stature, score=0.8, angle=0.0, missing=0.0,
+        distance=1.0, limits=limits,
+    )  # fmt: skip
+
+
+def stature_of(length):
+    """The stature at which a body length is usual."""
+    return min(np.linspace(0.3, 1.9, 1601), key=lambda stature: abs(usual_length(stature) - length))
+
+
+def test_without_a_stature_the_length_is_that_of_the_chain(body):
+    found = checked(body, None)
+    assert found.length == body.skeleton.reliable_length
+    assert dict(zip(FEATURES, found.features, strict=True))["unchecked"] == 1
+    assert not found.contradicted
+
+
+def test_a_chain_that_fits_the_stature_counts_half(body):
+    chain = body.skeleton.reliable_length
+    found = checked(body, stature_of(chain * 0.98))
+    assert found.length == pytest.approx(chain * 0.99, rel=2e-3)
+    assert not found.contradicted
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_a_chain_that_contradicts_the_stature_moves_the_length_by_two_percent_only(body, factor):
+    usual = body.skeleton.reliable_length
+    found = checked(body, stature_of(usual), joints=body.skeleton.joints * factor)
+    assert found.length == pytest.approx(usual * (1.02 if factor > 1 else 1 / 1.02), rel=2e-3)
+    assert found.contradicted
+    assert MODEL.expected_error(found) > MODEL.expected_error(checked(body, stature_of(usual)))
+
+
+def test_with_strict_limits_the_length_is_that_of_the_chain_and_the_stature_only_widens_its_interval(body):
+    chain, strict = body.skeleton.reliable_length, replace(LIMITS, strict=True)
+    found = checked(body, stature_of(0.8 * chain), strict)
+    assert found.length == chain
+    assert found.contradicted
+    assert MODEL.expected_error(found) > MODEL.expected_error(checked(body, stature_of(chain), strict))
+
+
+def test_each_posture_has_its_interval():
+    model = replace(MODEL, intervals=((-1.0, 1.0), (-3.0, 3.0)), coefficients=(0.0,) * len(FEATURES))
+    standing, lying = (model.estimate([evidence(lying=each)]).half_width for each in (0.0, 1.0))
+    assert lying > 2.5 * standing
 
 
 def test_what_is_beyond_a_limit_counts_by_how_far_it_is():
@@ -75,14 +133,14 @@ def test_a_body_of_coinciding_joints_has_finite_features():
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_no_feature_makes_a_frame_better(name):
-    worse = evidence(**{name: 0.1})
+    worse = evidence(**{name: 1.0 if name in ("lying", "unchecked") else 0.1})
     assert MODEL.expected_error(worse) >= MODEL.expected_error(evidence())
     assert MODEL.weight(worse) <= MODEL.weight(evidence()) == 1
     assert MODEL.estimate([worse]).half_width >= MODEL.estimate([evidence()]).half_width
 
 
 def test_a_frame_that_says_nothing_has_no_weight():
-    poor = evidence(hidden=4, low_score=1.0, sides=0.4, proportions=0.4)
+    poor = evidence(hidden=4, low_score=1.0, sides=0.4, proportions=0.4, unchecked=1.0)
     assert MODEL.expected_error(poor) > SAYS_NOTHING
     assert MODEL.weight(poor) == 0
 
@@ -105,5 +163,5 @@ def test_the_file_of_constants_is_that_of_the_model():
     assert list(facts["coefficients"]) == list(FEATURES)
     assert all(value >= 0 for value in facts["coefficients"].values())
     assert isinstance(MODEL, ErrorModel)
-    low, high = MODEL.interval
-    assert low < 0 < high
+    for low, high in MODEL.intervals:
+        assert low < 0 < high

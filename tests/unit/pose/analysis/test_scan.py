@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 
 import cv2
@@ -19,6 +20,7 @@ from pose.analysis.frame import Options
 from pose.analysis.quality import LIMITS, check
 from pose.analysis.scan import fingerprint_of
 from pose.estimators.base import Detections
+from pose.privacy.cascades import Cascades
 from pose.scan.frame import BrokenFrame, Scan
 from pose.scan.pictures import decode_picture
 from tests.support.rendered import KnowingEstimator, first, rendered, two_people
@@ -534,3 +536,37 @@ def test_an_estimator_that_returns_something_else_is_told_so(monkeypatch, return
     with pytest.raises(ValueError) as caught:
         pose.analyse_scan(scan, estimator)
     assert str(caught.value) == told
+
+
+class Recording(Cascades):
+    """Notes the threads that look for faces."""
+
+    def __init__(self):
+        super().__init__()
+        self.threads = set()
+
+    def find(self, rgb, turns=None, mask=None):
+        self.threads.add(threading.get_ident())
+        return super().find(rgb, turns, mask)
+
+
+def test_frames_are_finished_in_several_threads_with_the_same_result(monkeypatch):
+    scan, estimator = scan_of(good(), two_people(), good(), good(), good(), good())
+    alone, together, unsafe = Recording(), Recording(), Recording()
+    unsafe.thread_safe = False
+    expected = pose.analyse_scan(scan, estimator, face_detector=alone)
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: 3)
+    told = []
+    found = pose.analyse_scan(
+        scan,
+        estimator,
+        face_detector=together,
+        progress=lambda *at: told.append((*at, threading.get_ident())),
+    )
+    pose.analyse_scan(scan, estimator, face_detector=unsafe)
+    here = threading.get_ident()
+    assert found.artefacts == expected.artefacts
+    assert found.result.frames[1].people == expected.result.frames[1].people
+    assert told == [(done, 6, here) for done in range(7)]
+    assert here not in together.threads
+    assert alone.threads == unsafe.threads == {here}

@@ -1,5 +1,7 @@
 """The verdict on a scan, and its reasons."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,25 @@ def test_a_scan_of_unknown_posture_is_at_most_usable():
     found = figures(posture=PostureEstimate(Posture.UNKNOWN))
     assert judged(found, frame())[0] is Verdict.USABLE
     assert "posture_unknown" in judged(found, frame())[1]
+
+
+def contradicted(order):
+    """A frame whose body length does not fit the stature."""
+    judged_frame = frame(order)
+    assert judged_frame.body is not None
+    features = tuple(0.1 * (name == "stature") for name in FEATURES)
+    return replace(judged_frame, body=replace(judged_frame.body, evidence=Evidence(1.0, features)))
+
+
+def test_a_scan_whose_body_length_does_not_fit_the_stature_is_at_most_usable():
+    verdict, reasons = judged(figures(), contradicted(0), contradicted(1), frame(2))
+    assert verdict is Verdict.USABLE
+    assert "stature" in reasons["stature_differs"]
+    assert judged(figures(0.5), contradicted(0))[0] is Verdict.REPEAT
+
+
+def test_one_frame_of_many_that_does_not_fit_the_stature_leaves_a_scan_good():
+    assert judged(figures(), contradicted(0), frame(1), frame(2)) == (Verdict.GOOD, {})
 
 
 def test_without_figures_a_scan_is_repeated_and_says_why():

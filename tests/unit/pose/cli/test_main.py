@@ -351,12 +351,14 @@ def test_options_reach_the_estimator(knowing, folders, tmp_path, monkeypatch):
     chosen = ["--model", "hrnet-w32-256x192", "--device", "cpu", "--flip-test", "--batch-size", "4"]
     chosen += ["--detector", "ssdlite320-mobilenet-v3-large"]
     chosen += ["--weights", "w.pth", "--detector-weights", "d.pth", "--runtime", "torch", "--detect", "depth"]
+    chosen += ["--precision", "fp32"]
     run(folders[0], "--out", tmp_path / "out", *chosen)
     assert asked.pop("store").folder == WeightsStore().folder
     assert asked == {
         "name": "hrnet-w32-256x192", "device": "cpu", "flip_test": True, "batch_size": 4,
         "detector": "ssdlite320-mobilenet-v3-large", "weights": Path("w.pth"),
         "detector_weights": Path("d.pth"), "runtime": "torch", "detect": "depth",
+        "precision": "fp32",
     }  # fmt: skip
 
 

@@ -18,7 +18,14 @@ from pose.errors import DeviceUnavailable, InvalidWeights
 from pose.estimators.base import Person
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import Detector
-from pose.estimators.loading import ESTIMATORS, choose_device, load_estimator, load_pair, resolve_model
+from pose.estimators.loading import (
+    ESTIMATORS,
+    choose_device,
+    choose_precision,
+    load_estimator,
+    load_pair,
+    resolve_model,
+)
 from pose.estimators.rgb_hrnet import RGBHRNet
 from pose.hrnet import VARIANTS, build_hrnet
 from pose.weights.registry import DEFAULT_DETECTOR
@@ -63,6 +70,30 @@ def test_only_existing_gpus_can_be_requested(gpus):
 def test_the_cpu_can_be_requested_on_a_machine_with_a_gpu(gpus):
     gpus(1)
     assert choose_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "capability", "chosen"),
+    [
+        ("auto", "cpu", None, "fp32"),
+        ("fp32", "cpu", None, "fp32"),
+        ("auto", "cuda", (9, 0), "fp16"),
+        ("auto", "cuda:1", (7, 0), "fp16"),
+        ("auto", "cuda", (6, 1), "fp32"),
+        ("fp32", "cuda", (9, 0), "fp32"),
+        ("fp16", "cuda", (6, 1), "fp16"),
+    ],
+)
+def test_auto_is_fp16_on_a_gpu_with_tensor_cores(monkeypatch, asked, device, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_precision(asked, device) == chosen
+
+
+def test_a_precision_that_cannot_be_had_is_an_error():
+    with pytest.raises(ValueError, match="fp16 needs a GPU, but the device is cpu"):
+        load_estimator("depth-hrnet", "cpu", precision="fp16")
+    with pytest.raises(ValueError, match="precision is 'bf16', expected one of auto, fp32, fp16"):
+        choose_precision("bf16", "cuda")
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Finder:
 class Poser:
     """Finds the keypoints by their greys; the score is higher if the head is up."""
 
-    runtime = "torch"
+    runtime, precision = "torch", "fp32"
 
     def __init__(self, flip_test: bool = False, lying: float = 0.6) -> None:
         self.flip_test, self.lying, self.calls = flip_test, lying, 0

@@ -145,7 +145,7 @@ def test_the_flip_test_swaps_left_and_right_and_shifts_by_one_cell(network):
 
 def test_the_networks_input_is_rgb_less_imagenets_mean_by_its_deviation():
     crops = [np.full((128, 96, 3), (255, 0, 51), np.uint8), np.full((128, 96, 3), (0, 255, 102), np.uint8)]
-    tensor = TopDown(lambda x: x, input_size=SMALL).network_input(crops)
+    tensor = TopDown(lambda x: x, input_size=SMALL).network_input(torch.from_numpy(np.stack(crops)))
     assert tensor.shape == (2, 3, 128, 96) and tensor.dtype == torch.float32
     assert tensor[0, :, 5, 7].tolist() == pytest.approx([0.515 / 0.229, -0.456 / 0.224, -0.206 / 0.225])
     assert tensor[1, :, 5, 7].tolist() == pytest.approx(

@@ -8,8 +8,17 @@ from typer.testing import CliRunner
 
 from pose.analysis.length_error import FEATURES, ErrorModel, Evidence, to_json
 from pose.evaluation import length_error as measured
-from pose.evaluation.length_error import Measured, conformal_interval, fit, fit_scale, measure_scan, report
+from pose.evaluation.length_error import (
+    Measured,
+    biased,
+    conformal_interval,
+    fit,
+    fit_scale,
+    measure_scan,
+    report,
+)
 from tests.support.estimators import FindsNobody
+from tests.support.rendered import with_face
 
 
 def scans(count, seed=0, frames=3):
@@ -46,6 +55,32 @@ def test_intervals_hold_the_truth_of_other_scans_and_are_no_wider_than_needed(mo
     assert 0.93 <= found["all"]["interval_holds_truth"] <= 0.97
     assert found["lying"] == {"scans": 0}
     assert found["all"]["half_width_percent_p10"] < 5 < found["all"]["half_width_percent_p90"]
+
+
+def test_a_posture_with_larger_errors_has_a_wider_interval():
+    rng = np.random.default_rng(4)
+    found = []
+    for number, each in enumerate(scans(1200)):
+        lies = number % 2
+        features = tuple(float(lies) * (name == "lying") for name in FEATURES)
+        # Both have the same expected size, but those who lie have rare, large errors.
+        error = 0.02 * (rng.uniform(-1, 1) if not lies else rng.choice([0.0, 5.0, -5.0], p=[0.8, 0.1, 0.1]))
+        frames = [Evidence(0.8 * float(np.exp(error)), features)]
+        found.append(Measured(each.kind, ("standing", "lying")[lies], frames, [0.8], 0.8))
+    (low, high), (lying_low, lying_high) = fit(found, "invented errors").intervals
+    assert high - low < 0.8 * (lying_high - lying_low)
+
+
+def test_biased_keypoints_of_one_kind_move_together_along_the_trunk():
+    person = with_face().people[0]
+    moved, again, other = (biased(person, seed) for seed in (1, 1, 2))
+    shifts = moved.keypoints - person.keypoints
+    assert np.array_equal(moved.keypoints, again.keypoints)
+    assert not np.allclose(moved.keypoints, other.keypoints)
+    for pair in ((11, 12), (13, 14), (15, 16)):
+        assert shifts[pair[0]] == pytest.approx(shifts[pair[1]])
+        assert np.abs(shifts[pair[0]]).max() > 0
+    assert not shifts[5:11].any()
 
 
 def test_a_scale_within_bounds_is_the_best_within_them():

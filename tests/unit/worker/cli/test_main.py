@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 from typer.testing import CliRunner
 
 from worker.cli import main as cli
-from worker.cli import prospects
+from worker.cli import prospects, watch
 from worker.config.settings import Settings, read_settings
 from worker.config.urls import url_of_folder
 from worker.keys import ScanId
@@ -22,6 +25,7 @@ def settings(here, monkeypatch) -> Settings:
         scans_url=url_of_folder(here / "scans"), results_url=url_of_folder(here / "results")
     )
     monkeypatch.setattr(cli, "load_settings", lambda: settings)
+    monkeypatch.setattr(watch, "load_settings", lambda: settings)
     return settings
 
 
@@ -73,8 +77,16 @@ def test_watch_ends_when_all_scans_are_done(results):
     put(results, "b", Status.COMPLETED)
     code, text = call("watch", "a", "b")
     assert code == 0
-    assert text.count("completed") >= 2
-    assert text.endswith("┘\n")
+    assert [line.split("  ", 1)[1] for line in text.splitlines()] == ["a: completed", "b: completed"]
+
+
+def test_watch_tells_of_scans_in_json(results):
+    put(results, "a", Status.FAILED, reason="no frames", queued_at=now(), finished_at=now())
+    code, text = call("watch", "a", "--json")
+    assert code == 1
+    told = json.loads(text)
+    assert (told["scan_id"], told["outcome"], told["reason"]) == ("a", "failed", "no frames")
+    assert told["age_s"] < 60
 
 
 def test_watch_exits_with_1_when_a_scan_failed(results):
@@ -131,7 +143,7 @@ def test_replay_wants_either_scans_or_all(sent, arguments):
 def test_reconcile_sends_what_is_overdue_and_says_which(settings, here, sent):
     (here / "scans").mkdir()
     open_ledger(settings).set_deadline(ScanId("late"), 1.0)
-    open_ledger(settings).set_deadline(ScanId("early"), 1e12)
+    open_ledger(settings).set_deadline(ScanId("early"), time.time() + 600)
     code, text = call("reconcile")
     assert (code, "late: queued again\n" in text) == (0, True)
     code, text = call("reconcile", "--all")

@@ -1,120 +1,133 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import json
+from collections.abc import Callable
 from io import StringIO
-from types import SimpleNamespace
-from typing import Any
 
+import pytest
 from rich.console import Console
+from rich.live import Live
 
-from tests.support.running import wait_until
-from worker.cli.watch import BROKER_AWAY, REMEMBERED, Board, Listener, describe, scans_of, table
+from tests.unit.worker.cli.test_board import START, event
+from worker.cli.board import Row
+from worker.cli.watch import AWAY, JsonLines, LiveTable, TextLines, follow_events
 from worker.keys import ScanId
-from worker.scans.status import ScanStatus, Stage, Status
-
-SCAN = ScanId("scan")
-
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+from worker.scans.event_reader import EventReader, ScanEvent
+from worker.scans.events import EventType
+from worker.scans.status import Status
 
 
-def make_status(scan_id: str = "scan", status: Status = Status.PROGRESS, **fields: object) -> ScanStatus:
-    return ScanStatus.model_validate(
-        {"scan_id": scan_id, "status": status, "started_at": START, "updated_at": START, **fields}
-    )
+class Ended(Exception):
+    """Raised where a user would press Ctrl-C."""
 
 
-def shown(board: Board, seconds: float = 3) -> list[str]:
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(table(board, START + timedelta(seconds=seconds)))
-    return [" ".join(line.replace("│", "").split()) for line in console.export_text().splitlines()]
+class GivenEvents(EventReader):
+    """A reader of given batches of events. An OSError is raised in place of a batch."""
+
+    def __init__(self, *batches: list[ScanEvent] | OSError) -> None:
+        super().__init__()
+        self._batches = list(batches)
+
+    def read(self, wait_s: float) -> list[ScanEvent]:
+        if not self._batches:
+            raise Ended
+        batch = self._batches.pop(0)
+        if isinstance(batch, OSError):
+            raise batch
+        return batch
+
+    def _read(self, wait_s: float) -> list[bytes]:
+        raise NotImplementedError
 
 
-def test_a_row_says_what_is_done_to_a_scan():
-    board = Board([SCAN, ScanId("new")])
-    board.update(SCAN, make_status(stage=Stage.ANALYSE, frames_done=3, frames=9, attempt=1))
-    assert "scan progress analyse, frame 3 of 9 3.0 1" in shown(board)
-    assert "new waiting" in shown(board)
+class Noting:
+    """A display that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, str | None]] = []
+        self.problems: list[str] = []
+
+    def changed(self, row: Row) -> None:
+        self.changes.append((row.scan_id, None if row.status is None else row.status.value))
+
+    def refresh(self, rows: list[Row], problem: str) -> None:
+        self.problems.append(problem)
 
 
-def test_a_reason_is_shown_as_it_is():
-    board = Board([SCAN])
-    finished = START + timedelta(seconds=2)
-    board.update(SCAN, make_status(status=Status.FAILED, reason="[red]none[/] of 3", finished_at=finished))
-    assert "scan failed 2.0 [red]none[/] of 3" in shown(board)
-    assert board.failed()
+@pytest.fixture
+def follow(monkeypatch) -> Callable[..., Noting]:
+    monkeypatch.setattr("worker.cli.watch.RETRY_S", 0.0)
+
+    def follow(*batches: list[ScanEvent] | OSError, history: int = 20) -> Noting:
+        display = Noting()
+        with pytest.raises(Ended):
+            follow_events(GivenEvents(*batches), display, lambda: None, history)
+        return display
+
+    return follow
 
 
-def test_a_board_is_finished_when_all_its_scans_are():
-    board = Board([ScanId("a"), ScanId("b")])
-    board.update(ScanId("a"), make_status("a", Status.COMPLETED))
-    board.update(ScanId("b"), None)
-    assert board.open_scans() == ["b"]
-    board.update(ScanId("b"), make_status("b", Status.FAILED))
-    assert board.finished()
+def ended(number: int, scan_id: str | None = None) -> ScanEvent:
+    return event(EventType.COMPLETED, number, scan_id or f"s{number}", verdict="good")
 
 
-def test_a_scan_that_comes_again_is_looked_at_again():
-    board = Board()
-    board.add(ScanId("a"))
-    board.update(ScanId("a"), make_status("a", Status.COMPLETED))
-    board.add(ScanId("a"))
-    assert board.open_scans() == ["a"]
+def test_it_begins_with_the_latest_finished_scans_and_those_that_are_not(follow):
+    events = [*(ended(number) for number in range(5)), event(EventType.RECEIVED, 9, "new")]
+    assert follow(events, history=2).changes == [("s3", "completed"), ("s4", "completed"), ("new", "queued")]
+    assert follow(events, history=0).changes == [("new", "queued")]
 
 
-def test_a_board_remembers_the_newest_scans_only():
-    board = Board()
-    for number in range(2 * REMEMBERED):
-        board.add(ScanId(str(number)))
-    assert len(board.scans()) == REMEMBERED
-    assert board.scans()[-1][0] == str(2 * REMEMBERED - 1)
-    board.update(ScanId("0"), make_status("0"))
-    assert "0" not in dict(board.scans())
+def test_a_scan_that_ended_twice_stands_in_the_history_once(follow):
+    events = [ended(1, "a"), ended(2, "b"), event(EventType.RECEIVED, 3, "a"), ended(4, "a")]
+    assert follow(events).changes == [("b", "completed"), ("a", "completed")]
 
 
-def test_events_tell_of_scans():
-    announced = {"type": "task-sent", "kwargs": "{'scan_id': 'scan-1'}", "args": "()"}
-    assert scans_of(announced) == ["scan-1"]
-    assert scans_of({"type": "task-received", "args": "[{'scan_id': 'scan-2'}]", "kwargs": "{}"}) == [
-        "scan-2"
-    ]
-    assert scans_of({"type": "task-progress", "stage": "fetch", "scan_id": "scan-3"}) == ["scan-3"]
+def test_then_it_shows_each_change(follow):
+    display = follow([], [event(EventType.RECEIVED)], [event(EventType.STARTED, 1), ended(2, "scan")])
+    assert display.changes == [("scan", "queued"), ("scan", "started"), ("scan", "completed")]
 
 
-def test_other_events_do_not():
-    for event in (
-        {"type": "worker-heartbeat"},
-        {"type": "task-sent", "kwargs": "{}"},
-        {"type": "task-sent", "kwargs": "{'scan_id': '../x'}"},
-        {"type": "task-progress", "stage": "fetch", "scan_id": "../x"},
-        {"type": "task-progress", "stage": "fetch"},
-        {"type": "task-progress", "stage": "analyse", "scan_id": "scan"},
-        {},
-    ):
-        assert scans_of(event) == []
+def test_it_says_that_events_cannot_be_read_and_goes_on(follow):
+    display = follow(ConnectionRefusedError(), [ended(1)], OSError(), [ended(2)])
+    assert display.problems == [AWAY, "", AWAY, ""]
+    assert display.changes == [("s1", "completed"), ("s2", "completed")]
 
 
-def test_a_status_fits_on_a_line():
-    assert describe(make_status(status=Status.COMPLETED, attempt=1)) == "scan: completed"
-    assert describe(make_status(stage=Stage.FETCH)) == "scan: progress, fetch"
-    failed = make_status(status=Status.FAILED, attempt=3, reason="no frames")
-    assert describe(failed) == "scan: failed, attempt 3, no frames"
+def test_json_is_a_line_for_each_change(capsys):
+    display = JsonLines()
+    display.changed(Row(ScanId("scan"), Status.FAILED, START, START, reason="no\nframes"))
+    display.refresh([], "")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["outcome"] == "failed"
 
 
-class AwayBroker:
-    """A connection that cannot be opened."""
-
-    recoverable_connection_errors = ()
-
-    def __enter__(self) -> None:
-        raise ConnectionRefusedError
-
-    def __exit__(self, *_: object) -> None: ...
+def text_of(act: Callable[[Console], None], terminal: bool = False) -> str:
+    console = Console(width=150, file=StringIO(), force_terminal=terminal)
+    act(console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_it_is_told_that_the_broker_is_away():
-    app: Any = SimpleNamespace(connection_for_read=AwayBroker)
-    with Listener(app, Board(), enabled=True) as listener:
-        wait_until(lambda: listener.away, "the listener notices")
-    console = Console(width=120, record=True, file=StringIO())
-    console.print(table(Board(), START, BROKER_AWAY))
-    assert "the broker cannot be reached" in console.export_text()
+def test_lines_tell_each_status_once():
+    def act(console: Console) -> None:
+        lines = TextLines(console)
+        for frame in range(3):
+            lines.changed(Row(ScanId("scan"), Status.PROGRESS, START, frames_done=frame))
+        lines.changed(Row(ScanId("scan"), Status.COMPLETED, START, START, verdict="good"))
+        for problem in ("away", "away", ""):
+            lines.refresh([], problem)
+
+    text = text_of(act)
+    assert (text.count("progress"), text.count("completed, good, 0.0 s"), text.count("away")) == (1, 1, 1)
+
+
+def test_finished_scans_scroll_away_above_the_table():
+    def act(console: Console) -> None:
+        with Live(console=console, auto_refresh=False) as live:
+            shown = LiveTable(live)
+            shown.refresh([Row(ScanId("other"), Status.QUEUED, START)], "")
+            shown.changed(Row(ScanId("scan"), Status.COMPLETED, START, START))
+            shown.refresh([Row(ScanId("other"), Status.QUEUED, START)], "")
+
+    text = text_of(act, terminal=True)
+    assert text.count("scan: completed") == 1
+    assert text.rindex("other") > text.index("scan: completed")

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -30,6 +34,7 @@ def test_each_setting_is_read_from_its_variable(monkeypatch):
         "WEIGHTS_URL": ("weights_url", "s3://bucket/weights"),
         "DEVICE": ("device", "cuda:1"),
         "RUNTIME": ("runtime", "openvino"),
+        "PRECISION": ("precision", "fp16"),
         "DETECT": ("detect", "depth"),
         "LOG_FORMAT": ("log_format", "json"),
         "FACE_DETECTOR": ("face_detector", "haar"),
@@ -191,7 +196,7 @@ def test_sentinels_serve_as_broker_redis_and_result_store():
     assert (settings.redis_url, settings.result_backend) == (SENTINELS, SENTINELS)
     config = celery_config(settings)
     assert config["broker_transport_options"]["master_name"] == "pose"
-    assert config["result_backend_transport_options"] == {"master_name": "pose"}
+    assert config["result_backend_transport_options"]["master_name"] == "pose"
 
 
 @pytest.mark.parametrize("name", ["broker_url", "redis_url", "result_backend"])
@@ -246,3 +251,17 @@ def test_a_folder_that_cannot_be_created_is_an_error_of_its_setting(tmp_path):
     backend = f"file://{tmp_path}/file/states"
     with pytest.raises(SettingsError, match=r"^CELERY_RESULT_BACKEND: the folder .*/file/states cannot be"):
         make_folders(read_settings(run_dir=tmp_path / "run", result_backend=backend))
+
+
+def lines_of_queues() -> list[str]:
+    page = (Path(__file__).parents[4] / "docs" / "queues.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, flags=re.M | re.S)
+    return [line for block in blocks for line in block.splitlines() if "=" in line]
+
+
+@pytest.mark.parametrize("line", lines_of_queues())
+def test_the_examples_of_the_page_on_queues_can_be_used(line, monkeypatch):
+    for word in shlex.split(line):
+        if re.match(r"[A-Z_]+=", word):
+            monkeypatch.setenv(*word.split("=", 1))
+    read_settings()

@@ -85,7 +85,10 @@ def test_a_message_says_no_more_than_it_must():
 
 def test_without_the_ledger_nothing_is_written_or_sent(settings, results, monkeypatch):
     class Away:
-        def set_deadline(self, *_: object) -> None:
+        def now(self) -> float:
+            return 0.0
+
+        def open_scans(self, *_: object, **__: object) -> None:
             raise LedgerUnavailable("away")
 
     monkeypatch.setattr("worker.intake.announce.open_ledger", lambda _: Away())

@@ -12,6 +12,7 @@ from tests.support.estimators import FindsNobody
 from worker.config.settings import read_settings
 from worker.models import loading as model
 from worker.models.loading import get_comparison_estimator, get_estimator, get_face_detector
+from worker.models.out_of_memory import OutOfMemoryFallback
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_the_settings_reach_the_library(asked, tmp_path):
     settings = read_settings(
         model="hrnet-w32-256x192", device="cpu", detector="ssdlite320-mobilenet-v3-large", flip_test=True,
         batch_size=8, weights_url=str(tmp_path), runtime="torch",
-        detect="sparse",
+        detect="sparse", precision="fp32",
     )  # fmt: skip
     get_estimator(settings)
     (call,) = asked
@@ -41,6 +42,7 @@ def test_the_settings_reach_the_library(asked, tmp_path):
     assert call == {
         "name": "hrnet-w32-256x192", "device": "cpu", "detector": "ssdlite320-mobilenet-v3-large",
         "flip_test": True, "batch_size": 8, "runtime": "torch", "detect": "sparse",
+        "precision": "fp32",
     }  # fmt: skip
 
 
@@ -109,3 +111,11 @@ def test_the_face_detector_of_the_settings_is_loaded_once(monkeypatch, tmp_path)
 def test_yunet_without_weights_is_an_error(tmp_path):
     with pytest.raises(pose.InvalidWeights, match="pose weights pull yunet"):
         get_face_detector(read_settings(face_detector="yunet", weights_url=str(tmp_path)))
+
+
+def test_the_cpu_replaces_a_gpu_without_its_precision(asked, monkeypatch):
+    monkeypatch.setattr(model, "_loaded", {})
+    fallback = get_estimator(read_settings(device="cuda", precision="fp16", oom_to_cpu=True))
+    assert isinstance(fallback, OutOfMemoryFallback) and fallback._make_on_cpu
+    fallback._make_on_cpu()
+    assert [(call["device"], call["precision"]) for call in asked] == [("cuda", "fp16"), ("cpu", "auto")]

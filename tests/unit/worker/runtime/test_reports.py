@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from worker import counters
 from worker.runtime import reports
 from worker.runtime.reports import MAX_FAILED, MAX_UNFIT, Condition, Kind, Report
 
@@ -63,3 +64,35 @@ def test_so_are_several_attempts_in_a_row_that_failed_for_no_reason_of_a_scan():
     assert condition.problem == "its last 3 attempts failed: the storage of scans: it is full"
     condition.add(Report(Kind.DONE))
     assert condition.problem is None
+
+
+def test_counts_reach_the_parent_and_wait_while_the_pipe_is_full(monkeypatch):
+    waiting = [("pose_verdicts", ["good"], 1.0)] * 25
+    monkeypatch.setattr(counters._Kept, "counts", waiting)
+    taken: list[object] = []
+    monkeypatch.setattr(reports, "add", taken.extend)
+    while True:
+        reports.send_report(Kind.FAILED, "x")
+        before = len(waiting)
+        reports.send_counts()
+        if len(waiting) == before:  # the pipe is full
+            break
+        waiting += [("pose_verdicts", ["good"], 1.0)] * 25
+    assert before > 0
+    told = list(reports.read_reports())
+    assert {each.kind for each in told} == {Kind.FAILED}
+    reports.send_counts()
+    assert list(reports.read_reports()) == []
+    assert waiting == []
+    assert len(taken) % 25 == 0
+    assert taken[0] == ["pose_verdicts", ["good"], 1.0]
+
+
+def test_a_report_of_the_longest_labels_is_one_write(monkeypatch):
+    waiting = [("pose_pictures_withheld_total", ["x" * 64] * 5, 1.0)] * reports._MAX_COUNTS
+    monkeypatch.setattr(counters._Kept, "counts", waiting)
+    taken: list[object] = []
+    monkeypatch.setattr(reports, "add", taken.append)
+    reports.send_counts()
+    assert list(reports.read_reports()) == []
+    assert len(taken) == 1

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from billiard.exceptions import TimeLimitExceeded
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker import state
 from celery.worker.request import Request
 
+from worker import counters
 from worker.config.settings import read_settings
 from worker.keys import ScanId
 from worker.ledger.base import Ledger
@@ -70,3 +71,23 @@ def test_an_invalid_message_that_took_too_long_is_no_scan(ledger):
     message = Message()
     message._kwargs = {"scan_id": "../etc"}
     assert failed(message, TimeLimitExceeded(12)) == ["requeued"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeLimitExceeded(12), "time_limit"),
+        (WorkerLostError("signal 9"), "killed"),
+        (ProcessEnds("it does not work"), "ended"),
+        (MemoryError(), "memory"),
+        (ScanFailed("no frames"), None),
+    ],
+)
+def test_a_crash_is_counted_unless_the_worker_ends(ledger, monkeypatch, error, reason):
+    counts: list[Any] = []
+    monkeypatch.setattr(counters._Kept, "counts", counts)
+    failed(Message(), error)
+    assert counts == ([("pose_crashes", [reason], 1.0)] if reason else [])
+    monkeypatch.setattr(state, "should_stop", 0)
+    failed(Message(), error)
+    assert len(counts) == (reason is not None)

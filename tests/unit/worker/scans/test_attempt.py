@@ -108,10 +108,14 @@ def results(settings) -> Storage:
 @pytest.fixture
 def attempt(settings) -> Callable[..., Outcome]:
     def attempt(
-        work: Any, tries: RetryState = FIRST, process: OwnProcess | None = None, **job: Any
+        work: Any,
+        tries: RetryState = FIRST,
+        process: OwnProcess | None = None,
+        now: float = NOW,
+        **job: Any,
     ) -> Outcome:
         asked = Job(SCAN, "task-1", retry_state=tries, **job)
-        return Attempt(asked, settings, work, lambda *_: None, process or FIT, clock=lambda: NOW).run()
+        return Attempt(asked, settings, work, lambda *_: None, process or FIT, clock=lambda: now).run()
 
     return attempt
 
@@ -239,7 +243,7 @@ def test_the_final_event_of_another_analysis_names_the_one_that_it_supersedes(at
     with pytest.raises(RetryLater):
         attempt(work)
     work.error = None
-    attempt(work, RetryState(attempt=2, first_failure=NOW))
+    attempt(work, RetryState(attempt=2, first_failure=NOW), now=NOW + 1)
     second = events_of(here)[-1]
     assert (second["type"], second["data"]["supersedes"]) == (first["type"], first["id"])
     assert second["id"] != first["id"]
@@ -258,7 +262,7 @@ def test_files_that_changed_nothing_are_noted_and_no_event_is_sent(attempt, resu
     assert status(results) == before.model_copy(update={"files": "touched"})
     work.files, work.error, work.repeated = "gone", ScanMissing("no files"), False
     with pytest.raises(ScanFailed):
-        attempt(work, RetryState(attempt=2, first_failure=NOW - 30))
+        attempt(work, RetryState(attempt=2, misses=1, first_missing=NOW - 30))
     assert status(results) == before.model_copy(update={"files": "gone"})
     assert told(here) == sent
 
@@ -360,7 +364,7 @@ def test_a_completed_scan_stays_completed_when_another_message_for_it_fails(
     with pytest.raises(RetryLater):
         attempt(work)
     with pytest.raises(ScanFailed):
-        attempt(work, RetryState(attempt=2, first_failure=NOW - 30), OTHER)
+        attempt(work, RetryState(attempt=2, first_failure=NOW - 30, first_missing=NOW - 30), OTHER)
     assert status(results).status is Status.COMPLETED
     assert results.objects("scan", 10)[0].key == RESULT
     assert told(here) == []
@@ -419,7 +423,7 @@ def test_a_scan_waits_for_its_files_and_fails_if_they_do_not_come(attempt, resul
         assert again.value.waits
         state = again.value.state
     assert (status(results).status, status(results).reason) == ("queued", str(error))
-    state = RetryState(attempt=9, first_failure=NOW - 30)
+    state = RetryState(attempt=9, misses=8, first_missing=NOW - 30)
     with pytest.raises(ScanFailed):
         attempt(Work(error), state)
     assert (status(results).status, status(results).reason) == ("failed", str(error))

@@ -9,7 +9,7 @@ import pytest
 
 from pose import ScanResult
 from pose.lifting.posture import Posture
-from pose.results import ModelInfo
+from pose.results import ModelInfo, Verdict
 from worker.config.settings import read_settings
 from worker.keys import ScanId
 from worker.scans.events import Events, EventType
@@ -59,13 +59,21 @@ def test_the_event_of_a_completion_is_the_same_with_a_stored_result(results):
     result = ScanResult(
         scan_id="scan", fingerprint="f", model=ModelInfo(name="m", version="1"), posture=Posture.LYING,
         posture_confidence=0, body_length_m=0.9, frames_used=0, frames=(), timings_ms={},
+        verdict=Verdict.USABLE,
     )  # fmt: skip
     told, status = Told(), ended(Status.COMPLETED)
     assert emit_final_event(told, status, results, result)
     results.write("scan/result.json", result.model_dump_json().encode(), "application/json")
     read_again = ScanStatus.model_validate_json(status.model_dump_json())
     assert emit_final_event(told, read_again, results)
-    about = {"posture": "lying", "body_length_m": 0.9, "frames": 0, "frames_used": 0, "attempt": 3}
+    about = {
+        "verdict": "usable",
+        "posture": "lying",
+        "body_length_m": 0.9,
+        "frames": 0,
+        "frames_used": 0,
+        "attempt": 3,
+    }
     event = (EventType.COMPLETED, "scan", {"key": str(status.finished_at), **about})
     assert told.events == [event, event]
 

@@ -77,6 +77,23 @@ def test_results_are_what_the_library_gives(run, results, make_scan, tmp_path):
     assert pose.ScanResult.model_validate_json(stored["result.json"]) == outcome.result
 
 
+def test_a_page_is_stored_with_the_result_and_added_to_an_earlier_one(scans, results, tmp_path):
+    made = []
+
+    def make_page(result, read):
+        made.append(read("frames/0/pose.json", 10**6))
+        return b"page"
+
+    process(SCAN, scans, results, FindsNobody(), LIMITS, lambda *_: None, make_page=make_page)
+    page = tmp_path / "results" / "scan" / "report.html"
+    assert page.read_bytes() == b"page"
+    page.unlink()
+    again = process(SCAN, scans, results, FindsNobody(), LIMITS, lambda *_: None, make_page=make_page)
+    assert again.repeated
+    assert page.read_bytes() == b"page"
+    assert made[0] == made[1] == (page.parent / "frames" / "0" / "pose.json").read_bytes()
+
+
 def test_a_folder_and_the_worker_give_a_scan_the_same_fingerprint(run, tmp_path):
     scan = pose.read_scan(tmp_path / "scans" / "scan")
     assert run().result.fingerprint == analyse_scan(scan, FindsNobody()).result.fingerprint
@@ -161,7 +178,7 @@ def test_other_limits_analyse_the_scan_again(run, scans, results):
 
 
 def test_every_kind_of_artefact_has_a_content_type():
-    assert {name.rpartition(".")[2] for name in ARTEFACTS} == set(CONTENT_TYPES)
+    assert {name.rpartition(".")[2] for name in (*ARTEFACTS, "report.html")} == set(CONTENT_TYPES)
 
 
 def test_a_second_model_is_compared_and_is_part_of_the_fingerprint(run, scans, results, monkeypatch):

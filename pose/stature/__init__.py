@@ -1,0 +1,1 @@
+"""A child's stature from a depth map and a skeleton."""
