@@ -31,6 +31,8 @@ from worker.broker.waiting import Waiting, waiting_scans
 from worker.config.celery import celery_config
 from worker.config.logs import setup_logging
 from worker.config.settings import Settings, read_settings
+from worker.erasure.retention import NAME as RETENTION
+from worker.erasure.retention import erase_old_results
 from worker.keys import ScanId, scan_ids_in
 from worker.ledger.base import Ledger
 from worker.ledger.opening import open_ledger
@@ -177,6 +179,31 @@ def measure_storage(redis: RedisServer, count: int, files: int, new: int) -> Non
         print(f"  calls of S3: {calls.total()} {dict(calls)}; found: {len(found)} of {wanted}")
 
 
+def measure_retention(redis: RedisServer, count: int) -> None:
+    """A day's look for results that are too old, of which there are none, with and without the index."""
+    stored = Stored(count, 1, (), (), time.time() - 7200)
+    with fake_server(stored) as endpoint:
+        settings, scans, results, calls = opened(endpoint, redis, 5)
+        settings = settings.model_copy(update={"retention_days": 30})
+        ledger, app = open_ledger(settings), app_of(settings)
+
+        def day() -> None:
+            ledger.rest(RETENTION, 0)
+            erase_old_results(settings, scans, results, app)
+            while ledger.cursor(RETENTION) is not None:
+                erase_old_results(settings, scans, results, app)
+
+        numbers = range(FIRST_TURN, count)
+        hashes = np.sort(hashes_of(map(name_of, numbers)))
+        index = SweepIndex(hashes, np.full(len(hashes), int(stored.finished_at), np.uint32))
+        ledger.set_notes(RETENTION, index.to_bytes())
+        for what in (f"{FIRST_TURN} of them new", "none of them new"):
+            calls.clear()
+            with measured(f"RETENTION_DAYS, a day: {count} results, {what}"):
+                day()
+            print(f"  calls of S3: {calls.total()} {dict(calls)}")
+
+
 def measure_first_turn(redis: RedisServer, files: int) -> None:
     """The turn after the index was lost."""
     stored = Stored(FIRST_TURN, files, (), (), time.time() - 10 * 86_400)
@@ -226,6 +253,7 @@ def main(
         (Path(folder) / "scans").mkdir()
         measure_queue(redis, waiting, lost, Path(folder))
         measure_storage(redis, stored, files, new)
+        measure_retention(redis, stored)
         measure_first_turn(redis, files)
         if real:
             measure_real(redis, files)

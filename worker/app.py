@@ -40,6 +40,7 @@ from worker.runtime.housekeeping import HousekeepingStep
 from worker.runtime.pause import PauseIntake
 from worker.runtime.reports import Kind, is_replaceable, send_counts, send_report
 from worker.runtime.serve_metrics import ServeMetrics
+from worker.runtime.short_errors import shorten_errors
 from worker.runtime.shutdown import GracefulShutdown
 from worker.runtime.time_limits import RestoreTimeLimits
 from worker.runtime.wait_for_models import WaitForModels
@@ -148,6 +149,7 @@ def _start_process(**_: Any) -> None:
     if _Started.process == os.getpid():
         return
     _Started.process = os.getpid()
+    shorten_errors()
     settings = load_settings()
     if is_replaceable():
         keep_for_parent()

@@ -30,7 +30,7 @@ _COUNTERS: Final = (
     ("pose_scans", "Scans that ended here.", ("outcome", "reason")),
     ("pose_retries", "Attempts after which a scan is tried again.", ("reason",)),
     ("pose_frames", "Frames of analysed scans.", ("status",)),
-    ("pose_frames_faults", "Frames that break a limit of quality.", ("fault",)),
+    ("pose_frame_faults", "Frames that break a limit of quality.", ("fault",)),
     ("pose_pictures_withheld", "Pictures that were not published.", ("reason",)),
     ("pose_verdicts", "Verdicts on analysed scans.", ("verdict",)),
     ("pose_crashes", "Processes that ended while they worked on a scan.", ("reason",)),

@@ -69,7 +69,7 @@ def day(tmp_path_factory, redis_server, make_scan) -> Day:
                 return set(names) <= day.fired
 
             with suppress(AssertionError):  # the tests say which alert is missing
-                wait_until(all_fired, ", ".join(names), 60)
+                wait_until(all_fired, ", ".join(names), 120)
 
         beat = stack.enter_context(world.start(*APP, "beat", METRICS_PORT=str(ports["pose-beat"])))
         world.enqueue("seen-0")
@@ -99,7 +99,7 @@ def day(tmp_path_factory, redis_server, make_scan) -> Day:
             client.delete("pose:lock:*beat*")
             return "PoseBeatMissing" in prometheus.firing()
 
-        wait_until(beat_is_lost, "PoseBeatMissing", 60)
+        wait_until(beat_is_lost, "PoseBeatMissing", 120)
         day.fired.add("PoseBeatMissing")
         beat.stop()
         wait_for_alerts("PoseMetricsMissing")

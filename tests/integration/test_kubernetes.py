@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tests.support.keda_schema import SCALED_OBJECT, TRIGGER_AUTHENTICATION
 from tests.support.running import ROOT
 from worker.config.secrets import S3_KEYS, SETTINGS
-from worker.config.settings import Settings
+from worker.config.settings import Settings, read_settings
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.29", "1.37")
@@ -238,3 +238,21 @@ def test_the_page_on_deployment_makes_every_secret_that_is_read(overlay):
     assert set(re.findall(r"kubectl -n (\S+)", page)) == {
         each["metadata"]["namespace"] for each in overlay[1:]
     }
+
+
+def test_the_settings_can_be_used(overlay, tmp_path, monkeypatch):
+    (settings,) = of_kind(overlay, "ConfigMap")
+    contents = {
+        "broker_url": "rediss://:word@redis.example.org:6379/0",
+        "result_backend": "rediss://:word@redis.example.org:6379/1",
+    }
+    for name, value in settings["data"].items():
+        if name.endswith("_FILE"):
+            path = tmp_path / Path(value).name
+            path.write_text(contents.get(path.name, "key"))
+            value = str(path)
+        monkeypatch.setenv(name, value)
+    found = read_settings()
+    assert found.broker_url.startswith(contents["broker_url"])
+    assert (found.metrics_port, found.arrivals_list, found.concurrency) == (9464, "pose:arrivals", 2)
+    assert found.scans_url == "s3://scans"

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.needs import need
+
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 QUIET: dict[str, float | str] = {
     'up{job="pose-beat"}': 1,
@@ -62,8 +64,8 @@ WRONG: dict[str, dict[str, float | str]] = {
 
 def promtool(*arguments: str) -> None:
     tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip("promtool is not installed: apt install prometheus")
+    need([] if tool else ["promtool"], "prometheus")
+    assert tool is not None
     done = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.running import ROOT
 from worker.config.secrets import S3_KEYS, SETTINGS
-from worker.config.settings import Settings
+from worker.config.settings import Settings, read_settings
 
 FOLDER = ROOT / "deploy" / "systemd"
 UNITS = sorted([*FOLDER.glob("*.service"), *FOLDER.glob("*.timer")])
@@ -84,3 +84,11 @@ def test_the_page_on_deployment_installs_and_starts_the_units():
     assert {path for pattern in copied for path in ROOT.glob(pattern)} == set(UNITS)
     (owner,) = re.findall(r"useradd .* (\S+)\n", page)
     assert all(f"User={owner}\n" in path.read_text() for path in SERVICES)
+
+
+def test_the_settings_of_the_example_can_be_used(monkeypatch):
+    for line in (FOLDER / "environment").read_text().splitlines():
+        if line and not line.startswith("#"):
+            monkeypatch.setenv(*line.split("=", 1))
+    found = read_settings(broker_url="redis://localhost:6379/0")
+    assert (found.results_url, found.log_format) == ("s3://results/pose", "json")

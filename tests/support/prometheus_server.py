@@ -20,7 +20,7 @@ from tests.support.running import PATIENCE_S, ROOT
 from tests.support.s3_server import die_with_parent
 
 DEPLOYED = ROOT / "deploy" / "prometheus"
-RANGE = "2m"  # in place of the quarter of an hour and more that rules look back
+RANGE = "5m"  # in place of the quarter of an hour and more that rules look back
 SCRAPE_S = 3  # a look of beat takes more than a second
 
 

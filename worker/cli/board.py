@@ -183,24 +183,26 @@ def as_json(row: Row, now: datetime) -> dict[str, Any]:
 def table(rows: list[Row], now: datetime, problem: str = "") -> Table:
     """Return a table of the first scans, and below it how many there are."""
     waiting = sum(row.status is Status.QUEUED for row in rows)
-    known = sum(row.status is not None for row in rows)
-    caption = f"{known - waiting} worked on, {waiting} waiting"
-    shown = Table(
-        expand=False, caption=f"{caption}; {problem}" if problem else caption, caption_justify="left"
-    )
-    for title in ("scan", "status", "stage", "age s", "attempt", "verdict", "reason"):
-        shown.add_column(title, justify="right" if title in ("age s", "attempt") else "left")
+    working = sum(row.status in (Status.STARTED, Status.PROGRESS) for row in rows)
+    caption = f"{working} worked on, {waiting} waiting"
+    if problem:
+        caption += f"; {problem}"
+    shown = Table(expand=False, caption=caption, caption_justify="left")
+    # Only a finished scan has a verdict or a reason, and a terminal is narrow.
+    optional = [name for name in ("verdict", "reason") if any(getattr(row, name) for row in rows)]
+    for title in ("scan", "status", "stage", "frames", "age s", "attempt", *optional):
+        shown.add_column(title, justify="right" if title in ("frames", "age s", "attempt") else "left")
     for row in rows[:SHOWN]:
-        age = row.age_s(now)
+        age, works = row.age_s(now), row.status is Status.PROGRESS
         shown.add_row(
             row.scan_id,
             Text("unknown" if row.status is None else row.status.value, style=_style(row)),
-            _doing(row),
+            row.stage.value if works and row.stage else "",
+            f"{row.frames_done}/{row.frames}" if works and row.frames else "",
             "" if age is None else f"{age:.1f}",
             str(row.attempt or ""),
             # Not as markup: a text may hold brackets.
-            Text(row.verdict),
-            Text(row.reason),
+            *(Text(getattr(row, name)) for name in optional),
         )
     return shown
 

@@ -102,6 +102,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self._settings = load_settings()
         self._file = HeartbeatFile(heartbeat_file(self._settings, consumer.hostname))
         self._waiting_since: dict[str, float] = {}
+        self._running_since: dict[Any, float] = {}
         consumer.heartbeat_step = self
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
@@ -132,6 +133,8 @@ class HeartbeatStep(bootsteps.StartStopStep):
             for each in requests
             if waits and each not in active
         }
+        # Not Celery's `time_start`: the clock may have been set since. Not by the id, which a retry keeps.
+        self._running_since = {each: self._running_since.get(each, now) for each in active}
         tasks = consumer.task_consumer if not_ready is None else None
         queues = (
             []
@@ -158,7 +161,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
         if waited > START_S:
             return f"a scan has waited for {waited:.0f} s although a process is free"
         for request in active:
-            runs_for = time.time() - request.time_start
+            runs_for = now - self._running_since[request]
             if runs_for > (request.task.time_limit or self._settings.time_limit_s) + OVERTIME_S:
                 return f"a scan has run for {runs_for:.0f} s, which is over the time limit"
         return None

@@ -68,7 +68,7 @@ def _count_result(result: ScanResult, seconds: dict[str, float]) -> None:
     for frame in result.frames:
         count("pose_frames", frame.status.value)
         for fault in frame.quality:
-            count("pose_frames_faults", fault)
+            count("pose_frame_faults", fault)
         reason = why_withheld(frame)
         if reason is not None:
             count("pose_pictures_withheld", reason)

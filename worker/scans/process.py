@@ -136,16 +136,15 @@ def process(
             options=options,
             progress=frame_done,
         )
-        result = analysis.result
+        result, page = analysis.result, None
+        if make_page is not None:
+            page = make_page(result, lambda name, _: analysis.artefacts.get(name))
         fields.update(
             posture=result.posture, frames=frames, frames_used=result.frames_used, verdict=result.verdict
         )
     if result.drift is not None and result.drift.alarm:
         log.warning("models_disagree", **result.drift.model_dump(exclude={"model", "alarm"}))
 
-    page = None
-    if make_page is not None:
-        page = make_page(result, lambda name, _: analysis.artefacts.get(name))
     report(Stage.PUBLISH, frames, frames)
     with _step("scan_published", seconds, Stage.PUBLISH) as fields, blamed_on(results.name):
         removed = publish(results, scan_id, result, analysis.artefacts, page)

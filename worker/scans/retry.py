@@ -88,7 +88,7 @@ def retry_after_error(state: RetryState, reason: str, settings: Settings, now: f
         settings: Of this process.
         now: Seconds of the epoch.
     """
-    first_failure = now if state.first_failure is None else state.first_failure
+    first_failure = _begin(state.first_failure, now)
     failures = state.attempt - state.misses
     delay_s = retry_delay_s(failures + 1, settings.retry_base_s)
     if failures >= settings.max_attempts or now + delay_s > first_failure + settings.retry_total_s:
@@ -108,13 +108,18 @@ def retry_incomplete(
         now: Seconds of the epoch.
         wait_s: Seconds after which it may be complete, if that is known.
     """
-    first = now if state.first_missing is None else state.first_missing
+    first = _begin(state.first_missing, now)
     left_s = first + settings.incomplete_s - now
     if left_s <= 0:
         return None
     delay_s = retry_delay_s(state.attempt + 1, settings.retry_base_s) if wait_s is None else wait_s
     later = replace(state, attempt=state.attempt + 1, misses=state.misses + 1, first_missing=first)
     return RetryLater(reason, min(delay_s, left_s), later, waits=True)
+
+
+def _begin(known: float | None, now: float) -> float:
+    """Return when something began; now if that is not known, or is of a clock that was ahead."""
+    return now if known is None else min(known, now)
 
 
 def retry_unwritten(state: RetryState, reason: str, settings: Settings) -> RetryLater:

@@ -75,6 +75,13 @@ class SweepIndex:
         self._new[key] = digest
         self.changed = True
 
+    def remove_below(self, digest: int) -> None:
+        """Remove the scans whose digest is a smaller number."""
+        self._merge()
+        kept = self._digests >= digest
+        self.changed |= not kept.all()
+        self._hashes, self._digests = self._hashes[kept], self._digests[kept]
+
     def keep(self, hashes: Hashes) -> None:
         """Remove all scans but those with these hashes."""
         self._merge()

@@ -223,14 +223,38 @@ def test_a_scan_that_waits_for_a_busy_process_is_counted_from_when_one_is_free(r
     assert "although a process is free" in str(read_heartbeat(step._file._path).problem)
 
 
-def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests):
-    started = time.time() - read_settings().time_limit_s - OVERTIME_S - 5
-    request = Request(id="a", time_start=started, task=SimpleNamespace(time_limit=None))
+def test_a_scan_that_runs_beyond_its_time_limit_is_told(requests, monkeypatch):
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    # Somebody has set the clock while it ran.
+    request = Request(id="a", time_start=time.time() - 86_400, task=SimpleNamespace(time_limit=None))
     requests.reserved.add(request)
     requests.active.add(request)
-    assert "which is over the time limit" in str(written(Consumer()).problem)
+    consumer = Consumer()
+    step = HeartbeatStep(consumer)
+
+    def problem() -> str | None:
+        step.write(consumer)
+        return read_heartbeat(step._file._path).problem
+
+    assert problem() is None
+    now += read_settings().time_limit_s + OVERTIME_S + 5
+    assert "which is over the time limit" in str(problem())
     request.task.time_limit = 600
-    assert written(Consumer()).problem is None
+    assert problem() is None
+
+
+def test_a_retry_counts_anew(requests, monkeypatch):
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    consumer = Consumer()
+    step = HeartbeatStep(consumer)
+    for _ in range(3):
+        requests.active.clear()
+        requests.active.add(Request(id="a", task=SimpleNamespace(time_limit=None)))
+        step.write(consumer)
+        now += read_settings().time_limit_s
+    assert read_heartbeat(step._file._path).problem is None
 
 
 def test_a_folder_that_cannot_be_written_hinders_nobody(requests):

@@ -34,6 +34,7 @@ from worker.scans.reconcile import reconcile
 from worker.scans.self_check import OwnProcess
 from worker.scans.status import ScanStatus, Status, read_status, write_status
 from worker.scans.tombstones import ScanErased, is_erased, tombstone_key
+from worker.storage.base import StorageUnavailable
 from worker.storage.opening import open_storages
 
 SCAN, OTHER, LONGER = ScanId("scan-1"), ScanId("other"), ScanId("scan-1-2")
@@ -331,6 +332,69 @@ def test_a_slice_goes_on_where_the_one_before_it_stopped(world):
     ]
     assert (sum(erased), erased[0] < 20) == (20, True)
     assert len(world.results.folders()) == 21  # with that of the tombstones
+
+
+def test_a_status_is_read_once_until_its_scan_is_due(here, monkeypatch):
+    (here / "scans").mkdir()
+    world = World(read_settings(retention_days=30), here)
+    names: dict[str, float] = {f"s-{number:04}": 1 + number % 20 for number in range(200)}
+    finished(world, names)
+    world.put_status(ScanId("open"), Status.PROGRESS, datetime.now(UTC) - 99 * DAY)
+    read: list[str] = []
+    real = world.results.read
+
+    def note(key: str, size: int) -> bytes:
+        read.append(key)
+        return real(key, size)
+
+    monkeypatch.setattr(world.results, "read", note)
+
+    def turn(after_days: float) -> int:
+        read.clear()
+        world.ledger.rest("retention", 0)
+        now = time.time() + after_days * 86_400
+        arguments = (world.settings, world.scans, world.results, world.app)
+        return erase_old_results(*arguments, clock=lambda: now)
+
+    assert (turn(0), len(read)) == (0, 201)
+    assert (turn(1), read) == (0, ["open/status.json"])
+    # Those that were finished 20 days ago are due, and only they are read.
+    assert turn(10.5) == 10
+    assert {key for key in read if key.endswith("/status.json")} == {
+        "open/status.json",
+        *(f"{name}/status.json" for name, days in names.items() if days == 20),
+    }
+    # A scan that was analysed again meanwhile is not due any more.
+    finished(world, {"s-0018": 0})
+    assert turn(11.5) == 9
+    assert "s-0018/status.json" in read
+    assert turn(11.6) == 0
+    assert read == ["open/status.json"]
+
+
+def test_a_result_that_cannot_be_read_keeps_no_other_from_being_erased(here, monkeypatch):
+    (here / "scans").mkdir()
+    world = World(read_settings(retention_days=30), here)
+    finished(world, {"a": 31, "b": 31, "c": 31})
+    real = world.results.read
+
+    def read(key: str, size: int) -> bytes:
+        if key == "a/status.json":
+            raise StorageUnavailable("the storage of results answered 500")
+        return real(key, size)
+
+    monkeypatch.setattr(world.results, "read", read)
+    assert erase_old_results(world.settings, world.scans, world.results, world.app) == 2
+    assert world.results.folders() == [".erased", "a"]
+
+
+def test_a_scan_that_is_finished_in_the_year_2999_is_not_kept_until_then(here):
+    (here / "scans").mkdir()
+    world = World(read_settings(retention_days=30), here)
+    finished(world, {"scan": -365 * 900})
+    changed = time.time() - 31 * 86_400
+    os.utime(here / "results" / "scan" / "status.json", (changed, changed))
+    assert erase_old_results(world.settings, world.scans, world.results, world.app) == 1
 
 
 def test_results_without_a_status_have_the_age_of_their_newest_file(here):

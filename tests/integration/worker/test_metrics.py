@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.celery_app import celery_app
@@ -15,6 +16,7 @@ from worker.config.settings import read_settings
 from worker.keys import ScanId
 from worker.ledger.base import BEAT
 from worker.ledger.opening import open_ledger
+from worker.metrics import server
 from worker.metrics.exposition import registry_of
 from worker.metrics.look import Place, look
 from worker.queue import NAME, SENT_AT, message, sender
@@ -87,3 +89,15 @@ def test_a_broker_that_is_away_is_an_error(here):
     done = World(here).call("worker", "metrics", CELERY_BROKER_URL="redis://127.0.0.1:1/0")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "the broker cannot be reached" in done.stderr
+
+
+def test_a_port_that_is_taken_is_logged_and_stops_nobody(monkeypatch):
+    logged: list[str] = []
+    monkeypatch.setattr(server.log, "error", lambda event, **_: logged.append(event))
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        metrics = server.MetricsServer()
+        metrics.start(read_settings(metrics_port=taken.getsockname()[1]), CollectorRegistry())
+        metrics.stop()
+    assert logged == ["metrics_not_served"]

@@ -50,9 +50,9 @@ def test_a_histogram_observes_and_a_gauge_is_set():
 
 @pytest.mark.parametrize("label", ["", 'a"b', "x" * 65, "line\nbreak", "Zoë"])
 def test_a_label_that_may_be_anything_is_other(label):
-    before = value("pose_frames_faults_total", fault=OTHER)
-    count("pose_frames_faults", label)
-    assert value("pose_frames_faults_total", fault=OTHER) == before + 1
+    before = value("pose_frame_faults_total", fault=OTHER)
+    count("pose_frame_faults", label)
+    assert value("pose_frame_faults_total", fault=OTHER) == before + 1
 
 
 def test_the_number_of_series_is_bounded(monkeypatch):

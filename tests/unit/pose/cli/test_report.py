@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
 from typer.testing import CliRunner
 
 from pose.cli import main as cli
 from tests.support.stored import stored
 
 runner = CliRunner()
+DOCUMENT = Path(__file__).parents[4] / "docs" / "report.md"
 
 
 def report(*arguments):
@@ -71,3 +78,21 @@ def test_the_page_of_a_scan_without_a_result_is_deleted(tmp_path):
     (folder / "result.json").rename(folder / "result.older.json")
     assert "1 scans, 0 pages made, 0 kept" in report(folder, "--out", tmp_path / "pages").stdout
     assert not (tmp_path / "pages" / "scan-1" / "report.html").exists()
+
+
+def test_the_commands_of_the_document_do_what_it_says(here):
+    stored(here / "results", lambda fields: fields.update(scan_id="one"))
+    stored(here / "results", lambda fields: fields.update(scan_id="two"))
+    made = Catalog(locale=None)
+    made.add("Good", "Nzuri")
+    (here / "languages" / "sw" / "LC_MESSAGES").mkdir(parents=True)
+    with (here / "languages" / "sw" / "LC_MESSAGES" / "report.mo").open("wb") as file:
+        write_mo(file, made)
+    commands = re.findall(r"^(pose report .*?) *(?:#.*)?$", DOCUMENT.read_text(), flags=re.M)
+    assert len(commands) == 3
+    for command in commands:
+        done = runner.invoke(cli.app, shlex.split(command)[1:])
+        assert done.exit_code == 0, command
+        assert "2 scans" in done.stdout
+    assert "Nzuri" in (here / "pages" / "index.html").read_text()
+    assert '<html lang="sw"' in (here / "pages" / "one" / "report.html").read_text()

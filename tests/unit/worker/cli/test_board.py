@@ -53,7 +53,7 @@ def test_a_row_says_what_is_done_to_a_scan():
         event(EventType.STARTED, 1, attempt=2),
         event(EventType.PROGRESS, 2, stage="analyse", frame=3, frames=9),
     )
-    assert "scan progress analyse, frame 3 of 9 3.0 2" in shown(board.rows())
+    assert "scan progress analyse 3/9 3.0 2" in shown(board.rows())
 
 
 def test_a_finished_scan_leaves_the_board_with_its_outcome_and_age():
@@ -118,6 +118,13 @@ def test_texts_are_shown_as_they_are_without_control_characters():
     _, row = applied(event(EventType.FAILED, 2, reason="[red]none[/] of 3\x1b[2J\n"))
     assert "scan failed [red]none[/] of 3?[2J?" in shown([row])
     assert "\x1b" not in line(row, START).plain
+
+
+def test_a_table_has_verdicts_once_a_scan_has_one():
+    _, row = applied(event(EventType.COMPLETED, 1, verdict="good", attempt=1))
+    assert "scan completed 1 good" in shown([row])
+    assert "verdict" not in " ".join(shown([Row(SCAN)]))
+    assert "0 worked on, 0 waiting" in shown([row])
 
 
 def test_a_problem_stands_below_the_table():

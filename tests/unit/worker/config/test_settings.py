@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -247,3 +251,17 @@ def test_a_folder_that_cannot_be_created_is_an_error_of_its_setting(tmp_path):
     backend = f"file://{tmp_path}/file/states"
     with pytest.raises(SettingsError, match=r"^CELERY_RESULT_BACKEND: the folder .*/file/states cannot be"):
         make_folders(read_settings(run_dir=tmp_path / "run", result_backend=backend))
+
+
+def lines_of_queues() -> list[str]:
+    page = (Path(__file__).parents[4] / "docs" / "queues.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, flags=re.M | re.S)
+    return [line for block in blocks for line in block.splitlines() if "=" in line]
+
+
+@pytest.mark.parametrize("line", lines_of_queues())
+def test_the_examples_of_the_page_on_queues_can_be_used(line, monkeypatch):
+    for word in shlex.split(line):
+        if re.match(r"[A-Z_]+=", word):
+            monkeypatch.setenv(*word.split("=", 1))
+    read_settings()

@@ -70,8 +70,8 @@ def test_what_a_result_says(counts):
         ("pose_frames", "ok"): 1,
         ("pose_frames", "no_person"): 1,
         ("pose_pictures_withheld", "no_person"): 1,
-        ("pose_frames_faults", "misaligned"): 1,
-        ("pose_frames_faults", "too_far"): 1,
+        ("pose_frame_faults", "misaligned"): 1,
+        ("pose_frame_faults", "too_far"): 1,
         ("pose_pictures_withheld", "misaligned"): 1,
         ("pose_stage_seconds", "fetch"): 2.0,
         ("pose_stage_seconds", "lift"): 0.5,
@@ -119,3 +119,22 @@ def test_why_a_picture_is_withheld(each, reason):
 def test_each_error_has_a_class(error, expected):
     assert reason_class_of(error, classify_error(error).fault) == expected
     assert expected != Fault.SCAN.name.lower()
+
+
+def test_the_memory_of_the_gpu_is_told_after_each_attempt(counts, monkeypatch):
+    def failing(device: int) -> tuple[int, int]:
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 1)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (30, 80))
+    result: Any = SimpleNamespace(verdict=None, frames=())
+    counted(lambda: Outcome(result, repeated=True))
+    assert counts[:2] == [
+        ("pose_gpu_memory_bytes", ["cuda:1", "used"], 50.0),
+        ("pose_gpu_memory_bytes", ["cuda:1", "total"], 80.0),
+    ]
+    del counts[:]
+    monkeypatch.setattr("torch.cuda.mem_get_info", failing)
+    counted(lambda: Outcome(result, repeated=True))
+    assert [name for name, _, _ in counts] == ["pose_scans"]

@@ -58,6 +58,15 @@ def test_missing_files_and_errors_have_clocks_of_their_own():
     assert retry_incomplete(again.state, "files are missing", settings, 1900.0) is None
 
 
+def test_a_time_from_the_future_makes_no_scan_wait_for_ever():
+    settings = read_settings(max_attempts=9, retry_total_s=100.0, incomplete_s=100.0)
+    ahead = RetryState(2, 0, 9e9, 1, 9e9)
+    for retry in (retry_after_error, retry_incomplete):
+        later = retry(ahead, "why", settings, 1000.0)
+        assert later is not None
+        assert retry(later.state, "why", settings, 1101.0) is None
+
+
 def test_the_delay_doubles_up_to_a_minute_and_has_jitter():
     longest = [retry_delay_s(attempt, 2.0, jitter=lambda: 1.0) for attempt in range(2, 12)]
     shortest = [retry_delay_s(attempt, 2.0, jitter=lambda: 0.0) for attempt in range(2, 12)]
