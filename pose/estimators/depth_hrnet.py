@@ -28,7 +28,8 @@ from pose.estimators.depth_input import (
     input_to_picture,
     network_input,
 )
-from pose.estimators.gpu import FixedBatches, Precision, exact_float32, to_gpu, upload
+from pose.estimators.gpu import FixedBatches, Precision, exact_float32, upload
+from pose.estimators.gpu_network import to_gpu
 from pose.estimators.heatmap import cells_to_pixels, peaks
 from pose.estimators.runtime import Converted, runtime_version
 from pose.estimators.upright import TurnedFrame, detect_upright

@@ -159,3 +159,29 @@ def test_many_scans_are_forced_and_taken_back(place):
     bodies = [base64.b64decode(json.loads(each)["body"]) for each in place.client.lrange("celery", 0, -1)]
     assert len(bodies) == 1002
     assert all(json.loads(body)[1]["force"] is True for body in bodies)
+
+
+def test_a_full_redis_is_told_and_nothing_is_lost(place):
+    place.client.config_set("maxmemory", 1)
+    try:
+        done = place.enqueue(place.many())
+    finally:
+        place.client.config_set("maxmemory", 0)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().count("\n") == 1
+    assert "cannot be used: OutOfMemoryError" in done.stderr.decode()
+    assert place.enqueue(place.many()).returncode == 0
+    assert place.client.llen("celery") == 1000
+
+
+def test_many_scans_wait_in_files_too(place, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "enqueue", "-"],
+        cwd=tmp_path,
+        env=unconfigured(),
+        input=place.many(),
+        capture_output=True,
+        timeout=PATIENCE_S,
+    )
+    assert (done.returncode, done.stdout.count(b": queued\n")) == (0, 1000)
+    assert len(list((tmp_path / ".run" / "broker" / "queue").glob("*.celery.msg"))) == 1000
