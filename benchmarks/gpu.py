@@ -13,6 +13,7 @@ import gc
 import itertools
 import json
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -28,14 +29,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.fused import fuse_relu, run_side_by_side
 from pose.detectors import build_detector
 from pose.estimators import gpu
 from pose.estimators.crop import crop
 from pose.estimators.depth_hrnet import DepthHRNet
 from pose.estimators.detector import Detector
-from pose.estimators.gpu import FixedBatches, Precision, exact_float32, fold_batch_norms, to_gpu
+from pose.estimators.gpu import FixedBatches, Precision, exact_float32
 from pose.estimators.gpu_crop import GPUCropper, _pack
+from pose.estimators.gpu_network import fold_batch_norms, to_gpu
 from pose.estimators.heatmap import draw_gaussians, maxima, peaks
 from pose.estimators.topdown import TopDown
 from pose.estimators.upright import TurnedFrame
@@ -48,6 +49,7 @@ from pose.synthetic.render import Rendering, render
 FIRST_SEED: Final = 960_000  # held out from training
 PICTURE: Final = (1440, 1080)
 SCAN: Final = 9  # frames
+KERNELS: Final = "kernels of w48"
 WANTED: Final = {
     "w48, full path, crops/s": 2500.0,
     "w48, full path, times eager fp32 in batches of 32": 8.0,
@@ -66,6 +68,7 @@ class Bench:
     batches: tuple[int, ...]
     crops: int
     seconds: float  # of each measurement
+    tuned: bool = False  # cuDNN tries its kernels
     rows: dict[str, Any] = field(default_factory=dict)
     profiled: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -105,8 +108,8 @@ class Bench:
         return (time.perf_counter() - start) * 1000 / count
 
 
-def random_network(network: HRNet) -> HRNet:
-    """Give a network random weights, and batch norms that fit them: its values are as large as trained ones.
+def random_network(network: HRNet, inputs: Tensor) -> HRNet:
+    """Give a network random weights, and batch norms that fit them and the inputs, as in trained networks.
 
     Residual blocks add little: errors grow from layer to layer in a random network, unlike in a trained one.
     """
@@ -121,7 +124,6 @@ def random_network(network: HRNet) -> HRNet:
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0
-    inputs = torch.randn(2, 3, 192, 160, generator=random)
     with torch.no_grad():
         network.train()(inputs)
         high = float(network.eval()(inputs).abs().max())
@@ -227,6 +229,21 @@ def depth_equality(bench: Bench, scenes: Scenes) -> None:
         bench.add(f"depth-hrnet {precision}: pixels of 1440x1080 from the CPU's fp32", told)
 
 
+def depth_heatmaps(bench: Bench, scenes: Scenes) -> None:
+    """What float16 does to heatmaps of trained weights, read as HRNet's authors do it."""
+    inputs = _depth_inputs(scenes.frames)
+    precisions: tuple[Precision, ...] = ("fp32", "fp16")
+    models = [DepthHRNet(device=bench.device, precision=each, batch_size=1) for each in precisions]
+    exact, half = (model.heatmaps(inputs)[:, :17] for model in models)
+    high = exact.flatten(2).amax(dim=2)
+    error = (half - exact).square().mean(dim=(2, 3)).sqrt() / high
+    bench.add("trained heatmaps in fp16: error by maximum, root mean square", float(error[high > 0.3].mean()))
+    cells = [maxima(each).cpu() for each in (exact, half)]
+    away = (cells[0] - cells[1]).abs()[..., :2].amax(dim=2)[(high > 0.3).cpu()]
+    bench.add("the same, read by maxima: share of keypoints that stay", float((away == 0).double().mean()))
+    bench.add("the same: share that moves by half a cell at most", float((away <= 0.5).double().mean()))
+
+
 def model_of(bench: Bench, network: HRNet, precision: Precision, batch: int) -> TopDown:
     """Return HRNet-w48 on the device; the network itself stays as it is."""
     own = copy.deepcopy(network)
@@ -286,47 +303,55 @@ def network_alone(bench: Bench, network: HRNet) -> None:
     at = 32 if most >= 32 else most
     half = to_gpu(network, bench.device, "fp16")
     ways: dict[str, Callable[[], nn.Module]] = {
-        "fp16 autocast": lambda: Autocast(network, bench.device),
-        "fp16 folded": lambda: half,
-        "fp16 folded, relu in the convolution": lambda: fuse_relu(to_gpu(network, bench.device, "fp16")),
-        "fp16 folded, branches side by side": lambda: run_side_by_side(to_gpu(network, bench.device, "fp16")),
-        "fp16 folded, both": lambda: run_side_by_side(fuse_relu(to_gpu(network, bench.device, "fp16"))),
+        "fp16, batch norms folded": lambda: Folded(network, bench.device),
+        "fp16": lambda: half,
+        "fp16, input of 8 channels": lambda: EightChannels(to_gpu(network, bench.device, "fp16")),
     }
     for name, make in ways.items():
-        for benchmark in (False, True)[: 1 if name.endswith(("autocast", "side")) else 2]:
-            with bench.part(f"  {name}, cudnn.benchmark={benchmark}"):
-                torch.backends.cudnn.benchmark = benchmark
-                module = make()
-                label = f"w48 alone, {name}{', cudnn.benchmark' if benchmark else ''}, batch {at}"
-                bench.add(f"{label}, eager", rate(module, at), "crops/s")
-                recorded = recorded_for(bench, module, shape, at)
-                bench.add(f"{label}, graph", rate(recorded, at), "crops/s")
-                with torch.inference_mode(), exact_float32():
-                    x = inputs(2)
-                    away = (module(x) - half(x)).abs().max() / half(x).abs().max()
-                bench.add(f"{label}: difference from fp16 folded", float(away))
-                if not benchmark:
-                    at_9 = rate(recorded_for(bench, module, shape, SCAN), SCAN)
-                    bench.add(f"w48 alone, {name}, batch {SCAN}, graph", at_9, "crops/s")
-            torch.backends.cudnn.benchmark = False
-    start = time.perf_counter()
+        with bench.part(f"  {name}"):
+            module = make()
+            for count in sorted({min(SCAN, most), at}):
+                recorded = recorded_for(bench, module, shape, count)
+                bench.add(f"w48 alone, {name}, graph, batch {count}", rate(recorded, count), "crops/s")
+            with torch.inference_mode():
+                x = inputs(2)
+                away = (module(x) - half(x)).square().mean().sqrt() / half(x).std()
+            bench.add(f"w48 alone, {name}: difference from fp16, root mean square by deviation", float(away))
+    if bench.tuned:
+        return
     for count in bench.batches:
         recorded = recorded_for(bench, half, shape, count)
-        bench.add(f"w48 alone, fp16 folded, graph, batch {count}", rate(recorded, count), "crops/s")
-    bench.add("w48 alone: seconds for all batch sizes", time.perf_counter() - start)
+        bench.add(f"w48 alone, fp16, graph, batch {count}", rate(recorded, count), "crops/s")
+    bench.profiled.append((KERNELS, partial(recorded, inputs(count))))
 
 
-class Autocast(nn.Module):
-    """A network under torch's autocast."""
+class Folded(nn.Module):
+    """HRNet in float16 with folded batch norms only."""
 
     def __init__(self, network: HRNet, device: torch.device) -> None:
         super().__init__()
-        self.network = to_gpu(fold_batch_norms(network), device, "fp32")
+        self.network = fold_batch_norms(network).half().to(device).to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.float16):
-            heat: Tensor = self.network(inputs)
-            return heat.float()
+        found: Tensor = self.network(inputs)
+        return found.float()
+
+
+class EightChannels(nn.Module):
+    """HRNet whose first layer takes three channels and five that are 0: GPUs compute with eight."""
+
+    def __init__(self, network: HRNet) -> None:
+        super().__init__()
+        conv = copy.deepcopy(network.conv1)
+        conv.weight = nn.Parameter(nn.functional.pad(conv.weight, (0, 0, 0, 0, 0, 5)))
+        conv.in_channels = 8
+        network.conv1 = conv.to(memory_format=torch.channels_last)
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        wide = nn.functional.pad(inputs.half(), (0, 0, 0, 0, 0, 5))
+        found: Tensor = self.network(wide.contiguous(memory_format=torch.channels_last))
+        return found
 
 
 def recorded_for(
@@ -362,9 +387,7 @@ def full_path(bench: Bench, scenes: Scenes, network: HRNet) -> None:
         eager = TopDown(run_eager, None, bench.size, bench.device, batch_size=batch)
         rate = 1000 * len(few[0]) / bench.ms(partial(eager.predict, *few))
         bench.add(f"w48, full path, eager fp32, crops of the CPU, batch {batch}, crops/s", rate)
-    for batch in sorted({min(at, max(bench.batches)) for at in (32, 64)}):
-        with bench.part(f"  batch {batch}"):
-            full_path_in_batches(bench, scenes, network, batch)
+    full_path_in_batches(bench, scenes, network, min(32, max(bench.batches)))
     pictures, boxes = scenes.batch(32)
     flat = [box[0] for box in boxes]
     cropper = GPUCropper(bench.size, bench.device)
@@ -397,17 +420,17 @@ def full_path_in_batches(bench: Bench, scenes: Scenes, network: HRNet, batch: in
 def depth_speed(bench: Bench, scenes: Scenes) -> None:
     """depth-hrnet: scans of nine frames a second."""
     frames = scenes.frames[:SCAN]
-    precisions: tuple[Precision, ...] = ("fp32", "fp16")
+    precisions: tuple[Precision, ...] = ("fp16", "fp32")  # fp32 is what auto means
     for precision in precisions:
         estimator = DepthHRNet(device=bench.device, precision=precision)
         make = partial(_depth_inputs, frames)
         inputs = make().to(bench.device)
         stage, detect = partial(estimator._peaks, inputs), partial(estimator.detect, frames)
-        name = "depth-hrnet, network stage" + ("" if precision == "fp16" else ", fp32")
+        name = "depth-hrnet, network stage" + ("" if precision == "fp32" else ", fp16")
         bench.add(f"{name}, scans/s", 1000 / bench.ms(stage))
         if precision == "fp32":
             eager = 1000 / bench.ms(partial(estimator._find_peaks, inputs))
-            bench.add("depth-hrnet, network stage, fp32 without graphs, scans/s", eager)
+            bench.add("depth-hrnet, network stage, without graphs, scans/s", eager)
         bench.add(f"depth-hrnet {precision}, detect(), scans/s", 1000 / bench.ms(detect))
     busy(bench, "depth-hrnet, network stage", stage)
     busy(bench, "depth-hrnet, detect()", detect)
@@ -483,6 +506,9 @@ def profile_all(bench: Bench) -> None:
                 step()
             torch.cuda.synchronize()
             wall = (time.perf_counter() - begun) * 1e6
+        if name == KERNELS:
+            print(profiler.key_averages().table(sort_by="self_cuda_time_total", row_limit=25))
+            continue
         spans = sorted(
             (event.time_range.start, event.time_range.end)
             for event in profiler.events()
@@ -522,6 +548,51 @@ def _sample(samples: list[float], stop: threading.Event) -> None:
         except (OSError, ValueError, IndexError, subprocess.SubprocessError):
             return
         stop.wait(0.2)
+
+
+def two_processes(bench: Bench) -> None:
+    """Two processes share the GPU, each with a scan of nine crops at a time, as two of a worker do."""
+    if bench.device.type != "cuda":
+        return
+    command = [sys.executable, "-m", "benchmarks.gpu", "--loop"]
+    pipe = subprocess.PIPE
+    loops = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    samples: list[float] = []
+    stop = threading.Event()
+    watch = threading.Thread(target=_sample, args=(samples, stop))
+    try:
+        for each in loops:
+            assert each.stdout and each.stdout.readline() == "ready\n"
+        watch.start()
+        for each in loops:
+            assert each.stdin
+            each.stdin.write("go\n")
+            each.stdin.flush()
+        rates = [float(each.stdout.readline()) for each in loops if each.stdout]
+    finally:
+        stop.set()
+        for each in loops:
+            each.kill()
+            each.wait()
+    watch.join()
+    bench.add("w48, full path, a scan at a time in each of two processes, crops/s", sum(rates))
+    if samples[2:-1]:
+        bench.add("busy: two processes, a scan at a time, by nvidia-smi", float(np.mean(samples[2:-1])) / 100)
+
+
+def loop(bench: Bench, seconds: float = 4.0) -> None:
+    """What each of two processes runs: print the crops a second."""
+    scenes = Scenes(3, PICTURE)
+    model = model_of(bench, build_hrnet(bench.width).eval(), "fp16", SCAN)
+    scan = scenes.batch(SCAN)
+    model.predict(*scan)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        model.predict(*scan)
+        count += SCAN
+    print(count / (time.perf_counter() - start), flush=True)
 
 
 def memory(bench: Bench) -> None:
@@ -574,6 +645,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--seconds", type=float, default=0.6, help="of each measurement")
     parser.add_argument("--cpu", action="store_true", help="test this file on the CPU, with small networks")
+    parser.add_argument("--tune", action="store_true", help="only w48 alone, while cuDNN tries its kernels")
+    parser.add_argument("--loop", action="store_true", help="what the part with two processes starts")
     options = parser.parse_args()
     if options.cpu:
         torch.set_num_threads(1)
@@ -582,17 +655,24 @@ def main() -> None:
     else:
         bench = Bench(
             torch.device("cuda"), "w48", (288, 384), "fasterrcnn-resnet50-fpn",
-            (1, 2, 4, 8, 9, 16, 32, 64), 512, options.seconds,
+            (1, 4, 9, 16, 32, 64), 512, options.seconds,
         )  # fmt: skip
+    if options.loop:
+        loop(bench)
+        return
+    bench.tuned = torch.backends.cudnn.benchmark = options.tune
     with bench.part("environment"):
         environment(bench)
     scenes = Scenes(3 if options.cpu else 24, (144, 108) if options.cpu else PICTURE)
     bench.add("seconds to render", time.perf_counter() - bench.started)
-    network = random_network(build_hrnet(bench.width))
+    crops = [crop(p, b[0], bench.size) for p, b in zip(scenes.pictures[:2], scenes.boxes, strict=False)]
+    fresh = TopDown(build_hrnet(bench.width), None, bench.size)
+    network = random_network(build_hrnet(bench.width), fresh.network_input(torch.from_numpy(np.stack(crops))))
     parts: list[tuple[str, Callable[[], None]]] = [
         ("CUDA graphs", lambda: check_graphs(bench, network)),
         ("steps of the device against those of the CPU", lambda: equality_of_steps(bench, scenes)),
         ("depth-hrnet against the CPU", lambda: depth_equality(bench, scenes)),
+        ("trained heatmaps in fp16", lambda: depth_heatmaps(bench, scenes)),
         ("w48, fp16 against fp32", lambda: w48_equality(bench, scenes, network)),
         ("w48, the full path", lambda: full_path(bench, scenes, network)),
         ("w48, the network alone", lambda: network_alone(bench, network)),
@@ -604,10 +684,13 @@ def main() -> None:
         ("memory of w48", lambda: memory_of(
             bench, "HRNet-w48 fp16, batches up to 32",
             lambda: model_of(bench, network, "fp16", 32))),
+        ("two processes", lambda: two_processes(bench)),
         ("JPEG files", lambda: jpeg(bench, scenes)),
         ("busy, by the profiler", lambda: profile_all(bench)),
     ]  # fmt: skip
     for name, run in parts:
+        if options.tune and name != "w48, the network alone":
+            continue
         with bench.part(name):
             run()
         network.cpu()

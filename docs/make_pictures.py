@@ -30,7 +30,7 @@ HEIGHT = 480
 GAP = 8
 # Wait until the skeleton is drawn.
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-PAGE_SIZE: ViewportSize = {"width": 1000, "height": 1180}
+PAGE_SIZE: ViewportSize = {"width": 1240, "height": 1500}
 
 
 def main() -> None:

@@ -139,7 +139,8 @@ class PersonResult(_Model):
         description="null if several persons are seen, or depth or the floor's height is unknown",
     )
     body_length_m: Metres | None = Field(
-        description="eye to hip to knee to ankle, on the longer side of those that were wholly observed"
+        description="eye to hip to knee to ankle on the longer side, checked against the stature; "
+        "the chain of joints alone with strict limits, or without a stature"
     )
     body_length_estimate_m: Estimate | None = Field(
         default=None, description="with what this frame alone tells; null without 3D"

@@ -54,7 +54,7 @@ _LIMITS_HELP = (
 _RUNTIME_HELP = (
     "What runs the networks: torch, openvino or auto. auto: openvino on a CPU, if it is installed."
 )
-_PRECISION_HELP = "In which a GPU runs the networks: fp32, fp16 or auto. auto: fp16, if it has tensor cores."
+_PRECISION_HELP = "In which a GPU runs the networks: fp32, fp16 or auto. auto: RGB models in fp16 if it can."
 _DETECT_HELP = "Frames in which an RGB model's detector looks for people: every, sparse or depth."
 _WEIGHTS_HELP = "Folder of the stored weights. Default: the user's cache folder."
 BODY_POSTURES = ("standing", "lying")

@@ -1,4 +1,4 @@
-"""Run networks on a GPU: in float16, as CUDA graphs, with pictures that are uploaded as they are stored.
+"""Run steps on a GPU: as CUDA graphs, with pictures that are uploaded as they are stored.
 
 All steps but the recording of graphs run on a CPU too, so that tests can compare them with those of the CPU.
 """
@@ -6,67 +6,20 @@ All steps but the recording of graphs run on a CPU too, so that tests can compar
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-from pose.errors import InvalidWeights
-from pose.hrnet import HRNet
+from torch import Tensor
 
 Precision = Literal["fp32", "fp16"]
 Step = Callable[[Tensor], Tensor]
 Replay = Callable[[], object]
 Record = Callable[[Step, Tensor], tuple[Replay, Tensor]]
 
-_PROBE: Final = 64  # pixels: side of the input that shows whether float16 is enough
 _WARM_UP: Final = 2  # runs before a graph is recorded: libraries choose their kernels in the first one
-
-
-def fold_batch_norms(network: HRNet) -> HRNet:
-    """Return a copy of a network, in evaluation mode, whose convolutions contain the batch norms after them.
-
-    A batch norm must be registered directly after its convolution, as in `pose.hrnet`.
-    """
-    folded = copy.deepcopy(network).eval()
-    for module in folded.modules():
-        before = ""
-        for name, child in list(module.named_children()):
-            conv = getattr(module, before, None)
-            if isinstance(child, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d):
-                setattr(module, before, fuse_conv_bn_eval(conv, child))
-                setattr(module, name, nn.Identity())
-            before = name
-    return folded
-
-
-def to_gpu(network: HRNet, device: torch.device, precision: Precision) -> HRNet:
-    """Make an HRNet on the CPU ready for a GPU and return it; it still takes and returns float32.
-
-    With "fp16", batch norms are folded, and all layers but the last compute in float16. The last one stays in
-    float32: many cells of a heatmap would have equal values in float16.
-
-    Raises:
-        InvalidWeights: values in the network are too large for float16.
-    """
-    network.eval()
-    if precision == "fp32":
-        return network.to(device).to(memory_format=torch.channels_last)
-    ready = fold_batch_norms(network)
-    ready.half()
-    ready.final_layer.float()
-    ready.to(device).to(memory_format=torch.channels_last)
-    random = torch.Generator().manual_seed(0)
-    probe = torch.randn(1, network.conv1.in_channels, _PROBE, _PROBE, generator=random)
-    with torch.inference_mode():
-        if not ready(probe.to(device)).isfinite().all():
-            raise InvalidWeights("the network's values are too large for float16: choose the precision fp32")
-    return ready
 
 
 @contextlib.contextmanager

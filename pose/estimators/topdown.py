@@ -22,8 +22,9 @@ from pose import keypoints as kp
 from pose.checks import check_pictures
 from pose.errors import InvalidWeights
 from pose.estimators.crop import box_to_center_scale, crop, crop_inverse, transform_points
-from pose.estimators.gpu import FixedBatches, Precision, exact_float32, to_gpu
+from pose.estimators.gpu import FixedBatches, Precision, exact_float32
 from pose.estimators.gpu_crop import GPUCropper
+from pose.estimators.gpu_network import to_gpu
 from pose.estimators.heatmap import maxima
 from pose.estimators.runtime import Converted
 from pose.hrnet import HRNet, build_hrnet

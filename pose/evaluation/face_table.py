@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -151,8 +150,6 @@ def measure_parallel(plan: Plan, scans: int, jobs: int, minutes: float | None = 
     """
     end = math.inf if minutes is None else time.time() + 60 * minutes
     total: Tallies = {(row, name): Tally() for row in plan.rows for name in plan.face_detectors}
-    # Libraries read these when they are imported. More threads would only take cores from other processes.
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _Process.prepare, (plan,)) as pool:
         waiting = [pool.submit(_Process.measure, number, end) for number in range(scans)]

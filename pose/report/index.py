@@ -9,9 +9,10 @@ from typing import Any
 
 from pose.report import texts as words
 from pose.report.document import render
+from pose.report.lengths import Length, body_length, in_centimetres, stature
 from pose.report.stored import ScanStatus
 from pose.report.texts import N_, Texts
-from pose.results import Estimate, ScanResult
+from pose.results import ScanResult
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,19 @@ def entry_of(scan_id: str, status: ScanStatus, result: ScanResult | None, page: 
         status.finished_at,
         result.verdict.value if result.verdict else "none",
         result.posture.value,
-        _centimetres(result, "body_length"),
-        _centimetres(result, "stature"),
+        _rounded(body_length(result)),
+        _rounded(stature(result)),
         f"{result.frames_used} / {len(result.frames)}",
     )
 
 
-def _centimetres(result: ScanResult, field: str) -> tuple[float, float, float] | None:
-    # Results of some versions have no stature.
-    value = getattr(result, f"{field}_m", None)
-    if value is None:
-        return None
-    estimate: Estimate | None = getattr(result, f"{field}_estimate_m", None)
-    low, high = (value, value) if estimate is None else (estimate.low, estimate.high)
-    shown = round(100 * value, 1), round(100 * low, 1), round(100 * high, 1)
+def _rounded(length: Length) -> tuple[float, float, float] | None:
+    found = in_centimetres(length)
     # One damaged result must not spoil the index: JSON has no infinity.
-    return shown if all(map(math.isfinite, shown)) else None
+    if found is None or not all(map(math.isfinite, found)):
+        return None
+    value, low, high = found
+    return round(value, 1), round(low, 1), round(high, 1)
 
 
 def render_index(entries: Iterable[Entry], texts: Texts) -> str:

@@ -11,13 +11,12 @@ from typing import Any, Final
 from pose import keypoints as kp
 from pose.report import texts as words
 from pose.report.document import render
+from pose.report.lengths import LENGTHS, in_centimetres
 from pose.report.plots import HEIGHT, WIDTH, frame_figures, plot_of
 from pose.report.texts import N_, Texts
-from pose.results import Estimate, FrameResult, ScanResult
+from pose.results import FrameResult, ScanResult
 
 HEAD_HEIGHT: Final = N_("Top of the head above the floor")
-BODY_LENGTH: Final = N_("Body length, eye to ankle")
-STATURE: Final = N_("Stature, sole to crown")
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,14 @@ def stamp_of(result: ScanResult, texts: Texts) -> str:
 
 def _headlines(result: ScanResult) -> list[Headline]:
     found = []
-    for name, field in ((STATURE, "stature"), (BODY_LENGTH, "body_length")):
-        # Results of some versions have no stature.
-        value = getattr(result, f"{field}_m", None)
-        estimate: Estimate | None = getattr(result, f"{field}_estimate_m", None)
-        if value is not None:
-            low, high = ("", "") if estimate is None else (_cm(estimate.low), _cm(estimate.high))
-            found.append(Headline(name, _cm(value), low, high, N_("95 % interval")))
+    for name, length_of in LENGTHS:
+        length = in_centimetres(length_of(result))
+        if length is not None:
+            value, low, high = (f"{each:.1f}" for each in length)
+            known = length_of(result)[1] is not None
+            found.append(
+                Headline(name, value, low if known else "", high if known else "", N_("95 % interval"))
+            )
     heights = [frame.head_height_m for frame in result.frames if frame.head_height_m is not None]
     if heights:
         note = N_("median and range of the frames")
@@ -106,7 +106,7 @@ def _skeleton(frame: FrameResult) -> list[list[float | bool]] | None:
 
 def _scene(result: ScanResult, texts: Texts) -> dict[str, Any]:
     """Return what the viewer in 3D draws."""
-    stature: Estimate | None = getattr(result, "stature_estimate_m", None)
+    stature = result.stature_estimate_m
     return {
         "limbs": kp.LIMBS,
         "left": [index for index, name in enumerate(kp.NAMES) if name.startswith("left_")],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pose.report.lengths import LENGTHS, LengthOf, in_centimetres
 from pose.report.texts import N_
 from pose.results import Estimate, FrameResult, ScanResult
 
@@ -78,12 +79,11 @@ _SINGLE: Final[tuple[tuple[str, str, float, int, Callable[[FrameResult], float |
     (N_("Mean score of the joints"), "%", 100, 0, lambda frame: _score(frame)),
     (N_("Weight of the frame"), "%", 100, 0, lambda frame: frame.weight),
 )  # fmt: skip
-_LENGTHS: Final = ((N_("Body length"), "body_length"), (N_("Stature"), "stature"))
 
 
 def frame_figures(result: ScanResult) -> list[Figure]:
     """Return the figures that at least one frame has."""
-    figures = [_lengths(result, title, name) for title, name in _LENGTHS]
+    figures = [_lengths(result, title, length_of) for title, length_of in LENGTHS]
     for title, unit, factor, digits, value_of in _SINGLE:
         values = {}
         for frame in result.frames:
@@ -98,18 +98,13 @@ def _score(frame: FrameResult) -> float | None:
     return frame.people[0].score if len(frame.people) == 1 else None
 
 
-def _lengths(result: ScanResult, title: str, name: str) -> Figure:
-    """Return a length with its intervals. Results of some versions do not have it."""
+def _lengths(result: ScanResult, title: str, length_of: LengthOf) -> Figure:
     values = {}
     for frame in result.frames:
-        if len(frame.people) != 1:
-            continue
-        value = getattr(frame.people[0], f"{name}_m", None)
-        estimate = getattr(frame.people[0], f"{name}_estimate_m", None)
-        if value is not None:
-            low, high = (value, value) if estimate is None else (estimate.low, estimate.high)
-            values[frame.order] = Value(frame.order, 100 * value, 100 * low, 100 * high, frame.weight > 0)
-    return Figure(title, "cm", 1, values, getattr(result, f"{name}_estimate_m", None))
+        length = in_centimetres(length_of(frame.people[0])) if len(frame.people) == 1 else None
+        if length is not None:
+            values[frame.order] = Value(frame.order, *length, frame.weight > 0)
+    return Figure(title, "cm", 1, values, length_of(result)[1])
 
 
 def plot_of(figure: Figure, orders: Sequence[int]) -> Plot:

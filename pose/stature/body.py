@@ -23,6 +23,11 @@ _WINDOW_ACROSS: Final = np.linspace(-0.05, 0.05, 11)
 _NEAREST: Final = 0.1  # metres from the camera
 _HEAD_DEPTH: Final = 0.15
 _MIN_PIXELS: Final = 10
+# The head around its crown: half the edge of the window, the distance from the axis, and that along the view.
+_HEAD_AROUND: Final = 0.10
+_HEAD_RADIUS: Final = 0.14
+_HEAD_SPAN: Final = 0.2
+_STRAY: Final = 4  # pixels that may be higher than the surface of the head
 _TRUNK_AND_LIMBS: Final = tuple(range(kp.LEFT_SHOULDER, kp.COUNT))  # no eyes: models differ most in these
 _SEGMENTS: Final = (
     (kp.LEFT_HIP, kp.LEFT_KNEE), (kp.RIGHT_HIP, kp.RIGHT_KNEE),
@@ -105,6 +110,28 @@ class BodyView:
         columns, rows = self.depthmap.width - 1, self.depthmap.height - 1
         inside = -margin <= u <= columns + margin and -margin <= v <= rows + margin
         return depth > _NEAREST and inside
+
+    def unseen(self, crown: FloatArray) -> float:
+        """Return by how many metres a crown (3,) is above all that was measured of the head, 0 if it is not.
+
+        Two things look alike: hair that returns no light, and a strip that the phone loses at the edge.
+        """
+        depthmap = self.depthmap
+        if not self.shows(crown, _MAX_OUTSIDE):
+            return 0.0
+        u, v, ahead = (float(each) for each in depthmap.project(crown))
+        around = depthmap.intrinsics.fx / ahead * _HEAD_AROUND
+        rows = np.arange(max(int(v - around), 0), min(int(v + around + 1), depthmap.height))
+        columns = np.arange(max(int(u - around), 0), min(int(u + around + 1), depthmap.width))
+        row, column = np.meshgrid(rows, columns, indexing="ij")
+        depth = depthmap.depth[row, column].astype(np.float64)
+        near = (depth > 0) & (np.abs(depth - ahead) < _HEAD_SPAN)
+        points = depthmap.unproject(column[near], row[near], depth[near]) - crown
+        up = points @ self.along
+        up = up[np.linalg.norm(points - up[:, None] * self.along, axis=1) < _HEAD_RADIUS]
+        if up.size <= _STRAY:
+            return 0.0
+        return max(0.0, -float(np.sort(up)[-1 - _STRAY]))
 
     def rest(self, centre: FloatArray) -> float:
         """Return the metres from the soles to a point near the crown (3,), as far as the skeleton tells.

@@ -92,7 +92,8 @@ def combine_frames(frames: Sequence[FrameStature], calibrations: Calibrations) -
 
     It is the robust mean, weighted by the frames' scales. Errors of one scan's frames are alike (clothes,
     hair, proportions, floor), so the interval does not shrink to nothing with more frames. It grows if the
-    frames disagree more than their scales say.
+    frames disagree more than their scales say. Its lower end counts from the stature of a child whose head
+    ends where it was measured last.
 
     Args:
         frames: at least one, all of one posture.
@@ -102,10 +103,11 @@ def combine_frames(frames: Sequence[FrameStature], calibrations: Calibrations) -
     value, weights = robust_mean(values, scales)
     calibration = calibrations.of(frames[0].lying)
     half = calibration.half_width(scales, weights)
+    share = weights / weights.sum()
     if len(values) > 1:
-        share = weights / weights.sum()
         half = max(half, calibration.factor * float(np.sqrt(share**2 @ (values - value) ** 2)))
-    return StatureInterval(value, value - half, value + half)
+    unseen = float(share @ np.array([frame.unseen for frame in frames]))
+    return StatureInterval(value, value - unseen - half, value + half)
 
 
 def robust_mean(

@@ -18,7 +18,7 @@ def import_libraries(settings: Settings) -> None:
 
     Forked processes share the pages of what was imported, and need no time for it. No model is loaded here:
     it would start threads, which a fork loses, or use the GPU, which a forked process then cannot use. An
-    import does neither.
+    import does neither; only NumPy's OpenBLAS starts threads, and it ends them before a fork.
     """
     try:
         from pose.estimators.loading import choose_runtime

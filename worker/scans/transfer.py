@@ -153,14 +153,16 @@ def _is_of_analysis(key: str, scan_id: ScanId) -> bool:
     return key.startswith(f"{scan_id}/frames/") or key == page_key(scan_id)
 
 
-def add_page(results: Storage, scan_id: ScanId, make: Callable[[], bytes]) -> None:
-    """Store the page of a scan that has a result, if it has no page yet.
+def add_page(results: Storage, scan_id: ScanId, make: Callable[[], bytes | None]) -> None:
+    """Store the page of a scan that has a result, if it has no page yet and one could be made.
 
     Raises:
         StorageUnavailable: The storage of results cannot be used.
     """
     if page_key(scan_id) not in {each.key for each in results.objects(scan_id, MAX_OBJECTS)}:
-        results.write(page_key(scan_id), make(), CONTENT_TYPES["html"])
+        page = make()
+        if page is not None:
+            results.write(page_key(scan_id), page, CONTENT_TYPES["html"])
 
 
 def _in_parallel(calls: Sequence[tuple[Callable[[str], None], str]]) -> None:

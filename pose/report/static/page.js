@@ -1,5 +1,5 @@
 "use strict";
-// The skeleton in 3D: a frame's joints and limbs on a floor, with a mark at the stature. Units are metres, y up.
+// The skeleton in 3D: a frame's joints and limbs on a floor, with a mark at the stature. In metres, y up.
 (() => {
   const scene = JSON.parse(document.getElementById("scene").textContent);
   const canvas = document.getElementById("viewer");
@@ -55,7 +55,8 @@
   // A ruler beside the child: lines at the ends of the interval and a thick one at the value.
   function addMark(centre, across) {
     const frame = scene.frames[shown];
-    const found = scene.stature ?? (frame.top === null ? null : { value: frame.top, low: frame.top, high: frame.top });
+    const top = frame.top === null ? null : { value: frame.top, low: frame.top, high: frame.top };
+    const found = scene.stature ?? top;
     mark = null;
     label.hidden = found === null;
     if (found === null) return;
@@ -64,7 +65,8 @@
     addLine([at(0.3, 0), at(0.3, found.high)], material);
     for (const y of [found.low, found.high]) addLine([at(0.25, y), at(0.35, y)], material);
     for (let y = 0.1; y < found.low; y += 0.1) addLine([at(0.285, y), at(0.315, y)], material);
-    addLimb(at(-0.3, found.value), at(0.3, found.value), new THREE.MeshBasicMaterial({ color: colour("stature"), transparent: true, opacity: 0.6 }));
+    const bar = new THREE.MeshBasicMaterial({ color: colour("stature"), transparent: true, opacity: 0.6 });
+    addLimb(at(-0.3, found.value), at(0.3, found.value), bar);
     mark = at(0.36, found.value);
     label.textContent = `${(100 * found.value).toFixed(1)} cm`;
   }
@@ -74,18 +76,21 @@
     stage.clear();
     const joints = scene.frames[shown].joints;
     const points = joints.map(vector);
-    const centre = points.reduce((sum, each) => sum.add(each), new THREE.Vector3()).divideScalar(points.length);
+    const centre = new THREE.Vector3();
+    for (const point of points) centre.addScaledVector(point, 1 / points.length);
     const floor = new THREE.GridHelper(2, 20, colour("faint"), colour("line"));
     floor.position.set(centre.x, 0, centre.z);
     stage.add(floor);
     const materials = {};
     for (const side of ["left", "right", "middle"]) {
       materials[side] = new THREE.MeshLambertMaterial({ color: colour(side) });
-      materials[`${side} guess`] = new THREE.MeshLambertMaterial({ color: colour(side), transparent: true, opacity: 0.35 });
+      const pale = { color: colour(side), transparent: true, opacity: 0.35 };
+      materials[`${side} guess`] = new THREE.MeshLambertMaterial(pale);
     }
     points.forEach((point, index) => {
       const seen = joints[index][3];
-      const joint = new THREE.Mesh(new THREE.SphereGeometry(seen ? 0.018 : 0.01, 16, 12), materials[sideOf(index) + (seen ? "" : " guess")]);
+      const ball = new THREE.SphereGeometry(seen ? 0.018 : 0.01, 16, 12);
+      const joint = new THREE.Mesh(ball, materials[sideOf(index) + (seen ? "" : " guess")]);
       joint.position.copy(point);
       stage.add(joint);
     });
@@ -127,7 +132,9 @@
       if (mark !== null) {
         const place = mark.clone().project(camera);
         label.hidden = Math.abs(place.x) > 1 || Math.abs(place.y) > 1 || place.z > 1;
-        label.style.transform = `translate(${(place.x + 1) * canvas.clientWidth / 2}px, calc(${(1 - place.y) * canvas.clientHeight / 2}px - 50%))`;
+        const x = Math.min((place.x + 1) * canvas.clientWidth / 2, canvas.clientWidth - label.offsetWidth);
+        const y = (1 - place.y) * canvas.clientHeight / 2;
+        label.style.transform = `translate(${x}px, calc(${y}px - 50%))`;
       }
     });
   }

@@ -23,7 +23,6 @@ from tests.support.stored import stored
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 MANY = 10_000
 FOCUS = "(({ id, innerText }) => id || innerText)(document.activeElement)"
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -220,14 +219,16 @@ def test_a_browser_without_3d_says_so_and_shows_the_rest(browser, address):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", [f"scan-1/{PAGE}", INDEX])
-def test_axe_finds_nothing_serious_and_the_page_fits_its_screen(browser, pages, name, device, scheme):
+def test_axe_finds_nothing_and_the_page_fits_its_screen(browser, pages, name, device, scheme):
     with opened(browser, (pages / name).as_uri(), color_scheme=scheme, bypass_csp=True, **device) as watched:
         for details in watched.page.locator("summary").all():
             details.click()
         found = Axe().run(watched.page).response["violations"]
-        assert [(each["id"], each["help"]) for each in found if each["impact"] in SERIOUS] == []
-        wide, screen = watched.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert wide <= screen
+        assert [(each["id"], each["impact"], each["help"]) for each in found] == []
+        # Not innerWidth: a phone's grows with what does not fit.
+        size = watched.page.viewport_size
+        assert size is not None
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 def test_everything_can_be_reached_by_keyboard(browser, address):

@@ -107,6 +107,15 @@ def test_the_answer_holds_the_main_values_of_the_result(run, scan, here):
     assert (found["attempt"], found["reason"]) == (1, None)
 
 
+def test_with_report_a_page_lies_beside_the_result(run, scan, here, settings, monkeypatch):
+    run(scan_id="scan")
+    assert not (here / "results" / "scan" / "report.html").exists()
+    monkeypatch.setattr(tasks, "load_settings", lambda: settings.model_copy(update={"report": True}))
+    assert run(scan_id="scan").result["repeated"]
+    page = (here / "results" / "scan" / "report.html").read_text()
+    assert "Scan again" in page and PERSON not in page
+
+
 def test_an_arrival_may_be_an_object(run, scan):
     assert run({"scan_id": "scan"}).result["status"] == "completed"
 

@@ -94,6 +94,22 @@ def test_a_page_shows_verdict_figures_and_provenance(page, folder):
     assert "knowing 1" in shown
 
 
+def test_a_page_shows_the_stature_with_its_interval_and_marks_it_in_3d(tmp_path):
+    estimate = {"value": 0.912, "low": 0.9, "high": 0.95}
+
+    def tall(fields):
+        fields |= {"stature_m": 0.912, "stature_estimate_m": estimate}
+        fields["frames"][1]["people"][0] |= {"stature_m": 0.92, "stature_estimate_m": None}
+
+    folder = stored(tmp_path, tall)
+    elements = Elements(page_of(folder))
+    assert "Stature, sole to crown" in elements.shown
+    assert "91.2 cm" in elements.shown and "90.0 to 95.0 cm" in elements.shown
+    assert "92.0" in elements.shown
+    assert json.loads(elements.scripts[0])["stature"] == estimate
+    assert rows_of(index_of(folder))[0]["stature"] == [91.2, 90.0, 95.0]
+
+
 def test_a_page_shows_the_quality_in_words(tmp_path):
     def break_limits(fields):
         fields["frames"][0]["quality"] = ["too_near", "missing_depth"]

@@ -42,6 +42,30 @@ def centre(posture):
     return found
 
 
+def wall(top, distance=1.0):
+    """A body in front of the camera, of whose head a flat surface up to a height is measured."""
+    depth = np.zeros((120, 160), np.float32)
+    rows = np.arange(120)
+    depth[60 - rows > round(top * 100 / distance)] = 0.0
+    depth[(60 - rows <= round(top * 100 / distance)) & (rows < 110), 60:100] = distance
+    camera = DepthMap(depth, None, Intrinsics(100, 100, 80, 60, 160, 120), np.eye(3), np.zeros(3), True)
+    return replace(seen("standing"), depthmap=camera)
+
+
+@pytest.mark.parametrize("above", [0.0, 0.03, 0.08])
+def test_what_is_unseen_of_a_head_is_the_way_from_the_last_measured_surface_to_the_crown(above):
+    body = wall(0.2)
+    crown = body.depthmap.unproject(80.0, 40.0, 1.0) + np.array([0, above, 0])
+    assert body.unseen(crown) == pytest.approx(above, abs=0.011)
+
+
+def test_a_crown_below_what_was_measured_is_seen_and_one_without_any_depth_around_is_not_judged():
+    body = wall(0.2)
+    assert body.unseen(body.depthmap.unproject(80.0, 50.0, 1.0)) == 0
+    assert body.unseen(body.depthmap.unproject(20.0, 20.0, 1.0)) == 0
+    assert body.unseen(np.array([0.0, 0.0, 5.0])) == 0
+
+
 def test_who_stands_is_measured_upwards_and_who_lies_along_the_trunk():
     assert np.allclose(seen("standing").along, UP)
     along = seen("lying").along

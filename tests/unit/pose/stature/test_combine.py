@@ -41,6 +41,14 @@ def test_frames_that_disagree_more_than_their_scales_say_widen_the_interval():
     assert disagree.high > 1.0
 
 
+def test_the_lower_end_counts_from_the_head_that_was_measured():
+    hidden = FrameStature(0.9, 0.01, np.zeros(3), False, unseen=0.02)
+    found = combine_frames([hidden], CALIBRATIONS)
+    assert (found.value, found.low, found.high) == pytest.approx((0.9, 0.85, 0.93))
+    half = combine_frames([hidden, frame(0.9)], CALIBRATIONS)
+    assert half.value - half.low == pytest.approx(half.high - half.value + 0.01)
+
+
 def test_a_frame_with_a_large_scale_counts_little():
     found = combine_frames([frame(0.90), frame(1.00, scale=0.1)], CALIBRATIONS)
     assert found.value == pytest.approx(0.901, abs=0.001)

@@ -63,6 +63,14 @@ def test_the_model_in_the_package_tells_rendered_children(posture):
     assert off < max(0.03, 4 * found.scale)
 
 
+def test_a_crown_above_all_that_was_measured_is_told_and_is_less_certain(monkeypatch):
+    truth = whole_child()
+    monkeypatch.setattr(estimate.BodyView, "unseen", lambda body, crown: 0.05)
+    found = estimate_stature(truth.frame.depthmap, skeleton_of(truth), False, Fixed())
+    assert found.unseen == 0.05
+    assert found.scale > 0.015
+
+
 def test_an_impossible_stature_is_none():
     truth = whole_child()
     assert estimate_stature(truth.frame.depthmap, skeleton_of(truth), False, Fixed(rest=1.0)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from pose.analysis.export import OVERLAY, artefact_name
 from tests.support.stored import FRAMES, analysed
@@ -81,3 +82,16 @@ def test_a_language_without_a_catalogue_is_a_wrong_setting(tmp_path):
         read_settings(report=True, report_language="sw")
     with pytest.raises(SettingsError, match="REPORT_LANGUAGE"):
         read_settings(report=True, report_language="sw", report_catalogues=tmp_path)
+
+
+def test_an_error_in_a_page_is_told_and_keeps_no_result_back(results, make, monkeypatch):
+    def fault(*_: object) -> str:
+        raise KeyError("a text")
+
+    monkeypatch.setattr("pose.report.page.render_page", fault)
+    analysis = analysed()
+    with capture_logs() as told:
+        assert make(analysis.result, stored_artefacts(results, SCAN)) is None
+    assert [entry["event"] for entry in told] == ["page_failed"]
+    add_page(results, SCAN, lambda: None)
+    assert page_key(SCAN) not in results.written
