@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -129,8 +130,9 @@ def _before_pool(sender: Any, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _release_output(**_: Any) -> None:
     # On SIGHUP, Celery starts the worker again in the same process, with `sys.argv`. After `python -m celery`
-    # that is a file of the package, which cannot be run by itself.
-    sys.argv[:] = sys.orig_argv[1:]
+    # that begins with a file of the package, which cannot be run by itself.
+    if Path(sys.argv[0]).parts[-2:] == ("celery", "__main__.py"):
+        sys.argv[:] = sys.orig_argv[1:]
     release_output()
 
 

@@ -72,8 +72,7 @@ class Evidence:
             chain, the relative difference between left and right, between the chain and the straight line
             from eye to ankle, between the trunk as a share of the legs and the usual share, and between the
             chain and the one that is usual with these bones; 1 for a body that lies; the relative difference
-            between the chain and the length that is usual at the stature; and 1 for a length that is that of
-            the chain alone.
+            between the chain and the length that is usual at the stature; and 1 if no stature was told.
     """
 
     length: float
@@ -119,7 +118,6 @@ def evidence_of(
     length, (left, right) = max(skeleton.reliable_length, _SHORTEST), skeleton.lengths()
     usual = None if stature is None else usual_length(stature)
     apart = 0.0 if usual is None else _log_ratio(length, usual)
-    unchecked = usual is None or limits.strict
     chain = min(_CHAINS, key=lambda each: int((~skeleton.observed[list(each)]).sum()))
     # Of the middles of both sides: eyes, hips, knees, ankles.
     middle = skeleton.joints[np.array(_CHAINS)].mean(axis=0)
@@ -141,9 +139,9 @@ def evidence_of(
         abs(_log_ratio(length, usual_above + usual_legs)),
         float(lies),
         abs(apart),
-        float(unchecked),
+        float(usual is None),
     )
-    if usual is not None and not unchecked:
+    if usual is not None and not limits.strict:
         length = usual * float(np.exp(np.clip(_CHAIN_SHARE * apart, -_MOST_MOVED, _MOST_MOVED)))
     return Evidence(
         length, tuple(float(np.clip(value, 0, most)) for value, most in zip(values, _MOST, strict=True))

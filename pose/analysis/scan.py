@@ -29,7 +29,7 @@ from pose.stature.estimate import load_stature_model
 from pose.threads import in_threads
 
 # Raise this whenever equal input may give other output: finished scans are then analysed again.
-ANALYSIS_VERSION: Final = 9
+ANALYSIS_VERSION: Final = 10
 BATCH: Final = 16  # frames that an estimator gets at once
 
 _SCAN_ID: Final = TypeAdapter(Annotated[str, Field(pattern=SCAN_ID)])

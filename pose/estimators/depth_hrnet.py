@@ -30,6 +30,7 @@ from pose.estimators.depth_input import (
 )
 from pose.estimators.gpu import FixedBatches, Precision, exact_float32, upload
 from pose.estimators.gpu_network import to_gpu
+from pose.estimators.head_peaks import may_be_head
 from pose.estimators.heatmap import cells_to_pixels, peaks
 from pose.estimators.runtime import Converted, runtime_version
 from pose.estimators.upright import TurnedFrame, detect_upright
@@ -52,9 +53,6 @@ _MIRRORED_MAPS: Final = [*kp.MIRRORED, BODY_MAP, HEAD_MAP]
 PERSON_SCORE: Final = 0.35
 _HEAD_SCORE: Final = 0.5  # for a head without a trunk: it has few pixels
 _PEAKS: Final = 3  # people in one frame, at most
-# Every head's peak above this is redacted. Of 31 rendered faces of people beside the child, 9 stay visible
-# without it, 4 with 0.1 and 1 or 2 with this; with lower values more and more other things are redacted.
-_LOW_CONFIDENCE_SCORE: Final = 0.06
 _HEADS: Final = 5  # peaks of the head's heatmap that are used
 _HEAD_APART: Final = 0.16 * INPUT_SIZE[0]  # pixels: peaks nearer than this are one head
 _CORNERS: Final = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
@@ -146,7 +144,8 @@ class DepthHRNet(Estimator):
             for view, image, peaks_ in zip(batch, inputs, answer.cpu().numpy(), strict=True):
                 pixels, scores = cells_to_pixels(peaks_[..., :2], STRIDE), peaks_[..., 2]
                 people = _people(view, image, pixels[:, :_PEAKS], scores[:, :_PEAKS])
-                found.append(Detections(people, _possible_heads(view, pixels[HEAD_MAP], scores[HEAD_MAP])))
+                heads = _possible_heads(view, people, pixels[HEAD_MAP], scores[HEAD_MAP])
+                found.append(Detections(people, heads))
         return found
 
     @staticmethod
@@ -199,11 +198,13 @@ def _people(
     return sorted(people, key=lambda person: -person.box_score)
 
 
-def _possible_heads(view: TurnedFrame, pixels: FloatArray, scores: FloatArray) -> list[Person]:
+def _possible_heads(
+    view: TurnedFrame, people: Sequence[Person], pixels: FloatArray, scores: FloatArray
+) -> list[Person]:
     """Peaks (peaks, 2) of the head's heatmap and their scores -> heads: all five keypoints in the middle."""
     found = []
     for at, score in zip(pixels, scores.tolist(), strict=True):
-        if score < _LOW_CONFIDENCE_SCORE:
+        if not may_be_head(_to_picture(view, at), score, people, view.frame.picture_size):
             continue
         corners = _to_picture(view, at + 0.7 * _HEAD_APART * _CORNERS)  # about an adult's head at 1 m
         values = np.zeros(kp.COUNT)

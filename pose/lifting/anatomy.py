@@ -8,7 +8,7 @@ and only one number, the stature, is fitted to a body.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -72,10 +72,15 @@ class Build:
 
     def __getitem__(self, measure: str) -> float:
         """Return a measure by its name in the table above."""
-        value = float(np.interp(self.stature, _STATURE, _METRES[measure]))
-        if self.stature < _STATURE[0]:
-            return value * self.stature / _STATURE[0]
-        return value * max(1.0, self.stature / _STATURE[-1])
+        return _measure(self.stature, measure)
+
+
+@lru_cache(maxsize=4096)  # there are 60 statures in `_grid`, and a lifting asks a hundred times
+def _measure(stature: float, measure: str) -> float:
+    value = float(np.interp(stature, _STATURE, _METRES[measure]))
+    if stature < _STATURE[0]:
+        return value * stature / _STATURE[0]
+    return value * max(1.0, stature / _STATURE[-1])
 
 
 def fit_build(

@@ -78,13 +78,17 @@ def visible_below_surface(build: Build) -> NDArray[np.float64]:
 
 def _sine(points: NDArray[np.float64], joint: int, start: tuple[int, ...], end: tuple[int, ...]) -> float:
     """Return the sine of the angle between a joint's ray and the bone from some joints' mean to others'."""
-    bone, ray = points[list(end)].mean(axis=0) - points[list(start)].mean(axis=0), points[joint]
+    bone, ray = _middle(points, end) - _middle(points, start), points[joint]
     lengths = float(np.linalg.norm(bone) * np.linalg.norm(ray))
     if lengths < 1e-6:
         return 1.0
     (a, b, c), (x, y, z) = bone.tolist(), ray.tolist()
     product = np.array([b * z - c * y, c * x - a * z, a * y - b * x])  # np.cross takes ten times as long
     return max(float(np.linalg.norm(product)) / lengths, _MIN_SINE)
+
+
+def _middle(points: NDArray[np.float64], joints: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.asarray(points[joints[0]] if len(joints) == 1 else points[list(joints)].mean(axis=0))
 
 
 def _cylinders(build: Build) -> tuple[_Cylinder, _Cylinder, _Cylinder]:

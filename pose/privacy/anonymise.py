@@ -28,6 +28,11 @@ from pose.scan.pictures import encode_jpeg
 
 MISALIGNED: Final = "it does not show the same view as the depth map"
 
+# Somebody who leans over the phone fills much of the picture, and a network does not know so near a head. No
+# guideline wants anything scanned as near as this.
+_TOO_NEAR: Final = 0.25  # metres
+_MAX_NEAR: Final = 0.05  # share of the depth map; a third of a face at this distance
+
 
 @dataclass(frozen=True, eq=False)
 class Anonymised:
@@ -83,7 +88,8 @@ def anonymise(
 
     Returns:
         The redacted picture. The picture is withheld if nobody was found (somebody may have been missed),
-        if it is not certain where a head is, or if it does not show the same view as the depth map.
+        if it is not certain where a head is, if something is too near to the camera, or if it does not show
+        the same view as the depth map.
 
     Raises:
         FaceDetectorMissing, InvalidWeights: see `load_face_detector`.
@@ -121,6 +127,8 @@ def redact_heads(
         return Anonymised(None, heads.reason)
     if not view.fits:  # the depth map shows the heads in another place than the picture
         return Anonymised(None, "it or the depth map does not fit the calibration: turned or cropped")
+    if _is_blocked(view.depthmap):
+        return Anonymised(None, f"something is nearer than {_TOO_NEAR} m and may be a face")
     mask = region_mask(heads.regions, view.picture_size)
     faces = find_uncovered(face_detector, rgb, view, mask, turns)
     more = [head_of_face(face, view, face_detector.head_radius) for face in faces]
@@ -128,3 +136,9 @@ def redact_heads(
         mask |= region_mask(more, view.picture_size)
     picture = redact(rgb, mask, method)
     return Anonymised(picture, None, (*heads.regions, *more), mask, len(more), encode_jpeg(picture))
+
+
+def _is_blocked(depthmap: DepthMap) -> bool:
+    """Return whether something too near for any network fills a part of the view."""
+    near = (depthmap.depth > 0) & (depthmap.depth < _TOO_NEAR)
+    return float(near.mean()) > _MAX_NEAR

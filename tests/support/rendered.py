@@ -98,6 +98,11 @@ def person(uv: NDArray[np.float64], scores: NDArray[np.float64] | float = 0.95) 
     return Person(uv, np.broadcast_to(np.asarray(scores, np.float64), (17,)).copy(), (x0, y0, x1, y1), 0.99)
 
 
+def headless(uv: NDArray[np.float64]) -> Person:
+    """Return a person with these keypoints of whom nothing is seen above the hips."""
+    return person(uv, np.where(np.arange(17) < 11, 0.0, 0.95))
+
+
 class KnowingEstimator(Estimator):
     """An estimator that returns given people, by the order of the frame."""
 

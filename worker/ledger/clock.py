@@ -13,6 +13,7 @@ from worker.ledger.base import LedgerUnavailable
 log = get_logger(__name__)
 
 REFRESH_S: Final = 10.0
+PAUSE_S: Final = 30.0  # after the server gave no answer, which takes seconds
 MAX_SKEW_S: Final = 5.0  # a machine that is further off is told
 
 
@@ -53,12 +54,14 @@ class StoreClock:
 
     def _refresh(self) -> None:
         before = self._monotonic()
-        self._next = before + REFRESH_S
         try:
             there = self._ask()
-        except LedgerUnavailable:
-            return  # whoever uses the ledger next reports it
-        self._offset = there - (before + self._monotonic()) / 2
+        except LedgerUnavailable:  # whoever uses the ledger next reports it
+            self._next = self._monotonic() + PAUSE_S
+            return
+        after = self._monotonic()
+        self._next = after + REFRESH_S
+        self._offset = there - (before + after) / 2
         skew_s = self._local() - (self._monotonic() + self._offset)
         if abs(skew_s) <= MAX_SKEW_S:
             self._told = False

@@ -84,7 +84,7 @@ def analyse_known_good(estimator: Estimator, compare_with: Estimator | None = No
     if not has_descriptors():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     # `fetch_scan` starts threads. A process that cannot start any must not pass.
-    scan = pose.read_scan_files(fetch_scan(MemoryStorage(_known_good()), NAME, _LIMITS))
+    scan = pose.read_scan_files(fetch_scan(MemoryStorage(known_good()), NAME, _LIMITS))
     analysis = pose.analyse_scan(scan, estimator, compare_with=compare_with, scan_id=NAME)
     if not scan.frames or not analysis.artefacts:
         raise ValueError("the frame of the built-in scan could not be used")
@@ -94,7 +94,8 @@ def analyse_known_good(estimator: Estimator, compare_with: Estimator | None = No
 
 
 @cache
-def _known_good() -> dict[str, bytes]:
+def known_good() -> dict[str, bytes]:
+    """Return the files of the built-in scan, by their keys in a storage of scans."""
     data = (files("worker") / "data" / ARCHIVE).read_bytes()
     with zipfile.ZipFile(BytesIO(data)) as archive:
         return {f"{NAME}/{name}": archive.read(name) for name in archive.namelist()}

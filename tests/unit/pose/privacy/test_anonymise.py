@@ -10,7 +10,7 @@ import pose
 from pose.privacy.redact import METHODS
 from pose.privacy.region import PlacedBy
 from pose.scan.pictures import encode_jpeg
-from tests.support.rendered import person, rendered, two_people, with_face
+from tests.support.rendered import headless, person, rendered, two_people, with_face
 
 
 def published(truth, method="blur"):
@@ -53,10 +53,21 @@ def test_the_picture_is_withheld_if_nobody_was_found():
 
 def test_the_picture_is_withheld_if_one_head_cannot_be_placed():
     truth = with_face()
-    lost = person(truth.people[0].keypoints, 0.0)
+    lost = headless(truth.people[0].keypoints)
     redacted = pose.anonymise(truth.frame.rgb, [*truth.people, lost], truth.frame.depthmap)
     assert redacted.picture is None
     assert "could not be placed" in str(redacted.reason)
+
+
+@pytest.mark.parametrize("share, withheld", [(0.04, False), (0.07, True)])
+def test_the_picture_is_withheld_if_something_too_near_fills_a_part_of_it(share, withheld):
+    truth = with_face()
+    depth = truth.frame.depthmap.depth.copy()
+    depth[: round(share * len(depth))] = 0.2
+    near = replace(truth.frame.depthmap, depth=depth)
+    redacted = pose.anonymise(truth.frame.rgb, truth.people, near)
+    assert (redacted.picture is None) == withheld
+    assert ("nearer than 0.25 m" in str(redacted.reason)) == withheld
 
 
 def test_a_picture_that_was_turned_without_its_depth_map_is_withheld():

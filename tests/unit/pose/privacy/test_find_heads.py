@@ -10,7 +10,7 @@ from pose.estimators.base import Person
 from pose.geometry.view import View
 from pose.privacy.find_heads import find_all_heads
 from pose.privacy.region import region_mask
-from tests.support.rendered import person, two_people, with_face
+from tests.support.rendered import headless, person, two_people, with_face
 
 HEAD = list(kp.HEAD)
 
@@ -104,9 +104,38 @@ def test_a_low_confidence_detection_does_not_replace_a_head_that_cannot_be_place
 def test_a_head_that_cannot_be_placed_does_not_remove_the_others(first):
     truth = two_people()
     child, helper = truth.people
-    lost = person(helper.keypoints, 0.0)
+    lost = headless(helper.keypoints)
     found, mask = heads_of(truth, [lost, child] if first else [child, lost], [])
     assert "could not be placed" in str(found.reason)
     alone, _ = heads_of(truth, [child], [])
     assert [region.centre for region in found.regions] == [region.centre for region in alone.regions]
     assert mask.any()
+
+
+def hardly_seen(helper):
+    """Somebody whose legs are seen a little."""
+    return replace(headless(helper.keypoints), scores=headless(helper.keypoints).scores * 0.6)
+
+
+def test_somebody_hardly_seen_beside_a_person_does_not_withhold_the_picture():
+    child, helper = two_people().people
+    found, _ = heads_of(two_people(), [child, hardly_seen(helper)], [])
+    assert hardly_seen(helper).score < 0.25
+    assert found.reason is None
+
+
+def test_the_head_of_somebody_hardly_seen_is_redacted_where_it_may_be():
+    truth = two_people()
+    child, helper = truth.people
+    scores = np.where(np.arange(kp.COUNT) < 5, 0.1, hardly_seen(helper).scores)  # the head's own score counts
+    found, mask = heads_of(truth, [child, replace(helper, scores=scores)], [])
+    assert found.reason is None
+    assert truth.face[mask].sum() > 0.99 * truth.face.sum()
+
+
+@pytest.mark.parametrize("beside", [[], [0.3]])
+def test_somebody_hardly_seen_alone_or_beside_nobody_sure_withholds_the_picture(beside):
+    child, helper = two_people().people
+    people = [replace(child, scores=child.scores / child.score * score) for score in beside]
+    found, _ = heads_of(two_people(), [*people, hardly_seen(helper)], [])
+    assert "could not be placed" in str(found.reason)

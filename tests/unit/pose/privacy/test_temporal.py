@@ -13,7 +13,7 @@ from pose.privacy.region import Heads, region_mask
 from pose.privacy.temporal import FrameHeads, propagate_heads
 from pose.synthetic.picture import render_picture
 from pose.synthetic.render import project_keypoints, render
-from tests.support.rendered import FIRST_SEED, SIZE, KnowingEstimator, person
+from tests.support.rendered import FIRST_SEED, SIZE, KnowingEstimator, headless, person
 
 NOBODY = "nobody was found"
 
@@ -122,7 +122,7 @@ def test_a_head_that_depth_does_not_confirm_is_not_propagated():
 
 def test_a_reason_stays_if_the_neighbours_show_fewer_people():
     frames, people, _ = scan_of(second_person=True)
-    lost = [people[1][0], person(people[1][1].keypoints, 0.0)]
+    lost = [people[1][0], headless(people[1][1].keypoints)]
     heads = propagate_heads(placed(frames, [people[0][:1], lost, people[2][:1]]))
     assert "could not be placed" in str(heads[1].reason)
 

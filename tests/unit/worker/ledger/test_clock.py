@@ -6,7 +6,7 @@ import pytest
 
 from worker.ledger import clock as clocks
 from worker.ledger.base import LedgerUnavailable
-from worker.ledger.clock import REFRESH_S, StoreClock
+from worker.ledger.clock import PAUSE_S, REFRESH_S, StoreClock
 
 HOUR_S = 3600.0
 
@@ -80,8 +80,11 @@ def test_before_the_first_answer_it_is_the_time_of_the_machine(world):
     world.away, world.skew_s = True, HOUR_S
     clock = world.clock()
     assert clock.now() == world.there + HOUR_S
-    world.away, world.passed = False, REFRESH_S
-    assert clock.now() == world.there + REFRESH_S
+    world.passed = PAUSE_S - 1
+    clock.now()
+    assert world.asked == 1  # an answer that does not come takes seconds
+    world.away, world.passed = False, PAUSE_S
+    assert clock.now() == world.there + PAUSE_S
 
 
 def test_a_wrong_clock_is_told_once_with_how_wrong_it_is(world):
