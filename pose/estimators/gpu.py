@@ -38,6 +38,18 @@ def exact_float32() -> Iterator[None]:
         cudnn.allow_tf32 = before
 
 
+@contextlib.contextmanager
+def _tuned(tune: bool) -> Iterator[None]:
+    """Let cuDNN try its kernels for each new shape, or not."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark
+    cudnn.benchmark = tune or before
+    try:
+        yield
+    finally:
+        cudnn.benchmark = before
+
+
 def batch_sizes(largest: int) -> list[int]:
     """Return the sizes of batches for which graphs are recorded. A batch is at least half of one.
 
@@ -77,6 +89,8 @@ class FixedBatches:
         dtype: of the input.
         device: where the step runs.
         largest: N, at most.
+        tune: let cuDNN try its kernels and take the fastest. Another process may take others, which round
+            otherwise.
         record: `record_cuda_graph`, or a fake in a test.
     """
 
@@ -88,6 +102,7 @@ class FixedBatches:
         device: torch.device,
         largest: int,
         record: Record | None = None,
+        tune: bool = False,
     ) -> None:
         if record is None:
             pool = torch.cuda.graph_pool_handle()  # graphs never run side by side: they share their memory
@@ -96,7 +111,7 @@ class FixedBatches:
                 return record_cuda_graph(step, inputs, pool)
 
         self._inputs = torch.zeros((largest, *shape), dtype=dtype, device=device)
-        with torch.inference_mode():
+        with torch.inference_mode(), _tuned(tune):
             # The largest first: the memory it needs is enough for the others.
             recorded = {size: record(step, self._inputs[:size]) for size in batch_sizes(largest)[::-1]}
         self._recorded = dict(sorted(recorded.items()))

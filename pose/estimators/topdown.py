@@ -104,7 +104,14 @@ class TopDown:
             self._network = to_gpu(network, self._device, precision)
             self._cropper = GPUCropper(input_size, self._device)
             shape = (input_size[1], input_size[0], 3)
-            self._keypoints = FixedBatches(self._find_keypoints, shape, torch.uint8, self._device, batch_size)
+            self._keypoints = FixedBatches(
+                self._find_keypoints,
+                shape,
+                torch.uint8,
+                self._device,
+                batch_size,
+                tune=precision == "fp16",
+            )
         else:
             self._network = network.eval().to(self._device) if isinstance(network, nn.Module) else network
 
