@@ -582,6 +582,7 @@ def two_processes(bench: Bench) -> None:
 
 def loop(bench: Bench, seconds: float = 4.0) -> None:
     """What each of two processes runs: print the crops a second."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # as a worker shares them
     scenes = Scenes(3, PICTURE)
     model = model_of(bench, build_hrnet(bench.width).eval(), "fp16", SCAN)
     scan = scenes.batch(SCAN)
