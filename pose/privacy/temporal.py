@@ -86,7 +86,9 @@ def _propagate(neighbours: Sequence[FrameHeads], frame: FrameHeads) -> Heads:
         moved = _moved(neighbour, frame)
         if not all_known and len(moved) == len(neighbour.own) >= len(frame.people):
             all_known = all(_is_confirmed(region, frame) for region in moved)
-        if heads.reason is not None or len(neighbour.own) > len(frame.own):
+        if heads.reason is not None:
+            added += moved  # also beside a head that the frame placed itself: that place is not sure
+        elif len(neighbour.own) > len(frame.own):
             added += [region for region in moved if not _is_same_head(region, frame.own)]
     if heads.reason is None:
         added = [region for region in added if not _is_ruled_out(region, frame)]

@@ -88,10 +88,27 @@ def test_every_eighth_of_a_turn_is_found(turns):
 def test_nothing_is_certain_if_another_turn_is_as_good():
     (found,) = detect_upright([frame()], Network(lambda _, turns: 0.45 if turns == 3 else 0.41))
     assert (found.turns, found.turns_uncertain) == (3, True)
-    (found,) = detect_upright([frame()], Network(lambda _, turns: 0.45 if turns == 1 else 0.41))
-    assert (found.turns, found.turns_uncertain) == (1, False)  # the step says so too
     (found,) = detect_upright([frame()], Network(lambda _, turns: 0.0))
     assert (found.turns, found.turns_uncertain, found.people) == (1, True, [])
+
+
+@pytest.mark.parametrize(
+    ("score", "rival", "rival_turns", "level", "uncertain"),
+    [
+        (0.45, 0.41, 3.0, False, True),  # the head may be where the feet were found
+        (0.45, 0.41, 2.5, False, True),
+        (0.45, 0.38, 3.0, False, False),
+        (0.45, 0.41, 2.0, False, False),  # a quarter turn does not swap head and feet
+        (0.52, 0.48, 3.0, False, False),  # a high score is enough
+        (0.45, 0.41, 3.0, True, False),  # gravity says so too
+    ],
+)
+def test_an_unconfirmed_turn_must_be_clearly_better_than_the_half_turn(
+    score, rival, rival_turns, level, uncertain
+):
+    network = Network(lambda _, turns: {1.0: score, rival_turns: rival}.get(turns, 0.1))
+    (found,) = detect_upright([frame(level=level)], network)
+    assert (found.turns, found.turns_uncertain) == (1, uncertain)
 
 
 def test_a_low_score_after_an_unexpected_turn_is_nobody():

@@ -80,6 +80,20 @@ def test_a_head_that_could_not_be_placed_is_moved_with_its_trunk():
     assert faces[1][masks(heads)[1]].sum() > 0.99 * faces[1].sum()
 
 
+def test_neighbours_heads_are_redacted_beside_one_that_was_placed_inexactly():
+    frames, people, faces = scan_of()
+    alone = placed(frames, people)
+    (own,) = alone[1].heads.regions
+    beside = np.array([0.9 * own.radius_px, 0.9 * own.radius_px / 2])
+    moved = replace(
+        own, centre=tuple(own.centre + beside), outline=(own.outline + 2 * beside).astype(np.int32)
+    )
+    alone[1] = replace(alone[1], heads=Heads((moved,), "it is not certain which way is up"))
+    heads = propagate_heads(alone)
+    assert heads[1].reason is None
+    assert faces[1][masks(heads)[1]].sum() > 0.99 * faces[1].sum()
+
+
 def test_a_person_missed_in_one_frame_is_redacted_there_too():
     frames, people, faces = scan_of(second_person=True)
     heads = propagate_heads(placed(frames, [people[0], people[1][:1], people[2]]))
