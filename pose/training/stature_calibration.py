@@ -22,6 +22,9 @@ FRAMES: Final = 9
 COVERED: Final = 0.96  # of the scans: a little more than 95 %, as few scans measure it
 _SHARES: Final = np.linspace(0.1, 0.9, 17)
 _COUNTS: Final = (1, 3, 9)
+_LEAST: Final = (
+    0.1  # so that an interval has a width, also if the unseen part above the head holds all errors
+)
 _PICTURE: Final = (180, 240, 3)
 _UNSET: Final = Calibrations(Calibration(3.0, 0.5), Calibration(3.0, 0.5))
 
@@ -77,7 +80,7 @@ def fit_calibration(scans: Sequence[Scan]) -> Calibration:
                 unit = Calibration(1.0, float(shared)).half_width(scales, weights)
                 unseen = np.average([each.unseen for each in some], weights=weights)
                 ratio.append(max(stature - value, value - unseen - stature) / unit)
-            ratios.append(float(np.quantile(ratio, COVERED)))
+            ratios.append(max(float(np.quantile(ratio, COVERED)), _LEAST))
         if (uneven := max(ratios) / min(ratios)) < least:
             best, least = Calibration(round(float(np.mean(ratios)), 3), round(float(shared), 3)), uneven
     return best
